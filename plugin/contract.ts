@@ -1,0 +1,170 @@
+/** What crosses a border: between adapter and gate, and on the wire between streaming server and order server. */
+import { z } from 'zod';
+import { isStreamPath, type Ask, type Rights } from './rights/index.ts';
+
+// ---------------------------------------------------------------- adapter -> gate -> adapter
+
+export type Protocol = 'whep' | 'rtsp' | 'rtmp' | 'http-flv' | 'ws-flv';
+
+/** One request to play, whatever the protocol; each adapter fills it in. */
+export interface AccessRequest {
+  readonly protocol: Protocol;
+  /** Stream path, already checked by `isStreamPath`. */
+  readonly uri: string;
+  /** The whole Authorization header, `undefined` when absent. */
+  readonly authorization: string | undefined;
+  /** The whole DPoP header, `undefined` when absent. */
+  readonly proof: string | undefined;
+  /** HTTP (or RTSP) method, for the proof's `htm`. */
+  readonly method: string;
+  /** The request's URL as the configured public URL has it (never from Host), for the proof's `htu`. */
+  readonly url: string;
+  /** DTLS fingerprint of the offer as `fingerprintText` writes it; then the proof must carry the same. */
+  readonly fingerprint?: string;
+  /** SHA-256 (base64url) of what is asked for beside the ticket (WHEP: the offer); a retried attempt must repeat it. */
+  readonly bodyHash: string;
+  /** Client address, for logs and limits only. */
+  readonly peer: string;
+}
+
+/** A request that belongs to a running session. */
+export type SessionRequest = Pick<AccessRequest, 'authorization' | 'proof' | 'method' | 'url'>;
+
+/** The outcome of a positive decision: rights and keys, for one session. */
+export interface Grant {
+  /** UUIDv7, for logs, receipts and the order server. */
+  readonly sessionId: string;
+  /** The ticket's `jti`. */
+  readonly ticketId: string;
+  readonly issuer: string;
+  /** Pseudonym of the order. */
+  readonly subject: string;
+  readonly uri: string;
+  readonly rights: Rights;
+  readonly ask: Ask;
+  /** RFC 7638 thumbprint of the holder's key; `null` for a bearer ticket. */
+  readonly jkt: string | null;
+  /** The client's attempt UUID; `null` for a bearer ticket without one. */
+  readonly attempt: string | null;
+  /** Unix seconds; the session ends then at the latest. */
+  readonly expiresAtSeconds: number;
+  /** The ticket's 32-byte secret, shared with the holder; `null` when keys are left to the streaming server. */
+  readonly key: Uint8Array | null;
+  readonly watermark: string | null;
+}
+
+// ---------------------------------------------------------------- receipts
+
+export const END_REASONS = [
+  'completed',
+  'viewer_left',
+  'expired',
+  'exhausted',
+  'revoked',
+  'kicked',
+  'replaced',
+  'server_stopped',
+  'server_crashed',
+  'source_ended',
+] as const;
+export type EndReason = (typeof END_REASONS)[number];
+
+const uuid = z.uuid();
+const unixSeconds = z.number().int().nonnegative().max(8_640_000_000_000);
+const amount = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+export const streamPathSchema = z.string().refine(isStreamPath, 'not a stream path');
+const sha256Text = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
+
+/** What a session has consumed so far: cumulative, numbered from 0, each naming the hash of the one before. */
+export const receiptSchema = z
+  .strictObject({
+    session: uuid,
+    ticket: uuid,
+    uri: streamPathSchema,
+    seq: z.number().int().nonnegative().max(1_000_000_000),
+    /** `receiptHash` of the receipt before, `null` in the first. */
+    prev: sha256Text.nullable(),
+    startedAt: unixSeconds,
+    at: unixSeconds,
+    /** Milliseconds of media delivered; pauses and time without packets do not count. */
+    mediaMs: amount,
+    /** Bytes of RTP (headers included), or of FLV, that left for this viewer. */
+    bytes: amount,
+    state: z.enum(['progress', 'final']),
+    reason: z.enum(END_REASONS).nullable(),
+  })
+  .refine(
+    (receipt) => (receipt.state === 'final') === (receipt.reason !== null),
+    'final receipts, and only they, have a reason',
+  )
+  .refine(
+    (receipt) => (receipt.seq === 0) === (receipt.prev === null),
+    'the first receipt, and only it, has no prev',
+  );
+export type Receipt = z.infer<typeof receiptSchema>;
+
+export const MAX_RECEIPTS_PER_BATCH = 500;
+
+// ---------------------------------------------------------------- streaming server -> order server
+// Each body is a compact JWS (content-type application/jose) signed with the registered server key.
+
+/** In every server message: who speaks to whom, when, and a number used once. */
+const envelope = {
+  iss: z.string().min(1).max(200),
+  aud: z.string().min(1).max(500),
+  iat: unixSeconds,
+  jti: uuid,
+};
+
+/** POST /v1/redemptions, `typ: "redemption+jwt"`. */
+export const redemptionSchema = z.discriminatedUnion('op', [
+  /** Takes one access for the session, until commit, release or 30 s. The same session or attempt again: the same answer. */
+  z.strictObject({
+    ...envelope,
+    op: z.literal('reserve'),
+    session: uuid,
+    attempt: uuid.nullable(),
+    ticket: z.string().max(4096),
+  }),
+  /** The first media byte has left. */
+  z.strictObject({ ...envelope, op: z.literal('commit'), session: uuid }),
+  /** No media was sent: the access goes back. */
+  z.strictObject({ ...envelope, op: z.literal('release'), session: uuid }),
+  /** May the holder of a stream key publish here? `keyHash` is the key's SHA-256 in base64url. */
+  z.strictObject({
+    ...envelope,
+    op: z.literal('publish'),
+    session: uuid,
+    uri: streamPathSchema,
+    keyHash: sha256Text,
+  }),
+]);
+export type Redemption = z.infer<typeof redemptionSchema>;
+
+/** The answer to reserve and commit: what is left for this session; `null` is "not limited". */
+export const redeemedSchema = z.strictObject({
+  session: uuid,
+  /** Unix seconds at which the ticket's window closes. */
+  expiresAt: unixSeconds.nullable(),
+  mediaMsLeft: amount.nullable(),
+  bytesLeft: amount.nullable(),
+  /** The concurrency lease lapses when no receipt comes for this long. */
+  leaseSeconds: z.number().int().positive(),
+});
+export type Redeemed = z.infer<typeof redeemedSchema>;
+
+/** POST /v1/receipts, `typ: "receipts+jwt"`: one signature for the batch. */
+export const receiptBatchSchema = z.strictObject({
+  ...envelope,
+  receipts: z.array(receiptSchema).min(1).max(MAX_RECEIPTS_PER_BATCH),
+});
+export type ReceiptBatch = z.infer<typeof receiptBatchSchema>;
+
+/** The answer to a batch: every receipt is either stored (now or before) or refused for good. */
+export const receiptsStoredSchema = z.strictObject({
+  stored: z.number().int().nonnegative(),
+  refused: z.array(
+    z.strictObject({ session: uuid, seq: z.number().int().nonnegative(), reason: z.string().max(100) }),
+  ),
+});
+export type ReceiptsStored = z.infer<typeof receiptsStoredSchema>;

@@ -1,0 +1,104 @@
+/**
+ * What the plugin's core needs from outside, and what its parts need from each other. Each consumer declares the
+ * narrow interface that it uses; only the composition root sees the implementations.
+ */
+import type { CryptoKey, JWK } from 'jose';
+import type { EndReason, Receipt, ReceiptsStored, Redeemed } from './contract.ts';
+
+export interface Clock {
+  /** Unix time in milliseconds. */
+  nowMs(): number;
+  /** Milliseconds that never jump; only differences mean something. */
+  monotonicMs(): number;
+}
+
+/** Structured log; the object holds codes, ids and counts, never a ticket, key, proof or claim value. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Public keys of the trusted (pinned) order servers. */
+export interface KeySource {
+  /**
+   * The key that an issuer signs tickets with.
+   * @throws Denial `ticket_untrusted` for an issuer that is not pinned or a kid that it does not have;
+   *   `order_server_unreachable` when nothing fresh enough is known.
+   */
+  findSigningKey(issuer: string, kid: string, alg: string): Promise<CryptoKey>;
+}
+
+/** Private key of this streaming server that tickets are sealed to. */
+export interface UnsealKey {
+  readonly kid: string;
+  readonly privateJwk: JWK;
+}
+
+/** Counted rights, kept by the order server. All throw Denial; `order_server_unreachable` when it does not answer. */
+export interface Redemptions {
+  reserve(session: string, attempt: string | null, ticket: string): Promise<Redeemed>;
+  commit(session: string): Promise<Redeemed>;
+  release(session: string): Promise<void>;
+}
+
+/** Who may publish. */
+export interface StreamKeys {
+  /** @throws Denial `stream_key_invalid`, `order_server_unreachable`. */
+  authorizePublish(uri: string, streamKey: string): Promise<void>;
+}
+
+/** Takes receipts for delivery; returns at once, delivers at least once. */
+export interface ReceiptSink {
+  append(receipt: Receipt): void;
+  /** False when so much waits that no more progress receipts should be written; final ones are always taken. */
+  hasRoom(): boolean;
+}
+
+/** The far end of a sink. */
+export interface ReceiptDelivery {
+  deliver(receipts: readonly Receipt[]): Promise<ReceiptsStored>;
+}
+
+// ---------------------------------------------------------------- media
+
+export interface MediaCounters {
+  /** Milliseconds of media delivered since the viewer's first packet. */
+  readonly mediaMs: number;
+  readonly bytes: number;
+}
+
+/** One viewer's media, as the session sees it. Nothing is sent before the grant, nothing after `close`. */
+export interface Viewing {
+  /** Calls back once, when the first media packet leaves for this viewer. */
+  onFirstMedia(listener: () => void): void;
+  /** Calls back once, when the viewer or the source has gone. */
+  onGone(listener: (reason: EndReason) => void): void;
+  counters(): Promise<MediaCounters>;
+  /** Stops media at once. Idempotent; the counters answer their last values afterwards. */
+  close(): void;
+}
+
+/** Where RTP made in this process enters the stage. */
+export interface RtpInput {
+  /** The packet's memory is used again after the call: it must be sent or copied before that. */
+  sendRtp(packet: Buffer): void;
+  /** RTCP sender reports. */
+  sendRtcp(packet: Buffer): void;
+  close(): void;
+}
+
+/** One live stream on the stage. */
+export interface StageStream {
+  addVideo(parameters: { ssrc: number; payloadType: number; profileLevelId: string }): Promise<RtpInput>;
+  addAudio(parameters: { ssrc: number; payloadType: number }): Promise<RtpInput>;
+  /** Ends the stream; its viewings go with `source_ended`. */
+  close(): void;
+}
+
+/** The stage as a source of media sees it. */
+export interface StageEntrance {
+  /** `mediaMs` answers the milliseconds of media that this stream has carried so far; gaps do not count. */
+  openStream(path: string, mediaMs: () => number): StageStream;
+}

@@ -1,0 +1,3 @@
+export { coversPath, isStreamPath } from './path.ts';
+export { askSchema, authorizeAsk, isCounted, rightsSchema, tierSchema } from './rights.ts';
+export type { Ask, Rights, Tier } from './rights.ts';

@@ -1,0 +1,67 @@
+/** Making a ticket: claims in, signed ticket and client part out. */
+import { CompactEncrypt, CompactSign, type JWK } from 'jose';
+import { MAX_TICKET_CHARS, TICKET_TYP, ticketClaimsSchema, type TicketClaims } from './claims.ts';
+import { CLIENT_PART_TYP } from './client-part.ts';
+import { refusedMember } from './compact.ts';
+import { sha256Base64url } from './encoding.ts';
+import type { SigningKey } from './keys.ts';
+import { importSealingKey, MAX_SERVERS, seal, SEAL_ALG, SEAL_ENC, type Recipient } from './sealed.ts';
+
+export interface TicketOrder {
+  /** Everything but the sealed parts. */
+  readonly claims: Omit<TicketClaims, 'ss' | 'cph'>;
+  /** `k`: 32 random bytes, absent when keys are left to the streaming server; `wm`: watermark id. */
+  readonly secret: { readonly k?: Uint8Array; readonly wm?: string };
+  /** The streaming servers of `aud`, 1..8, by their sealing keys. */
+  readonly servers: readonly Recipient[];
+  /** The client's X25519 or P-256 key, fresh for the order. */
+  readonly client?: { readonly sealKey: JWK };
+  readonly signingKey: SigningKey;
+}
+
+export interface IssuedTicket {
+  readonly ticket: string;
+  /** Compact JWE for the client alone; `null` when there is no `k` or no client key. */
+  readonly clientPart: string | null;
+}
+
+async function makeClientPart(k: string, jti: string, sealKey: JWK): Promise<string> {
+  const key = await importSealingKey(sealKey);
+  return new CompactEncrypt(Buffer.from(JSON.stringify({ k, jti })))
+    .setProtectedHeader({ alg: SEAL_ALG, enc: SEAL_ENC, typ: CLIENT_PART_TYP })
+    .encrypt(key)
+    .catch((cause: unknown) => {
+      throw new TypeError('the seal key cannot be agreed with', { cause });
+    });
+}
+
+/**
+ * Issues a ticket.
+ * @throws TypeError when a claim, the secret or a key is not one that `openTicket` would take, or when the ticket gets
+ *   longer than `MAX_TICKET_CHARS`; the message names the claim, never its value.
+ */
+export async function issueTicket(order: TicketOrder): Promise<IssuedTicket> {
+  const { claims, secret, servers, client, signingKey } = order;
+  if (secret.k !== undefined && secret.k.byteLength !== 32) throw new TypeError('k is not 32 bytes');
+  if (servers.length < 1 || servers.length > MAX_SERVERS) throw new TypeError('not 1 to 8 servers');
+  if (new Set(servers.map(({ kid }) => kid)).size !== servers.length)
+    throw new TypeError('a server key is named twice');
+
+  const k = secret.k === undefined ? undefined : Buffer.from(secret.k).toString('base64url');
+  const clientPart =
+    k === undefined || client === undefined ? null : await makeClientPart(k, claims.jti, client.sealKey);
+  const payload = ticketClaimsSchema.safeParse({
+    ...claims,
+    ss: await seal({ k, wm: secret.wm }, servers),
+    ...(clientPart === null ? {} : { cph: sha256Base64url(clientPart) }),
+  });
+  if (!payload.success)
+    throw new TypeError(`not a claim set: ${refusedMember(payload.error, 'unknown claim')}`);
+
+  const ticket = await new CompactSign(Buffer.from(JSON.stringify(payload.data)))
+    .setProtectedHeader({ alg: signingKey.alg, typ: TICKET_TYP, kid: signingKey.kid })
+    .sign(signingKey.privateKey);
+  if (ticket.length > MAX_TICKET_CHARS)
+    throw new TypeError(`the ticket has ${ticket.length} characters, more than ${MAX_TICKET_CHARS}`);
+  return { ticket, clientPart };
+}
