@@ -1,0 +1,286 @@
+/** The gate: access request in, session or denial out. Decisions only; timers and counters are the session's. */
+import { createHash } from 'node:crypto';
+import { uuidv7 } from 'uuidv7';
+import type { AccessRequest, EndReason, Grant, Protocol, Redeemed, SessionRequest } from './contract.ts';
+import { asDenial, Denial, type Code } from './errors.ts';
+import type {
+  Clock,
+  KeySource,
+  Log,
+  ReceiptSink,
+  Redemptions,
+  StreamKeys,
+  UnsealKey,
+  Viewing,
+} from './ports.ts';
+import { authorizeAsk, isCounted, type Ask } from './rights/index.ts';
+import { startSession, type Session } from './session.ts';
+import {
+  createProofVerifier,
+  MAX_TICKET_CHARS,
+  openTicket,
+  type Nonces,
+  type ReplayMemory,
+  type TicketClaims,
+} from './ticket/index.ts';
+
+export interface GateOptions {
+  /** This server's id: what a ticket's `aud` must include. */
+  readonly serverId: string;
+  readonly keys: KeySource;
+  readonly unsealKeys: readonly UnsealKey[];
+  readonly nonces: Nonces;
+  readonly replay: ReplayMemory;
+  readonly redemptions: Redemptions;
+  readonly streamKeys: StreamKeys;
+  readonly sink: ReceiptSink;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Milliseconds between progress receipts; default 5000. */
+  readonly receiptIntervalMs?: number;
+  /** Sessions at the same time; default 10,000. */
+  readonly maxSessions?: number;
+  /** Told of every decision to play, for metrics. */
+  readonly observe?: (outcome: Code | 'admitted', protocol: Protocol) => void;
+}
+
+/** What an adapter can do for an admitted viewer. */
+export interface Media<V extends Viewing> {
+  isLive(): boolean;
+  /** Opens the media for one viewer; nothing may leave before. Throws Denial. */
+  open(grant: Grant): Promise<V>;
+}
+
+export interface Gate {
+  /**
+   * Decides on a request to play: ticket, proof, rights, then the access with the order server, then the media. The
+   * same attempt by the same key with the same body answers the session that it already has (a lost reply).
+   * @throws Denial
+   */
+  admit<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>>;
+  /**
+   * Checks that a later request of a session is made by the admitted holder.
+   * @throws Denial
+   */
+  prove(session: Session, request: SessionRequest): Promise<void>;
+  /**
+   * Decides on a request to publish.
+   * @throws Denial `stream_key_invalid`, `order_server_unreachable`
+   */
+  authorizePublish(request: { uri: string; streamKey: string; peer: string }): Promise<void>;
+  /** The DPoP nonce that goes into every reply (RFC 9449 section 8.2). */
+  nonce(): string;
+  sessions(): readonly Session[];
+  /** Ends every session and admits no more. */
+  close(reason: EndReason): Promise<void>;
+}
+
+interface Presented {
+  readonly ticket: string;
+  readonly claims: TicketClaims;
+  readonly key: Uint8Array | null;
+  readonly watermark: string | null;
+  readonly attempt: string | null;
+  readonly ask: Ask;
+}
+
+interface Attempt {
+  readonly bodyHash: string;
+  readonly session: Promise<Session>;
+}
+
+const AUTHORIZATION = /^(DPoP|Bearer) +([A-Za-z0-9_.-]+)$/i;
+const DEFAULT_ASK: Ask = { action: 'play' };
+
+/** RFC 9449 section 7.1, RFC 6750 section 2.1. */
+function parseAuthorization(header: string | undefined): { scheme: 'dpop' | 'bearer'; ticket: string } {
+  if (header === undefined || header === '') throw new Denial('ticket_missing');
+  if (header.length > MAX_TICKET_CHARS + 16) throw new Denial('ticket_malformed');
+  const match = AUTHORIZATION.exec(header);
+  if (match?.[1] === undefined || match[2] === undefined) throw new Denial('ticket_malformed');
+  return { scheme: match[1].toLowerCase() === 'dpop' ? 'dpop' : 'bearer', ticket: match[2] };
+}
+
+const ticketHash = (ticket: string): string => createHash('sha256').update(ticket).digest('base64url');
+
+/** Makes the gate of one streaming server. */
+export function createGate(options: GateOptions): Gate {
+  const { serverId, keys, unsealKeys, redemptions, streamKeys, sink, clock, log } = options;
+  const { nonces, replay, receiptIntervalMs = 5000, maxSessions = 10_000 } = options;
+  const proofs = createProofVerifier({ nonces, replay, clock });
+  /** Every session that is being opened or running, and the hash of the ticket that it was admitted with. */
+  const running = new Map<Session, string>();
+  const attempts = new Map<string, Attempt>();
+  let opening = 0;
+  let closed = false;
+  const isClosed = (): boolean => closed; // A function: it changes while we wait.
+
+  /** Everything that needs no other party: ticket, proof, ask. */
+  async function check(request: AccessRequest): Promise<Presented> {
+    const { scheme, ticket } = parseAuthorization(request.authorization);
+    const { claims, secret } = await openTicket(ticket, {
+      serverId,
+      uri: request.uri,
+      keys,
+      unsealKeys,
+      nowSeconds: Math.floor(clock.nowMs() / 1000),
+    });
+    let attempt: string | null = null;
+    let ask: Ask = DEFAULT_ASK;
+    if (claims.cnf === undefined) {
+      if (scheme !== 'bearer')
+        throw new Denial('proof_invalid', { detail: 'the ticket is not bound to a key' });
+    } else {
+      if (scheme !== 'dpop') throw new Denial('proof_missing');
+      const { proof, method, url, fingerprint } = request;
+      const proven = await proofs.verify({
+        proof,
+        method,
+        url,
+        ticket,
+        jkt: claims.cnf.jkt,
+        ...(fingerprint === undefined ? {} : { fingerprint }),
+      });
+      attempt = proven.attempt;
+      ask = proven.ask ?? DEFAULT_ASK;
+    }
+    if (ask.action !== 'play') throw new Denial('rights_insufficient', { detail: 'action' });
+    authorizeAsk(claims.rights, ask);
+    if (claims.addr !== undefined && claims.addr !== request.peer) {
+      throw new Denial('rights_insufficient', { detail: 'addr' });
+    }
+    // A ticket bound to a device needs a device's proof, which no client can give yet: fail closed.
+    if (claims.dev !== undefined) throw new Denial('rights_insufficient', { detail: 'dev' });
+    return { ticket, claims, key: secret.k, watermark: secret.wm, attempt, ask };
+  }
+
+  /** Takes the access; `null` when nothing is counted, and then the order server may be away. */
+  async function reserve(
+    sessionId: string,
+    { ticket, claims, attempt }: Presented,
+  ): Promise<Redeemed | null> {
+    if (!isCounted(claims.rights)) return null;
+    const redeemed = await redemptions.reserve(sessionId, attempt, ticket).catch((error: unknown) => {
+      // The answer may have been lost after the access was taken: give it back, so that a new try finds it.
+      if (asDenial(error).code === 'order_server_unreachable') void release(sessionId);
+      throw error;
+    });
+    // The attempt already has a session elsewhere (or had one here): it must not get a second for one access.
+    if (redeemed.session !== sessionId) throw new Denial('proof_replayed', { detail: 'attempt' });
+    return redeemed;
+  }
+
+  async function open<V extends Viewing>(presented: Presented, media: Media<V>): Promise<Session<V>> {
+    const { claims, ask, attempt, key, watermark } = presented;
+    if (!media.isLive()) throw new Denial('stream_offline');
+    if (closed || running.size + opening >= maxSessions) throw new Denial('overloaded');
+    opening += 1;
+    try {
+      const grant: Grant = {
+        sessionId: uuidv7(),
+        ticketId: claims.jti,
+        issuer: claims.iss,
+        subject: claims.sub,
+        uri: claims.uri,
+        rights: claims.rights,
+        ask,
+        jkt: claims.cnf?.jkt ?? null,
+        attempt,
+        expiresAtSeconds: claims.exp,
+        key,
+        watermark,
+      };
+      const redeemed = await reserve(grant.sessionId, presented);
+      const viewing = await media.open(grant).catch(async (error: unknown) => {
+        if (redeemed !== null) await release(grant.sessionId);
+        throw error;
+      });
+      const session = startSession({
+        grant,
+        viewing,
+        redeemed,
+        redemptions,
+        sink,
+        clock,
+        log,
+        receiptIntervalMs,
+      });
+      running.set(session, ticketHash(presented.ticket));
+      void session.ended.then(() => running.delete(session));
+      if (isClosed()) void session.end('server_stopped');
+      log.info({ session: session.id, ticket: claims.jti, uri: claims.uri }, 'admitted');
+      return session;
+    } finally {
+      opening -= 1;
+    }
+  }
+
+  async function release(sessionId: string): Promise<void> {
+    try {
+      await redemptions.release(sessionId);
+    } catch (error) {
+      log.warn({ session: sessionId, code: asDenial(error).code }, 'the access could not be released');
+    }
+  }
+
+  async function decide<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>> {
+    const presented = await check(request);
+    if (presented.attempt === null) return open(presented, media);
+    const name = `${presented.claims.jti} ${presented.attempt}`;
+    const before = attempts.get(name);
+    if (before !== undefined) {
+      if (before.bodyHash !== request.bodyHash) throw new Denial('proof_invalid', { detail: 'attempt' });
+      // The name holds ticket and key, and with them the path and the adapter that opened it.
+      return (await before.session) as Session<V>;
+    }
+    const session = open(presented, media);
+    attempts.set(name, { bodyHash: request.bodyHash, session });
+    // Kept while the session runs; what failed may be tried again at once.
+    const forget = (): void => void attempts.delete(name);
+    session.then((opened) => opened.ended.then(forget), forget);
+    return session;
+  }
+
+  return {
+    async admit(request, media) {
+      try {
+        const session = await decide(request, media);
+        options.observe?.('admitted', request.protocol);
+        return session;
+      } catch (error) {
+        const { code, detail } = asDenial(error);
+        options.observe?.(code, request.protocol);
+        log.info(
+          { code, detail, protocol: request.protocol, uri: request.uri, peer: request.peer },
+          'refused',
+        );
+        throw error;
+      }
+    },
+    async prove(session, { authorization, proof, method, url }) {
+      const admittedWith = running.get(session);
+      if (admittedWith === undefined || session.isEnded()) throw new Denial('session_ended');
+      const { jkt } = session.grant;
+      if (jkt === null) return; // A bearer ticket: who knows the session's URL is its holder (DESIGN 4).
+      const { scheme, ticket } = parseAuthorization(authorization);
+      if (ticketHash(ticket) !== admittedWith)
+        throw new Denial('ticket_untrusted', { detail: 'not the ticket of this session' });
+      if (scheme !== 'dpop') throw new Denial('proof_missing');
+      await proofs.verify({ proof, method, url, ticket, jkt });
+    },
+    async authorizePublish({ uri, streamKey, peer }) {
+      try {
+        await streamKeys.authorizePublish(uri, streamKey);
+      } catch (error) {
+        log.info({ code: asDenial(error).code, uri, peer }, 'publisher refused');
+        throw error;
+      }
+    },
+    nonce: () => nonces.current(),
+    sessions: () => [...running.keys()],
+    async close(reason) {
+      closed = true;
+      await Promise.all([...running.keys()].map((session) => session.end(reason)));
+    },
+  };
+}

@@ -1,0 +1,186 @@
+/** A session: one admitted viewing, from grant to end. State, timers and counters; decisions are the gate's. */
+import { randomBytes } from 'node:crypto';
+import type { EndReason, Grant, Receipt, Redeemed } from './contract.ts';
+import { asDenial } from './errors.ts';
+import type { Clock, Log, MediaCounters, ReceiptSink, Redemptions, Viewing } from './ports.ts';
+import { createReceiptChain } from './receipts/chain.ts';
+
+export interface Session<V extends Viewing = Viewing> {
+  /** UUIDv7, for logs and receipts. */
+  readonly id: string;
+  /** 128-bit secret of the session's URL; never logged. */
+  readonly token: string;
+  readonly grant: Grant;
+  readonly viewing: V;
+  readonly ended: Promise<EndReason>;
+  isEnded(): boolean;
+  /** Stops media, writes the final receipt. Idempotent: the first reason counts. */
+  end(reason: EndReason): Promise<void>;
+  /** The latest receipts, oldest first. */
+  receipts(): readonly Receipt[];
+}
+
+export interface SessionOptions<V extends Viewing> {
+  readonly grant: Grant;
+  readonly viewing: V;
+  /** What the order server said; `null` when nothing of the ticket is counted, then it is not asked again. */
+  readonly redeemed: Redeemed | null;
+  readonly redemptions: Redemptions;
+  readonly sink: ReceiptSink;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly receiptIntervalMs: number;
+}
+
+/** DESIGN: a reservation without media for this long goes back. */
+const FIRST_MEDIA_WITHIN_MS = 30_000;
+/** A host that does not answer its counters must not hold up an end. */
+const LAST_COUNTERS_WITHIN_MS = 300;
+const BYTE_CHECK_MS = 1000;
+const COMMIT_RETRY_MS = 2000;
+const KEPT_RECEIPTS = 100;
+/** setTimeout's own limit is 2^31 - 1 ms; a longer wait is taken in steps. */
+const LONGEST_WAIT_MS = 2_000_000_000;
+
+/** Starts the timers of an admitted viewing. */
+export function startSession<V extends Viewing>(options: SessionOptions<V>): Session<V> {
+  const { grant, viewing, redemptions, sink, clock, log, receiptIntervalMs } = options;
+  const id = grant.sessionId;
+  const ids = { session: id, ticket: grant.ticketId };
+  const counted = options.redeemed !== null;
+  const kept: Receipt[] = [];
+  const timers = new Set<NodeJS.Timeout>();
+  const { promise: ended, resolve: resolveEnded } = Promise.withResolvers<EndReason>();
+
+  let limits = options.redeemed;
+  let chain: ReturnType<typeof createReceiptChain> | undefined;
+  let ending: Promise<void> | undefined;
+
+  function after(delayMs: number, run: () => void): void {
+    if (ending !== undefined) return;
+    const timer = setTimeout(
+      () => {
+        timers.delete(timer);
+        if (delayMs > LONGEST_WAIT_MS) after(delayMs - LONGEST_WAIT_MS, run);
+        else run();
+      },
+      Math.max(0, Math.min(delayMs, LONGEST_WAIT_MS)),
+    );
+    timers.add(timer);
+  }
+
+  function write(counters: MediaCounters, reason?: EndReason): void {
+    if (chain === undefined || (reason === undefined && !sink.hasRoom())) return;
+    const at = Math.floor(clock.nowMs() / 1000);
+    const receipt = chain.next({ at, ...counters, ...(reason === undefined ? {} : { reason }) });
+    kept.push(receipt);
+    if (kept.length > KEPT_RECEIPTS) kept.shift();
+    sink.append(receipt);
+  }
+
+  function expiresInMs(): number {
+    const atSeconds = Math.min(grant.expiresAtSeconds, limits?.expiresAt ?? Number.POSITIVE_INFINITY);
+    return atSeconds * 1000 - clock.nowMs();
+  }
+
+  function watchExpiry(): void {
+    // A timer may fire a little early, and the wall clock may have been set back: look again.
+    after(expiresInMs(), () => (expiresInMs() <= 0 ? void end('expired') : watchExpiry()));
+  }
+
+  /** Media runs no faster than time, so what is left in media is the soonest that it can be used up. */
+  async function watchBudgets(): Promise<void> {
+    const { mediaMsLeft, bytesLeft } = limits ?? { mediaMsLeft: null, bytesLeft: null };
+    if (ending !== undefined || (mediaMsLeft === null && bytesLeft === null)) return;
+    const { mediaMs, bytes } = await viewing.counters();
+    const msLeft = mediaMsLeft === null ? Number.POSITIVE_INFINITY : mediaMsLeft - mediaMs;
+    if (msLeft <= 0 || (bytesLeft !== null && bytes >= bytesLeft)) return end('exhausted');
+    after(bytesLeft === null ? msLeft : Math.min(msLeft, BYTE_CHECK_MS), () => guard(watchBudgets()));
+  }
+
+  async function commit(): Promise<void> {
+    try {
+      const committed = await redemptions.commit(id);
+      if (limits !== null) limits = { ...limits, expiresAt: committed.expiresAt };
+      watchExpiry();
+    } catch (error) {
+      const { code } = asDenial(error);
+      log.warn({ ...ids, code }, 'the access could not be committed');
+      if (code === 'order_server_unreachable') after(COMMIT_RETRY_MS, () => guard(commit()));
+      else await end('exhausted');
+    }
+  }
+
+  function every(intervalMs: number): void {
+    after(intervalMs, () =>
+      guard(
+        viewing.counters().then((counters) => {
+          if (ending !== undefined) return;
+          write(counters);
+          every(intervalMs);
+        }),
+      ),
+    );
+  }
+
+  /** Nothing that fails in a timer may end the process; a session whose host fails is over. */
+  function guard(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      log.error({ ...ids, err: error }, 'the session failed');
+      void end('server_stopped');
+    });
+  }
+
+  function begin(): void {
+    if (ending !== undefined || chain !== undefined) return;
+    const startedAt = Math.floor(clock.nowMs() / 1000);
+    chain = createReceiptChain({ session: id, ticket: grant.ticketId, uri: grant.uri, startedAt });
+    if (counted) guard(commit());
+    every(receiptIntervalMs);
+    guard(watchBudgets());
+    log.info(ids, 'first media');
+  }
+
+  async function lastCounters(): Promise<MediaCounters | null> {
+    const late = new Promise<null>((resolve) => setTimeout(resolve, LAST_COUNTERS_WITHIN_MS, null).unref());
+    return Promise.race([viewing.counters().catch(() => null), late]);
+  }
+
+  async function finish(reason: EndReason): Promise<void> {
+    for (const timer of timers) clearTimeout(timer);
+    const counters = await lastCounters();
+    viewing.close();
+    if (chain !== undefined) write(counters ?? { mediaMs: 0, bytes: 0 }, reason);
+    log.info({ ...ids, reason, ...counters }, 'session ended');
+    resolveEnded(reason);
+    if (chain === undefined && counted) {
+      await redemptions.release(id).catch((error: unknown) => {
+        // The reservation lapses by itself.
+        log.warn({ ...ids, code: asDenial(error).code }, 'the access could not be released');
+      });
+    }
+  }
+
+  function end(reason: EndReason): Promise<void> {
+    ending ??= finish(reason);
+    return ending;
+  }
+
+  viewing.onGone((reason) => void end(reason));
+  viewing.onFirstMedia(begin);
+  watchExpiry();
+  after(FIRST_MEDIA_WITHIN_MS, () => {
+    if (chain === undefined) void end('source_ended');
+  });
+
+  return {
+    id,
+    token: randomBytes(16).toString('base64url'),
+    grant,
+    viewing,
+    ended,
+    isEnded: () => ending !== undefined,
+    end,
+    receipts: () => kept,
+  };
+}

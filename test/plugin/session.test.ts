@@ -1,0 +1,243 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { EndReason, Grant, Redeemed } from '../../plugin/contract.ts';
+import { Denial } from '../../plugin/errors.ts';
+import { receiptHash } from '../../plugin/receipts/chain.ts';
+import { startSession } from '../../plugin/session.ts';
+import {
+  fakeTimerClock,
+  fakeViewing,
+  makeGrant,
+  recordedRedemptions,
+  recordedSink,
+  SESSION_ID,
+  silentLog,
+  UNLIMITED,
+} from '../support/doubles.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function start(
+  options: { grant?: Partial<Grant>; limits?: Partial<Redeemed> | null; receiptIntervalMs?: number } = {},
+) {
+  const limits = options.limits === undefined ? {} : options.limits;
+  const redemptions = recordedRedemptions(limits ?? {});
+  const sink = recordedSink();
+  const viewing = fakeViewing();
+  const session = startSession({
+    grant: makeGrant(options.grant),
+    viewing,
+    redeemed: limits === null ? null : { ...UNLIMITED, ...limits, session: SESSION_ID },
+    redemptions,
+    sink,
+    clock: fakeTimerClock,
+    log: silentLog,
+    receiptIntervalMs: options.receiptIntervalMs ?? 5000,
+  });
+  return { session, viewing, sink, redemptions };
+}
+
+describe('a session', () => {
+  it('commits its access at the first media, and only once', async () => {
+    const { viewing, redemptions } = start();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(redemptions.calls).toEqual([]);
+    viewing.firstMedia();
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(redemptions.calls).toEqual(['commit']);
+  });
+
+  it('gives its access back and writes no receipt when no media came within 30 s', async () => {
+    const { session, viewing, sink, redemptions } = start();
+    await vi.advanceTimersByTimeAsync(29_999);
+    expect(session.isEnded()).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await session.ended).toBe('source_ended');
+    expect(viewing.closed).toBe(true);
+    expect(redemptions.calls).toEqual(['release']);
+    expect(sink.receipts).toEqual([]);
+  });
+
+  it('does not speak to the order server when nothing is counted', async () => {
+    const { session, viewing, redemptions } = start({ limits: null });
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(6000);
+    await session.end('viewer_left');
+    expect(redemptions.calls).toEqual([]);
+  });
+
+  it('writes cumulative, chained receipts every interval and a final one with the reason', async () => {
+    const { session, viewing, sink } = start();
+    viewing.firstMedia();
+    viewing.reading = { mediaMs: 4900, bytes: 1000 };
+    await vi.advanceTimersByTimeAsync(5000);
+    viewing.reading = { mediaMs: 9900, bytes: 2000 };
+    await vi.advanceTimersByTimeAsync(5000);
+    viewing.reading = { mediaMs: 10_500, bytes: 2100 };
+    await session.end('viewer_left');
+    await session.end('kicked');
+    const [first, second, last] = sink.receipts;
+    expect(sink.receipts).toHaveLength(3);
+    expect(first).toMatchObject({
+      seq: 0,
+      prev: null,
+      mediaMs: 4900,
+      bytes: 1000,
+      state: 'progress',
+      reason: null,
+    });
+    expect(second).toMatchObject({ seq: 1, mediaMs: 9900, bytes: 2000 });
+    expect(last).toMatchObject({
+      seq: 2,
+      mediaMs: 10_500,
+      bytes: 2100,
+      state: 'final',
+      reason: 'viewer_left',
+    });
+    expect(second?.prev).toBe(first && receiptHash(first));
+    expect(last?.prev).toBe(second && receiptHash(second));
+    expect(session.receipts()).toEqual(sink.receipts);
+  });
+
+  it('never states less than it stated before', async () => {
+    const { session, viewing, sink } = start();
+    viewing.firstMedia();
+    viewing.reading = { mediaMs: 4900, bytes: 1000 };
+    await vi.advanceTimersByTimeAsync(5000);
+    viewing.reading = { mediaMs: 10, bytes: 20 };
+    await session.end('viewer_left');
+    expect(sink.receipts.at(-1)).toMatchObject({ mediaMs: 4900, bytes: 1000 });
+  });
+
+  it('skips progress receipts, but not the final one, while the sink has no room', async () => {
+    const { session, viewing, sink } = start();
+    sink.room = false;
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(20_000);
+    await session.end('viewer_left');
+    expect(sink.receipts.map(({ seq, state }) => [seq, state])).toEqual([[0, 'final']]);
+  });
+
+  it.each<
+    [
+      string,
+      { grant?: Partial<Grant>; limits?: Partial<Redeemed>; receiptIntervalMs?: number },
+      number,
+      EndReason,
+    ]
+  >([
+    [
+      'at the ticket’s exp',
+      { grant: { expiresAtSeconds: Date.UTC(2026, 0, 1) / 1000 + 60 } },
+      60_000,
+      'expired',
+    ],
+    [
+      'at the end of the window',
+      { limits: { expiresAt: Date.UTC(2026, 0, 1) / 1000 + 20 } },
+      20_000,
+      'expired',
+    ],
+    [
+      'far ahead, beyond what one timer can wait',
+      { grant: { expiresAtSeconds: Date.UTC(2026, 2, 1) / 1000 }, receiptIntervalMs: 86_400_000 },
+      59 * 86_400_000,
+      'expired',
+    ],
+  ])('ends %s', async (_when, options, afterMs, reason) => {
+    const { session, viewing } = start(options);
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(afterMs - 1);
+    expect(session.isEnded()).toBe(false);
+    await vi.advanceTimersByTimeAsync(2);
+    expect(await session.ended).toBe(reason);
+    expect(viewing.closed).toBe(true);
+  });
+
+  it('ends as soon as the seconds of media are used up, not the seconds of time', async () => {
+    const { session, viewing } = start({ limits: { mediaMsLeft: 10_000 } });
+    viewing.firstMedia();
+    viewing.reading = { mediaMs: 4000, bytes: 0 };
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(session.isEnded()).toBe(false);
+    viewing.reading = { mediaMs: 10_000, bytes: 0 };
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(await session.ended).toBe('exhausted');
+  });
+
+  it('ends within a second when the bytes are used up', async () => {
+    const { session, viewing } = start({ limits: { bytesLeft: 1000 } });
+    viewing.firstMedia();
+    viewing.reading = { mediaMs: 100, bytes: 999 };
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(session.isEnded()).toBe(false);
+    viewing.reading = { mediaMs: 100, bytes: 1000 };
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await session.ended).toBe('exhausted');
+  });
+
+  it('ends when a late commit finds no access left', async () => {
+    const { session, viewing, redemptions } = start();
+    redemptions.answer = () => {
+      throw new Denial('rights_exhausted');
+    };
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await session.ended).toBe('exhausted');
+  });
+
+  it('goes on while the order server is away, and commits when it is back', async () => {
+    const { session, viewing, redemptions } = start();
+    const well = redemptions.answer;
+    redemptions.answer = () => {
+      throw new Denial('order_server_unreachable');
+    };
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(session.isEnded()).toBe(false);
+    redemptions.answer = well;
+    await vi.advanceTimersByTimeAsync(2000);
+    const commits = redemptions.calls.length;
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(redemptions.calls).toHaveLength(commits);
+  });
+
+  it('follows its viewer and its source', async () => {
+    const { session, viewing } = start();
+    viewing.gone('viewer_left');
+    expect(await session.ended).toBe('viewer_left');
+  });
+
+  it('ends although the host does not answer its counters', async () => {
+    const { session, viewing, sink } = start();
+    viewing.firstMedia();
+    viewing.counters = () => new Promise(() => undefined);
+    const end = session.end('revoked');
+    await vi.advanceTimersByTimeAsync(300);
+    await end;
+    expect(viewing.closed).toBe(true);
+    expect(sink.receipts.at(-1)).toMatchObject({ state: 'final', reason: 'revoked' });
+  });
+
+  it('ends, and does not throw, when the host fails', async () => {
+    const { session, viewing } = start();
+    viewing.firstMedia();
+    viewing.counters = () => Promise.reject(new Error('channel closed'));
+    await vi.advanceTimersByTimeAsync(5001);
+    expect(await session.ended).toBe('server_stopped');
+  });
+
+  it('leaves no timer behind', async () => {
+    const { session, viewing } = start({ limits: { bytesLeft: 1000, mediaMsLeft: 1000 } });
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(100);
+    await session.end('viewer_left');
+    await vi.advanceTimersByTimeAsync(400);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
