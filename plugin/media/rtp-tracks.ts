@@ -1,0 +1,200 @@
+/** The tracks of one stage stream: media in, RTP and sender reports out. */
+import { randomInt } from 'node:crypto';
+import type { Clock, Log, RtpInput } from '../ports.ts';
+import {
+  buildSenderReport,
+  createH264Packetizer,
+  createOpusPacketizer,
+  H264_CLOCK_RATE,
+  OPUS_CLOCK_RATE,
+} from '../rtp/index.ts';
+import type { Timeline } from './timeline.ts';
+
+export const VIDEO_PAYLOAD_TYPE = 96;
+export const AUDIO_PAYLOAD_TYPE = 97;
+
+/** While the stage opens its input, at most this much of the current group of pictures is held. */
+const MAX_HELD_VIDEO_BYTES = 4 * 1024 * 1024;
+const MAX_HELD_AUDIO_PACKETS = 100;
+const REPORT_INTERVAL_MS = 1000;
+/**
+ * Tags have whole milliseconds, so packets come out a little early or late. Receivers conceal every sample that seems
+ * to be missing: packets within 15 ms of their place follow each other exactly.
+ */
+const MAX_AUDIO_JITTER_TICKS = 15 * (OPUS_CLOCK_RATE / 1000);
+
+export interface TrackContext {
+  /** Canonical name: the same for both tracks, so that viewers play them in sync. */
+  readonly cname: string;
+  readonly timeline: Timeline;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Unix milliseconds on a clock that never jumps. */
+  readonly ntpMs: () => number;
+}
+
+export interface VideoFrame {
+  /** Views of tags that nobody writes to any more: frames may be held. */
+  readonly nals: readonly Buffer[];
+  readonly presentationMs: number;
+  readonly keyframe: boolean;
+  readonly bytes: number;
+}
+
+export interface VideoTrack {
+  setParameterSets(sets: readonly Buffer[]): void;
+  /** Sends a frame, or holds it until the stage is ready; nothing goes out before a keyframe. */
+  send(frame: VideoFrame): void;
+  close(): void;
+}
+
+export interface AudioTrack {
+  /** Sends an Opus packet that starts at `ticks` (48 kHz media time); one that lies before the end of its forerunner is dropped. */
+  send(packet: Buffer, ticks: number, samples: number): void;
+  close(): void;
+}
+
+type Open = (parameters: { ssrc: number; payloadType: number }) => Promise<RtpInput>;
+
+interface Stream {
+  readonly ssrc: number;
+  timestampAt(ticks: number): number;
+  packets(): number;
+  octets(): number;
+}
+
+/** An input of the stage that takes a moment to open. */
+function openInput(opening: Promise<RtpInput>, log: Log, onReady: () => void) {
+  let input: RtpInput | undefined;
+  let closed = false;
+  opening.then(
+    (opened) => {
+      if (closed) return opened.close();
+      input = opened;
+      onReady();
+    },
+    (error: unknown) => {
+      if (!closed) log.error({ error: String(error) }, 'the stage refused a track');
+    },
+  );
+  return {
+    isReady: () => input !== undefined,
+    sendRtp: (packet: Buffer) => input?.sendRtp(packet),
+    sendRtcp: (packet: Buffer) => input?.sendRtcp(packet),
+    close() {
+      closed = true;
+      input?.close();
+      input = undefined;
+    },
+  };
+}
+
+/**
+ * Sends a report after the first packet and then every second, while there are packets, and at once when the timeline
+ * has been mapped to the wall clock anew, lest the tracks disagree until the next. It says where this moment
+ * lies on the RTP clock; both tracks take "this moment" from the one timeline, which is what lip sync rests on.
+ */
+function createReporter(context: TrackContext, clockRate: number, send: (report: Buffer) => void) {
+  const { timeline } = context;
+  let lastMs = -Infinity;
+  let mapping = timeline.mapping();
+  return function reportIfDue(stream: Stream): void {
+    const nowMs = context.clock.monotonicMs();
+    if (nowMs - lastMs < REPORT_INTERVAL_MS && mapping === timeline.mapping()) return;
+    lastMs = nowMs;
+    mapping = timeline.mapping();
+    send(
+      buildSenderReport({
+        ssrc: stream.ssrc,
+        ntpMs: context.ntpMs(),
+        rtpTimestamp: stream.timestampAt((timeline.nowMs() * clockRate) / 1000),
+        packets: stream.packets(),
+        octets: stream.octets(),
+        cname: context.cname,
+      }),
+    );
+  };
+}
+
+/** Opens the video of a stage stream. */
+export function createVideoTrack(context: TrackContext, open: Open): VideoTrack {
+  const ssrc = randomInt(1, 0x1_0000_0000);
+  let held: VideoFrame[] = [];
+  let heldBytes = 0;
+  let started = false;
+  const input = openInput(open({ ssrc, payloadType: VIDEO_PAYLOAD_TYPE }), context.log, () => {
+    const frames = held;
+    held = [];
+    for (const frame of frames) forward(frame);
+  });
+  const packetizer = createH264Packetizer({ ssrc, payloadType: VIDEO_PAYLOAD_TYPE, send: input.sendRtp });
+  const reportIfDue = createReporter(context, H264_CLOCK_RATE, input.sendRtcp);
+
+  function forward(frame: VideoFrame): void {
+    packetizer.send(frame.nals, frame.presentationMs, frame.keyframe);
+    if (packetizer.packets() > 0) reportIfDue(packetizer);
+  }
+
+  function hold(frame: VideoFrame): void {
+    if (frame.keyframe) {
+      held = [];
+      heldBytes = 0;
+    }
+    held.push(frame);
+    heldBytes += frame.bytes;
+    if (heldBytes <= MAX_HELD_VIDEO_BYTES) return;
+    held = [];
+    heldBytes = 0;
+    started = false;
+  }
+
+  return {
+    setParameterSets: packetizer.setParameterSets,
+    send(frame) {
+      if (!started && !frame.keyframe) return;
+      started = true;
+      if (input.isReady()) forward(frame);
+      else hold(frame);
+    },
+    close() {
+      held = [];
+      input.close();
+    },
+  };
+}
+
+/** Opens the audio of a stage stream. */
+export function createAudioTrack(context: TrackContext, open: Open): AudioTrack {
+  const ssrc = randomInt(1, 0x1_0000_0000);
+  let held: { packet: Buffer; ticks: number; samples: number }[] = [];
+  let endTicks: number | undefined;
+  const input = openInput(open({ ssrc, payloadType: AUDIO_PAYLOAD_TYPE }), context.log, () => {
+    const packets = held;
+    held = [];
+    for (const { packet, ticks, samples } of packets) forward(packet, ticks, samples);
+  });
+  const packetizer = createOpusPacketizer({ ssrc, payloadType: AUDIO_PAYLOAD_TYPE, send: input.sendRtp });
+  const reportIfDue = createReporter(context, OPUS_CLOCK_RATE, input.sendRtcp);
+
+  function forward(packet: Buffer, ticks: number, samples: number): void {
+    const offTicks = endTicks === undefined ? Infinity : ticks - endTicks;
+    if (offTicks < -MAX_AUDIO_JITTER_TICKS) return;
+    const follows = offTicks <= MAX_AUDIO_JITTER_TICKS;
+    const startTicks = follows ? ticks - offTicks : ticks;
+    packetizer.send(packet, startTicks, !follows);
+    endTicks = startTicks + samples;
+    reportIfDue(packetizer);
+  }
+
+  return {
+    send(packet, ticks, samples) {
+      if (input.isReady()) return forward(packet, ticks, samples);
+      held.push({ packet, ticks, samples });
+      if (held.length > MAX_HELD_AUDIO_PACKETS) held.shift();
+    },
+    close() {
+      held = [];
+      input.close();
+    },
+  };
+}

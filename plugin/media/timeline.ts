@@ -1,0 +1,122 @@
+/**
+ * One publisher's clock. Tags carry milliseconds modulo 2^32 that may wrap, jump, run backwards or start again at 0
+ * when the publisher returns; viewers need time that only goes on. Both tracks share one timeline, so that what was
+ * in sync stays in sync.
+ */
+import type { Clock } from '../ports.ts';
+
+export type Track = 'audio' | 'video';
+
+export interface Timeline {
+  /** Media time of a tag in whole milliseconds from the start of the stream; never less than the track's last one. */
+  map(track: Track, tagMs: number): number;
+  /** The publisher has come back: its timestamps start anew. */
+  restart(): void;
+  /** Milliseconds of media so far; never falls, and gaps over a second do not count. */
+  mediaMs(): number;
+  /** Media time of this moment, on the mapping from media time to wall clock that sender reports state. */
+  nowMs(): number;
+  /** Changes when that mapping has been set anew. */
+  mapping(): number;
+}
+
+interface Epoch {
+  /** Media time minus tag time. */
+  readonly offsetMs: number;
+  /** Unwrapped time of the latest tag of either track. */
+  lastMs: number;
+  readonly lastByTrackMs: Map<Track, number>;
+}
+
+/** Timestamps of one track may be this much out of order. */
+const JITTER_MS = 100;
+/** One track may lag the other by this. */
+const INTERLEAVE_MS = 3000;
+/** A step forward of up to a second is a gap; a larger one is too if that much time has passed, within 3 s. */
+const STEP_MS = 1000;
+const ARRIVAL_SLACK_MS = 3000;
+/** After a jump, tags from before it may still come for this long. */
+const OVERLAP_MS = 1000;
+/** Media time after a jump that took no time: about one picture. */
+const MIN_STEP_MS = 20;
+const COUNTED_STEP_MS = 1000;
+/** The publisher's clock may drift this far from ours before the mapping to wall clock is set again. */
+const MAX_DRIFT_MS = 2000;
+
+/** Starts a timeline at 0 with the first tag. */
+export function createTimeline(clock: Clock): Timeline {
+  let current: Epoch | undefined;
+  let previous: Epoch | undefined;
+  let switchedAtMs = 0;
+  /** The latest media time of either track, and when it came. */
+  let positionMs = 0;
+  let positionAtMs = clock.monotonicMs();
+  let countedMs = 0;
+  let wallOffsetMs: number | undefined;
+  let mapping = 0;
+  const lastMediaMs = new Map<Track, number>();
+
+  /** Unwrapped time of a tag if it goes on with `epoch`, else `undefined`. */
+  function continued(epoch: Epoch, track: Track, tagMs: number, elapsedMs: number): number | undefined {
+    const deltaMs = (tagMs - epoch.lastMs) | 0;
+    const unwrappedMs = epoch.lastMs + deltaMs;
+    const trackMs = epoch.lastByTrackMs.get(track);
+    const earliestMs = trackMs === undefined ? epoch.lastMs - INTERLEAVE_MS : trackMs - JITTER_MS;
+    const inReach = deltaMs <= STEP_MS || deltaMs <= elapsedMs + ARRIVAL_SLACK_MS;
+    return unwrappedMs >= earliestMs && inReach ? unwrappedMs : undefined;
+  }
+
+  function startEpoch(track: Track, tagMs: number, nowMs: number): number {
+    const firstEver = wallOffsetMs === undefined;
+    const stepMs = firstEver ? 0 : Math.max(Math.round(nowMs - positionAtMs), MIN_STEP_MS);
+    previous = current;
+    switchedAtMs = nowMs;
+    current = {
+      offsetMs: positionMs + stepMs - tagMs,
+      lastMs: tagMs,
+      lastByTrackMs: new Map([[track, tagMs]]),
+    };
+    return positionMs + stepMs;
+  }
+
+  function locate(track: Track, tagMs: number, nowMs: number): number {
+    const elapsedMs = nowMs - positionAtMs;
+    for (const epoch of [current, nowMs - switchedAtMs < OVERLAP_MS ? previous : undefined]) {
+      // A track that has arrived in the new epoch has left the old one.
+      if (epoch === undefined || (epoch === previous && current?.lastByTrackMs.has(track))) continue;
+      const unwrappedMs = continued(epoch, track, tagMs, epoch === current ? elapsedMs : 0);
+      if (unwrappedMs === undefined) continue;
+      epoch.lastMs = Math.max(epoch.lastMs, unwrappedMs);
+      epoch.lastByTrackMs.set(track, unwrappedMs);
+      return unwrappedMs + epoch.offsetMs;
+    }
+    return startEpoch(track, tagMs, nowMs);
+  }
+
+  return {
+    map(track, tagMs) {
+      const nowMs = clock.monotonicMs();
+      const mediaMs = Math.max(locate(track, tagMs, nowMs), lastMediaMs.get(track) ?? 0);
+      lastMediaMs.set(track, mediaMs);
+      if (mediaMs > positionMs) {
+        const stepMs = mediaMs - positionMs;
+        if (stepMs <= COUNTED_STEP_MS) countedMs += stepMs;
+        positionMs = mediaMs;
+        positionAtMs = nowMs;
+      }
+      if (wallOffsetMs === undefined || Math.abs(nowMs - wallOffsetMs - positionMs) > MAX_DRIFT_MS) {
+        wallOffsetMs = nowMs - positionMs;
+        mapping += 1;
+        positionAtMs = nowMs;
+      }
+      return mediaMs;
+    },
+    restart() {
+      current = undefined;
+      previous = undefined;
+    },
+    mediaMs: () => countedMs,
+    nowMs: () => (wallOffsetMs === undefined ? 0 : clock.monotonicMs() - wallOffsetMs),
+    mapping: () => mapping,
+  };
+}

@@ -1,0 +1,12 @@
+export type MediaFormat = 'flv' | 'h264' | 'aac' | 'ogg' | 'opus';
+
+/** Media that breaks its format. The message names the rule; it never quotes the media. */
+export class FormatError extends Error {
+  override readonly name = 'FormatError';
+  readonly format: MediaFormat;
+
+  constructor(format: MediaFormat, message: string) {
+    super(message);
+    this.format = format;
+  }
+}

@@ -1,0 +1,326 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createLiveFeed, type LiveFeed } from '../../../plugin/media/live.ts';
+import { atTime, avcConfigTag, avcTag, makeTag } from '../rtp/flv-clip.ts';
+import { depacketizeH264 } from '../rtp/rtp-reader.ts';
+import {
+  createManualClock,
+  createRecordedLog,
+  createRecordingStage,
+  trackOf,
+  type ManualClock,
+  type RecordedLog,
+  type RecordingStage,
+} from './fakes.ts';
+
+const SPS = Buffer.from('6742c00bda0a0f', 'hex');
+const OTHER_SPS = Buffer.from('674d400bda0a0f', 'hex');
+const PPS = Buffer.from('68ce3c80', 'hex');
+const CONFIG = avcConfigTag(SPS, PPS);
+const AAC_CONFIG = makeTag(8, Buffer.from('af001208', 'hex'));
+
+function picture(
+  timeMs: number,
+  options: { key?: boolean; cts?: number; bytes?: number; nal?: Buffer } = {},
+): Buffer {
+  const { key = false, cts = 0, bytes = 20, nal } = options;
+  const slice = nal ?? Buffer.alloc(bytes, 0x11);
+  if (nal === undefined) slice[0] = key ? 0x65 : 0x41;
+  return avcTag([slice], { key, cts, timeMs });
+}
+
+interface Setup {
+  readonly feed: LiveFeed;
+  readonly stage: RecordingStage;
+  readonly clock: ManualClock;
+  readonly log: RecordedLog;
+}
+
+/** No ffmpeg: these tests are about pictures. */
+function create(opened?: Promise<void>, onEnd?: () => void): Setup {
+  const stage = createRecordingStage(opened);
+  const clock = createManualClock();
+  const log = createRecordedLog();
+  const feed = createLiveFeed({
+    path: '/live/test',
+    stage,
+    clock,
+    log,
+    ffmpegPath: '/nonexistent/ffmpeg',
+    ...(onEnd === undefined ? {} : { onEnd }),
+  });
+  onTestFinished(() => feed.close());
+  return { feed, stage, clock, log };
+}
+
+/** Pushes pictures 40 ms apart, the first one a keyframe. */
+function publish({ feed, clock }: Setup, count: number, startMs = 0): void {
+  for (let index = 0; index < count; index++) {
+    clock.advance(40);
+    feed.pushTag(picture((startMs + index * 40) >>> 0, { key: index === 0 }));
+  }
+}
+
+async function ready(setup: Setup, stream = 0) {
+  return setup.stage.until(() => trackOf(setup.stage, 'video', stream));
+}
+
+describe('going on air', () => {
+  test('the stage hears of the stream with its first SPS, and of the profile', async () => {
+    const setup = create();
+    setup.feed.pushTag(makeTag(18, Buffer.from([2, 0, 0])));
+    expect(setup.stage.streams).toHaveLength(0);
+    setup.feed.pushTag(CONFIG);
+    expect(setup.stage.streams.map(({ path }) => path)).toEqual(['/live/test']);
+    expect(await ready(setup)).toMatchObject({ kind: 'video', profileLevelId: '42c00b' });
+    expect(setup.stage.streams[0]!.mediaMs).toBe(setup.feed.mediaMs);
+  });
+
+  test('what comes while the stage is opening is held from the last keyframe on', async () => {
+    const gate = Promise.withResolvers<void>();
+    const setup = create(gate.promise);
+    setup.feed.pushTag(CONFIG);
+    publish(setup, 5);
+    publish(setup, 3, 200);
+    gate.resolve();
+    const track = await ready(setup);
+    const pictures = depacketizeH264(
+      await setup.stage.until(() => (track.rtp.length >= 5 ? track.rtp : undefined)),
+    );
+    expect(pictures.map(({ nals }) => nals.map((nal) => nal[0]! & 0x1f))).toEqual([[7, 8, 5], [1], [1]]);
+  });
+
+  test('what is held is bounded, and after too much the next keyframe is the first', async () => {
+    const gate = Promise.withResolvers<void>();
+    const setup = create(gate.promise);
+    setup.feed.pushTag(CONFIG);
+    setup.feed.pushTag(picture(0, { key: true, bytes: 3_000_000 }));
+    setup.feed.pushTag(picture(40, { bytes: 3_000_000 }));
+    setup.feed.pushTag(picture(80));
+    gate.resolve();
+    const track = await ready(setup);
+    setup.feed.pushTag(picture(120));
+    expect(track.rtp).toHaveLength(0);
+    setup.feed.pushTag(picture(160, { key: true }));
+    expect(track.rtp).toHaveLength(3);
+  });
+
+  test('nothing goes out before a keyframe', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    setup.feed.pushTag(picture(0));
+    expect(track.rtp).toHaveLength(0);
+    setup.feed.pushTag(picture(40, { key: true }));
+    setup.feed.pushTag(picture(80));
+    expect(depacketizeH264(track.rtp)).toHaveLength(2);
+  });
+
+  test('a stage that refuses is a line in the log, not the end of the publisher', async () => {
+    const setup = create(Promise.reject(new Error('full')));
+    setup.feed.pushTag(CONFIG);
+    publish(setup, 3);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(setup.log.lines).toContainEqual(
+      expect.objectContaining({ level: 'error', message: 'the stage refused a track' }),
+    );
+  });
+});
+
+describe('timestamps', () => {
+  test('RTP time is decoding time plus composition time at 90 kHz', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    setup.feed.pushTag(picture(1000, { key: true, cts: 80 }));
+    setup.feed.pushTag(picture(1040, { cts: 200 }));
+    setup.feed.pushTag(picture(1080, { cts: 80 }));
+    const [first, ...rest] = depacketizeH264(track.rtp).map(({ timestamp }) => timestamp);
+    expect(rest.map((timestamp) => (timestamp - first!) | 0)).toEqual([160 * 90, 80 * 90]);
+  });
+
+  test.each([
+    ['wrap', 2 ** 32 - 80],
+    ['are anywhere', 3_000_000_000],
+  ])('are continuous when the publisher’s %s', async (_, startMs) => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    publish(setup, 6, startMs);
+    const times = depacketizeH264(track.rtp).map(({ timestamp }) => timestamp);
+    expect(times.map((time) => ((time - times[0]!) | 0) / 90)).toEqual([0, 40, 80, 120, 160, 200]);
+  });
+
+  test('a returning publisher goes on in the same stream: SSRC, sequence numbers and time', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    publish(setup, 3, 50_000);
+    setup.feed.restart();
+    setup.clock.advance(5000);
+    setup.feed.pushTag(CONFIG);
+    publish(setup, 3);
+    expect(setup.stage.streams).toHaveLength(1);
+    expect(setup.stage.streams[0]!.tracks).toHaveLength(1);
+    const times = depacketizeH264(track.rtp).map(({ timestamp }) => timestamp);
+    expect(times.map((time) => ((time - times[0]!) | 0) / 90)).toEqual([0, 40, 80, 5120, 5160, 5200]);
+    expect(new Set(track.rtp.map(({ ssrc }) => ssrc))).toEqual(new Set([track.ssrc]));
+    expect(setup.feed.mediaMs()).toBe(160);
+  });
+
+  test('the host’s timestamp gives way to the publisher’s own', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    setup.feed.pushTag(picture(777_000, { key: true }), 0);
+    setup.feed.pushTag(picture(1_777_000), 40);
+    const times = depacketizeH264(track.rtp).map(({ timestamp }) => timestamp);
+    expect((times[1]! - times[0]!) | 0).toBe(40 * 90);
+  });
+});
+
+describe('sender reports', () => {
+  test('come with the first packet and then every second of packets, and name this moment on the RTP clock', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    for (let index = 0; index <= 75; index++) {
+      setup.feed.pushTag(picture(index * 40, { key: index === 0 }));
+      setup.clock.advance(40);
+    }
+    expect(track.reports).toHaveLength(4);
+    const first = track.rtp[0]!.timestamp;
+    for (const [second, report] of track.reports.entries()) {
+      expect(Math.abs(report.ntpMs - (1_800_000_000_000 + second * 1000))).toBeLessThan(0.01);
+      expect((report.rtpTimestamp - first) | 0).toBe(second * 90_000);
+      expect(report.ssrc).toBe(track.ssrc);
+    }
+    expect(new Set(track.reports.map(({ cname }) => cname)).size).toBe(1);
+    expect(track.reports.at(-1)!.packets).toBe(track.rtp.length);
+  });
+});
+
+test('a publisher whose clock runs away is reported on at once, so that the tracks agree', async () => {
+  const setup = create();
+  setup.feed.pushTag(CONFIG);
+  const track = await ready(setup);
+  for (let index = 0; index <= 60; index++) setup.feed.pushTag(picture(index * 40, { key: index === 0 }));
+  expect(track.reports).toHaveLength(2);
+  const [before, after] = track.reports;
+  expect(after!.ntpMs).toBe(before!.ntpMs);
+  expect(((after!.rtpTimestamp - before!.rtpTimestamp) | 0) / 90).toBeGreaterThan(2000);
+});
+
+describe('what changes under way', () => {
+  test.each([
+    ['sequence header', avcConfigTag(OTHER_SPS, PPS), picture(80, { key: true })],
+    ['keyframe', CONFIG, avcTag([OTHER_SPS, PPS, Buffer.from([0x65, 1])], { key: true, timeMs: 80 })],
+  ])('another profile in the %s closes the stream and opens a new one', async (_, config, keyframe) => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const old = await ready(setup);
+    publish(setup, 2);
+    setup.feed.pushTag(config);
+    setup.feed.pushTag(keyframe);
+    const track = await ready(setup, 1);
+    expect(setup.stage.streams.map(({ closed }) => closed)).toEqual([true, false]);
+    expect(old.closed).toBe(true);
+    expect(track.profileLevelId).toBe('4d400b');
+    const packets = await setup.stage.until(() => (track.rtp.length >= 3 ? track.rtp : undefined));
+    expect(depacketizeH264(packets)[0]!.nals[0]).toEqual(OTHER_SPS);
+  });
+
+  test('a keyframe interval, a bitrate and B-frames are seen', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    await ready(setup);
+    expect(setup.feed.health()).toMatchObject({
+      video: {
+        codec: 'H.264',
+        supported: true,
+        profileLevelId: '42c00b',
+        hasBFrames: false,
+        keyframeIntervalMs: null,
+      },
+      audio: null,
+    });
+    for (let index = 0; index < 60; index++) {
+      setup.feed.pushTag(picture(index * 40, { key: index % 25 === 0, bytes: 5000 }));
+      setup.clock.advance(40);
+    }
+    expect(setup.feed.health().video).toMatchObject({ keyframeIntervalMs: 1000, hasBFrames: false });
+    expect(setup.feed.health().video!.bitsPerSecond).toBeCloseTo(1_000_000, -5);
+    setup.feed.pushTag(picture(2400, { cts: 120 }));
+    setup.feed.pushTag(picture(2440, { cts: 0 }));
+    setup.feed.pushTag(picture(2480, { cts: 0 }));
+    expect(setup.feed.health().video!.hasBFrames).toBe(true);
+    expect(setup.log.lines.filter(({ message }) => message.includes('B-frames'))).toHaveLength(1);
+  });
+
+  test('video other than H.264 is not put on the stage, with one warning', () => {
+    const setup = create();
+    for (let index = 0; index < 5; index++)
+      setup.feed.pushTag(makeTag(9, Buffer.from('906876633101', 'hex'), index));
+    expect(setup.stage.streams).toHaveLength(0);
+    expect(setup.feed.health().video).toMatchObject({ codec: 'hvc1', supported: false });
+    expect(setup.log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
+  });
+
+  test('malformed tags are counted and left out, and the stream goes on', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    setup.feed.pushTag(picture(0, { key: true }));
+    setup.feed.pushTag(Buffer.from([9, 0, 0]));
+    setup.feed.pushTag(makeTag(9, Buffer.from([0x27, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1])));
+    setup.feed.pushTag(picture(40));
+    expect(depacketizeH264(track.rtp)).toHaveLength(2);
+    expect(setup.feed.health().malformedTags).toBe(2);
+    expect(setup.log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
+  });
+});
+
+describe('the end', () => {
+  test('close ends the stream once, and what comes later goes nowhere', async () => {
+    let ends = 0;
+    const setup = create(undefined, () => (ends += 1));
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    publish(setup, 2);
+    const sent = track.rtp.length;
+    setup.feed.close();
+    setup.feed.close();
+    publish(setup, 2, 80);
+    setup.feed.pushTag(AAC_CONFIG);
+    expect([ends, track.rtp.length, track.closed, setup.stage.streams[0]!.closed]).toEqual([
+      1,
+      sent,
+      true,
+      true,
+    ]);
+  });
+
+  test('an input that opens after the end is closed', async () => {
+    const gate = Promise.withResolvers<void>();
+    const setup = create(gate.promise);
+    setup.feed.pushTag(CONFIG);
+    setup.feed.close();
+    gate.resolve();
+    expect(
+      await setup.stage.until(() => (trackOf(setup.stage, 'video')?.closed ? 'closed' : undefined)),
+    ).toBe('closed');
+  });
+});
+
+test('without ffmpeg the pictures go on alone', async () => {
+  const setup = create();
+  setup.feed.pushTag(CONFIG);
+  setup.feed.pushTag(AAC_CONFIG);
+  const track = await ready(setup);
+  setup.feed.pushTag(atTime(makeTag(8, Buffer.from('af01aabbcc', 'hex')), 0));
+  publish(setup, 3);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  publish(setup, 3, 120);
+  expect(depacketizeH264(track.rtp)).toHaveLength(6);
+  expect(trackOf(setup.stage, 'audio')).toBeUndefined();
+  expect(setup.feed.health().audio).toMatchObject({ codec: 'AAC', sampleRateHz: 44_100, channels: 1 });
+});
