@@ -1,0 +1,221 @@
+/**
+ * WHEP (draft-ietf-wish-whep) for ticket holders, as a web handler: Request in, Response out, so that it mounts in any
+ * server. It decides nothing: the gate admits, the stage plays.
+ */
+import { createHash } from 'node:crypto';
+import { asDenial, Denial, problemResponse } from '../errors.ts';
+import type { Gate } from '../gate.ts';
+import { MAX_OFFER_BYTES, parseOffer, type Offer } from '../media/offer.ts';
+import type { Clock, Log, Viewing } from '../ports.ts';
+import { isStreamPath } from '../rights/index.ts';
+import type { Session } from '../session.ts';
+import { MAX_FRAGMENT_BYTES, parseFragment, writeFragment } from './whep/fragment.ts';
+import {
+  challenge,
+  corsHeaders,
+  preflightHeaders,
+  readCredentials,
+  readText,
+  requireContentType,
+  type CorsOrigins,
+} from './whep/http.ts';
+
+/** A viewer's media, as WHEP needs it. */
+export interface WhepViewing extends Viewing {
+  /** SDP. */
+  readonly answer: string;
+  restartIce(): Promise<{ ufrag: string; pwd: string }>;
+}
+
+/** What WHEP asks of the stage. */
+export interface WhepStage<V extends WhepViewing> {
+  isLive(path: string): boolean;
+  /** @throws Denial */
+  view(path: string, offer: Offer): Promise<V>;
+}
+
+/** What WHEP asks of the gate. */
+export type WhepGate = Pick<Gate, 'admit' | 'prove' | 'nonce'>;
+
+export interface WhepOptions<V extends WhepViewing> {
+  readonly gate: WhepGate;
+  readonly stage: WhepStage<V>;
+  /** Base of the streaming server as viewers see it; may have a path. Proofs are checked against it, never against Host. */
+  readonly publicUrl: URL;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Pages that may call; default `*`. */
+  readonly corsOrigins?: CorsOrigins;
+  /** Milliseconds for a request's body; default 10,000. */
+  readonly bodyDeadlineMs?: number;
+}
+
+export interface Whep {
+  /** Answers every request; never rejects. `peer` is the client's address. */
+  fetch(request: Request, info: { readonly peer: string }): Promise<Response>;
+}
+
+interface Running<V extends WhepViewing> {
+  readonly session: Session<V>;
+  /** The client's current ICE user fragment: another one in a PATCH is a restart. */
+  ufrag: string;
+  restarts: number;
+}
+
+const SDP = 'application/sdp';
+const FRAGMENT = 'application/trickle-ice-sdpfrag';
+const SESSION_PATH = /^\/session\/([A-Za-z0-9_-]{16,128})(\/receipts)?$/;
+
+const etagOf = ({ restarts }: Running<WhepViewing>): string => `"ice-${restarts}"`;
+
+const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
+
+/** Makes the handler. */
+export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep {
+  const { gate, stage, publicUrl, log, clock, corsOrigins = '*', bodyDeadlineMs = 10_000 } = options;
+  const base = publicUrl.pathname.replace(/\/$/, '');
+  const running = new Map<string, Running<V>>();
+  const absolute = (path: string): string => `${publicUrl.origin}${base}${path}`;
+
+  /** Remembers a session until it ends; the repeated request of a lost reply finds it again. */
+  function remember(session: Session<V>, ufrag: string): Running<V> {
+    const known = running.get(session.token);
+    if (known !== undefined) return known;
+    const entry: Running<V> = { session, ufrag, restarts: 0 };
+    running.set(session.token, entry);
+    const forget = (): void => void running.delete(session.token);
+    session.ended.then(forget, forget);
+    return entry;
+  }
+
+  async function play(request: Request, uri: string, peer: string): Promise<Response> {
+    requireContentType(request, SDP);
+    const { authorization, proof } = readCredentials(request);
+    // Without a ticket nothing will come of it: spare the reading.
+    if (authorization === undefined) throw new Denial('ticket_missing');
+    const body = await readText(request, MAX_OFFER_BYTES, bodyDeadlineMs);
+    const offer = parseOffer(body);
+    const session = await gate.admit(
+      {
+        protocol: 'whep',
+        uri,
+        authorization,
+        proof,
+        method: request.method,
+        url: absolute(`/whep${uri}`),
+        fingerprint: offer.fingerprintText,
+        bodyHash: createHash('sha256').update(body).digest('base64url'),
+        peer,
+      },
+      { isLive: () => stage.isLive(uri), open: () => stage.view(uri, offer) },
+    );
+    const entry = remember(session, offer.iceUfrag);
+    return new Response(session.viewing.answer, {
+      status: 201,
+      headers: {
+        'content-type': SDP,
+        location: absolute(`/session/${session.token}`),
+        etag: etagOf(entry),
+        'accept-patch': FRAGMENT,
+      },
+    });
+  }
+
+  /** Trickled candidates and ICE restarts (draft-ietf-wish-whep section 4.4, RFC 9725 section 4.3). */
+  async function patch(request: Request, entry: Running<V>): Promise<Response> {
+    const ifMatch = request.headers.get('if-match')?.trim();
+    if (ifMatch === undefined) throw new Denial('precondition_required');
+    const fragment = parseFragment(await readText(request, MAX_FRAGMENT_BYTES, bodyDeadlineMs));
+    // The drafts' own example writes the star in quotes.
+    const matches = ['*', '"*"'].includes(ifMatch) || ifMatch.split(/\s*,\s*/).includes(etagOf(entry));
+    if (!matches) throw new Denial('precondition_failed');
+    if (fragment === undefined || fragment.ufrag === entry.ufrag) return new Response(null, { status: 204 });
+    // A restart that fails leaves the ICE session as it was.
+    const credentials = await entry.session.viewing.restartIce();
+    entry.ufrag = fragment.ufrag;
+    entry.restarts += 1;
+    return new Response(writeFragment(entry.session.viewing.answer, credentials), {
+      status: 200,
+      headers: { 'content-type': FRAGMENT, etag: etagOf(entry) },
+    });
+  }
+
+  async function control(request: Request, path: string, token: string, part: string): Promise<Response> {
+    const methods = part === '' ? 'GET, HEAD, PATCH, DELETE, OPTIONS' : 'GET, OPTIONS';
+    if (request.method === 'OPTIONS') return options200(methods, { 'accept-patch': FRAGMENT });
+    if (!methods.split(', ').includes(request.method)) return notAllowed(methods);
+    const entry = running.get(token);
+    if (entry === undefined) throw new Denial('session_ended');
+    if (part === '' && isRead(request)) return empty(methods);
+    if (request.method === 'PATCH') requireContentType(request, FRAGMENT);
+    const { session } = entry;
+    await gate.prove(session, { ...readCredentials(request), method: request.method, url: absolute(path) });
+    if (request.method === 'PATCH') return patch(request, entry);
+    if (request.method === 'GET') return Response.json({ receipts: session.receipts() });
+    await session.end('viewer_left');
+    return new Response(null, { status: 200 });
+  }
+
+  function options200(methods: string, accept: Record<string, string>): Response {
+    return new Response(null, {
+      status: 200,
+      headers: { allow: methods, ...accept, ...preflightHeaders(methods) },
+    });
+  }
+
+  /** There is no representation to read: success without content (draft-ietf-wish-whep section 4.1). */
+  function empty(methods: string): Response {
+    return new Response(null, { status: 204, headers: { allow: methods } });
+  }
+
+  function notAllowed(methods: string): Response {
+    return problemResponse(new Denial('method_not_allowed'), { allow: methods });
+  }
+
+  async function route(request: Request, peer: string): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    if (base !== '' && !pathname.startsWith(`${base}/`)) throw new Denial('not_found');
+    const path = pathname.slice(base.length);
+    const uri = path.startsWith('/whep/') ? path.slice('/whep'.length) : undefined;
+    const [, token, part = ''] = SESSION_PATH.exec(path) ?? [];
+    if (uri === undefined && token === undefined) throw new Denial('not_found');
+    if (search !== '')
+      throw new Denial('request_malformed', { detail: 'there are no query parameters here' });
+    if (token !== undefined) return control(request, path, token, part);
+    if (uri === undefined || !isStreamPath(uri)) throw new Denial('not_found');
+    const methods = 'GET, HEAD, POST, OPTIONS';
+    if (request.method === 'OPTIONS') return options200(methods, { 'accept-post': SDP });
+    if (isRead(request)) return empty(methods);
+    if (request.method !== 'POST') return notAllowed(methods);
+    return play(request, uri, peer);
+  }
+
+  function refuse(error: unknown): Response {
+    const denial = asDenial(error);
+    if (denial.code === 'internal') {
+      const { cause } = denial;
+      log.error(
+        { error: cause instanceof Error ? `${cause.name}: ${cause.message}` : 'unknown' },
+        'a WHEP request failed',
+      );
+    }
+    const response = problemResponse(denial);
+    if (response.status === 401) response.headers.set('www-authenticate', challenge(denial));
+    return response;
+  }
+
+  return {
+    async fetch(request, { peer }) {
+      const startedMs = clock.monotonicMs();
+      const response = await route(request, peer).catch(refuse);
+      for (const [name, value] of Object.entries(corsHeaders(corsOrigins, request.headers.get('origin')))) {
+        response.headers.set(name, value);
+      }
+      response.headers.set('cache-control', 'no-store');
+      response.headers.set('dpop-nonce', gate.nonce());
+      const tookMs = clock.monotonicMs() - startedMs;
+      log.debug({ method: request.method, status: response.status, tookMs }, 'WHEP request');
+      return response;
+    },
+  };
+}

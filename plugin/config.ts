@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { checkSettings } from './settings.ts';
+
+const port = z.coerce.number().int().min(1).max(65_535);
+const origin = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/$/, ''));
+
+/** Settings of the media server; every one has a default that works for the demo. */
+const mediaSchema = z.object({
+  /** Port of WHEP, health and metrics. */
+  USHER_MEDIA_PORT: port.default(4001),
+  /** Address that WHEP, RTMP and HTTP-FLV listen on. */
+  USHER_MEDIA_HOST: z.string().min(1).default('127.0.0.1'),
+  /** Base URL of the media server as viewers see it. */
+  USHER_MEDIA_PUBLIC_URL: origin.optional(),
+  /** The one port (UDP and TCP) of WebRTC. */
+  USHER_RTC_PORT: port.default(4002),
+  /** Address that WebRTC listens on. */
+  USHER_RTC_IP: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
+  /** Address that viewers are told, where it is another one (NAT). */
+  USHER_RTC_ANNOUNCED_ADDRESS: z.string().min(1).max(253).optional(),
+  USHER_RTMP_PORT: port.default(1935),
+  USHER_NMS_HTTP_PORT: port.default(8000),
+  /** The id in a ticket's `aud`. */
+  USHER_SERVER_ID: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/i)
+    .default('demo'),
+  /** Base URL of the order server: the one trusted issuer. */
+  USHER_ORDER_SERVER_URL: origin.default('http://localhost:4000'),
+  /** Directory of this server's keys. */
+  USHER_MEDIA_DATA: z.string().min(1).default('.usher/media'),
+  /** The ffmpeg to run. */
+  USHER_FFMPEG: z.string().min(1).default('ffmpeg'),
+  /** How many reverse proxies in front of the servers set X-Forwarded-For. */
+  USHER_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
+  USHER_TLS: z.enum(['off', 'self-signed', 'files']).default('off'),
+  USHER_TLS_CERT: z.string().optional(),
+  USHER_TLS_KEY: z.string().optional(),
+  USHER_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
+  /** Where the mediasoup worker came from; set by the bootstrap. */
+  USHER_WORKER_ORIGIN: z.enum(['env', 'built', 'prebuilt']).optional(),
+});
+
+export type MediaSettings = z.infer<typeof mediaSchema>;
+
+export interface MediaConfig extends MediaSettings {
+  /** Base URL as viewers see it, without a trailing slash. */
+  readonly publicUrl: string;
+}
+
+/**
+ * Reads the media server's settings.
+ * @throws TypeError with one line per setting that is wrong
+ */
+export function readMediaConfig(env: NodeJS.ProcessEnv): MediaConfig {
+  const parsed = mediaSchema.safeParse(env);
+  const lines = [
+    ...checkSettings(env),
+    ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+  ];
+  if (!parsed.success || lines.length > 0) throw new TypeError(lines.join('\n'));
+  const settings = parsed.data;
+  const scheme = settings.USHER_TLS === 'off' ? 'http' : 'https';
+  return {
+    ...settings,
+    publicUrl:
+      settings.USHER_MEDIA_PUBLIC_URL ?? `${scheme}://localhost:${String(settings.USHER_MEDIA_PORT)}`,
+  };
+}

@@ -1,0 +1,39 @@
+/** Ticketed, encrypted streaming: what a media server of your own is composed of. Exports only. */
+export { systemClock } from './clock.ts';
+export { readMediaConfig, type MediaConfig } from './config.ts';
+export {
+  END_REASONS,
+  receiptBatchSchema,
+  receiptSchema,
+  receiptsStoredSchema,
+  redeemedSchema,
+  redemptionSchema,
+  type AccessRequest,
+  type EndReason,
+  type Grant,
+  type Protocol,
+  type Receipt,
+  type ReceiptBatch,
+  type ReceiptsStored,
+  type Redeemed,
+  type Redemption,
+  type SessionRequest,
+} from './contract.ts';
+export {
+  asDenial,
+  Denial,
+  problemResponse,
+  refusalOf,
+  REFUSALS,
+  type Code,
+  type DenialOptions,
+} from './errors.ts';
+export { createGate, type Gate, type GateOptions, type Media } from './gate.ts';
+export { createLiveFeed } from './media/live.ts';
+export { createOrderServer, type OrderServer, type OrderServerOptions } from './order-server.ts';
+export type * from './ports.ts';
+export { createReceiptChain, receiptHash } from './receipts/chain.ts';
+export { createOutbox, type Outbox, type OutboxOptions } from './receipts/outbox.ts';
+export * from './rights/index.ts';
+export { loadOrCreateServerKeys, type ServerKeys } from './server-keys.ts';
+export type { Session } from './session.ts';

@@ -1,0 +1,90 @@
+/** Certificate and key of a server: none, the operator's files, or made here. */
+import { X509Certificate } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { generate } from 'selfsigned';
+
+export interface TlsOptions {
+  readonly mode: 'off' | 'self-signed' | 'files';
+  /** PEM files, for `files`. */
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+  /** A made certificate is kept in `tls/` of this directory. */
+  readonly dataDir: string;
+}
+
+export interface Tls {
+  /** PEM. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+const DAY_MS = 24 * 3600 * 1000;
+const VALID_DAYS = 365;
+/** A certificate that ends within this is made anew at the next start. */
+const RENEW_BEFORE_DAYS = 30;
+
+/** Where the certificate of `mode: self-signed` is kept; clients that are to trust it need this file. */
+export function selfSignedCertFile(dataDir: string): string {
+  return join(dataDir, 'tls', 'cert.pem');
+}
+
+async function readKept(dataDir: string): Promise<Tls | null> {
+  try {
+    const [cert, key] = await Promise.all([
+      readFile(selfSignedCertFile(dataDir), 'utf8'),
+      readFile(join(dataDir, 'tls', 'key.pem'), 'utf8'),
+    ]);
+    const endsMs = Date.parse(new X509Certificate(cert).validTo);
+    return endsMs - Date.now() > RENEW_BEFORE_DAYS * DAY_MS ? { cert, key } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Writes beside and renames, so that no reader sees half a file. */
+async function writePrivate(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, text, { mode: 0o600 });
+  await rename(temporary, path);
+}
+
+async function makeSelfSigned(dataDir: string): Promise<Tls> {
+  const made = await generate([{ name: 'commonName', value: 'localhost' }], {
+    keyType: 'ec',
+    curve: 'P-256',
+    algorithm: 'sha256',
+    notAfterDate: new Date(Date.now() + VALID_DAYS * DAY_MS),
+    extensions: [
+      { name: 'basicConstraints', cA: false, critical: true },
+      { name: 'keyUsage', digitalSignature: true, critical: true },
+      { name: 'extKeyUsage', serverAuth: true },
+      {
+        name: 'subjectAltName',
+        altNames: [
+          { type: 2, value: 'localhost' },
+          { type: 7, ip: '127.0.0.1' },
+          { type: 7, ip: '::1' },
+        ],
+      },
+    ],
+  });
+  await mkdir(join(dataDir, 'tls'), { recursive: true, mode: 0o700 });
+  await writePrivate(join(dataDir, 'tls', 'key.pem'), made.private);
+  await writePrivate(selfSignedCertFile(dataDir), made.cert);
+  return { cert: made.cert, key: made.private };
+}
+
+/**
+ * Certificate and key, `null` for plain HTTP. A self-signed one is for localhost, made at the first start and kept.
+ * @throws Error when a file is not named or can't be read.
+ */
+export async function loadTls({ mode, certFile, keyFile, dataDir }: TlsOptions): Promise<Tls | null> {
+  if (mode === 'off') return null;
+  if (mode === 'self-signed') return (await readKept(dataDir)) ?? (await makeSelfSigned(dataDir));
+  if (certFile === undefined || keyFile === undefined) {
+    throw new Error('USHER_TLS=files needs USHER_TLS_CERT and USHER_TLS_KEY');
+  }
+  const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')]);
+  return { cert, key };
+}

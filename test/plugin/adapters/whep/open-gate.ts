@@ -1,0 +1,101 @@
+/** A gate that lets everyone in, and remembers whom and how. */
+import type { WhepGate, WhepViewing } from '../../../../plugin/adapters/whep.ts';
+import type {
+  AccessRequest,
+  EndReason,
+  Grant,
+  Receipt,
+  SessionRequest,
+} from '../../../../plugin/contract.ts';
+import type { Session } from '../../../../plugin/session.ts';
+
+export interface OpenGate<V extends WhepViewing> extends WhepGate {
+  readonly requests: AccessRequest[];
+  readonly proofs: SessionRequest[];
+  readonly sessions: Session<V>[];
+  last(): Session<V>;
+  /** Overwrite to refuse. */
+  check: (request: AccessRequest | SessionRequest) => void;
+  onSession: (session: Session<V>) => void;
+  receipts: Receipt[];
+}
+
+export const GRANT: Grant = {
+  sessionId: '01890a5d-ac96-774b-bcce-b302099a8057',
+  ticketId: '01890a5d-ac96-774b-bcce-b302099a8058',
+  issuer: 'https://os.example',
+  subject: 'pseudonym',
+  uri: '/live/test',
+  rights: {
+    action: 'play',
+    accesses: null,
+    seconds: null,
+    bytes: null,
+    concurrent: null,
+    window: null,
+    onExcess: 'reject-new',
+    controls: [],
+    tier: {},
+  },
+  ask: { action: 'play' },
+  jkt: null,
+  attempt: null,
+  expiresAtSeconds: 4_000_000_000,
+  key: null,
+  watermark: null,
+};
+
+export function openGate<V extends WhepViewing>(): OpenGate<V> {
+  const attempts = new Map<string, Session<V>>();
+  const gate: OpenGate<V> = {
+    requests: [],
+    proofs: [],
+    sessions: [],
+    receipts: [],
+    check: () => undefined,
+    onSession: () => undefined,
+    last() {
+      const session = gate.sessions.at(-1);
+      if (session === undefined) throw new Error('nobody has been admitted');
+      return session;
+    },
+    nonce: () => 'nonce-1',
+    async admit(request, media) {
+      gate.requests.push(request);
+      gate.check(request);
+      // Here the proof stands for the attempt that it would carry.
+      const attempt = `${request.proof} ${request.bodyHash}`;
+      const before = request.proof === undefined ? undefined : attempts.get(attempt);
+      if (before !== undefined) return before as Session<never>;
+      const viewing = await media.open(GRANT);
+      const ended = Promise.withResolvers<EndReason>();
+      let over = false;
+      const number = gate.sessions.length;
+      const session = {
+        id: `session-${number}`,
+        token: `token-of-session-${number}`,
+        grant: GRANT,
+        viewing,
+        ended: ended.promise,
+        isEnded: () => over,
+        async end(reason: EndReason) {
+          over = true;
+          viewing.close();
+          ended.resolve(reason);
+        },
+        receipts: () => gate.receipts,
+      };
+      viewing.onGone((reason) => void session.end(reason));
+      const known = session as unknown as Session<V>;
+      attempts.set(attempt, known);
+      gate.sessions.push(known);
+      gate.onSession(known);
+      return session;
+    },
+    async prove(_session, request) {
+      gate.proofs.push(request);
+      gate.check(request);
+    },
+  };
+  return gate;
+}
