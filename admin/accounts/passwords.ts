@@ -1,0 +1,51 @@
+import argon2 from 'argon2';
+import { Denial } from '../../plugin/errors.ts';
+
+/** OWASP's Argon2id: 19 MiB, 2 passes, 1 lane. */
+const PARAMETERS = { type: argon2.argon2id, memoryCost: 19 * 1024, timeCost: 2, parallelism: 1 } as const;
+
+/** Hashes that may wait; at about 30 ms each, the last waits for about a second. */
+const MAX_WAITING = 32;
+
+let waiting = 0;
+let last: Promise<unknown> = Promise.resolve();
+
+/**
+ * One hash at a time: argon2 shares libuv's few threads with WebCrypto, and 30 logins at once would hold up every
+ * signature behind them.
+ */
+async function alone<T>(work: () => Promise<T>): Promise<T> {
+  if (waiting >= MAX_WAITING) throw new Denial('rate_limited', { retryAfterSeconds: 2 });
+  waiting++;
+  const turn = last.then(work);
+  last = turn.catch(() => undefined);
+  try {
+    return await turn;
+  } finally {
+    waiting--;
+  }
+}
+
+/**
+ * Argon2id in PHC form.
+ * @throws Denial `rate_limited` when too many hashes wait.
+ */
+export function hashPassword(password: string): Promise<string> {
+  return alone(() => argon2.hash(password, PARAMETERS));
+}
+
+let dummy: Promise<string> | undefined;
+
+/**
+ * Compares a password with a hash, in the same time when there is none (no such account).
+ * @throws Denial `rate_limited` when too many hashes wait.
+ */
+export async function verifyPassword(hash: string | null, password: string): Promise<boolean> {
+  if (hash === null) {
+    dummy ??= argon2.hash('no account has this password', PARAMETERS);
+    const dummyHash = await dummy;
+    await alone(() => argon2.verify(dummyHash, password));
+    return false;
+  }
+  return alone(() => argon2.verify(hash, password));
+}

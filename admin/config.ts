@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { checkSettings } from '../plugin/settings.ts';
+import { selfSignedCertFile } from '../plugin/tls.ts';
+
+const url = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''));
+
+const envSchema = z.object({
+  /** Port of the order server; 0 takes any that is free. */
+  USHER_PORT: z.coerce.number().int().min(0).max(65_535).default(4000),
+  /** Address to listen on. */
+  USHER_HOST: z.string().min(1).max(253).default('127.0.0.1'),
+  /** Base URL as the world sees it: the issuer of the tickets. */
+  USHER_PUBLIC_URL: url.optional(),
+  /** Directory of everything that is kept. */
+  USHER_DATA: z.string().min(1).default('.usher'),
+  /** How many reverse proxies in front of the server set X-Forwarded-For. */
+  USHER_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
+  USHER_TLS: z.enum(['off', 'self-signed', 'files']).default('off'),
+  /** PEM files for USHER_TLS=files. */
+  USHER_TLS_CERT: z.string().min(1).optional(),
+  USHER_TLS_KEY: z.string().min(1).optional(),
+  USHER_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
+  /** 1: makes the demo's titles and accounts, and lets customers top up their balance for nothing. */
+  USHER_DEMO: z.enum(['0', '1']).default('0'),
+  /** File with the registration of the demo's streaming server. */
+  USHER_DEMO_SERVER: z.string().min(1).optional(),
+  /** PostgreSQL; without it the embedded database under USHER_DATA. */
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .optional()
+    .or(z.literal('').transform(() => undefined)),
+});
+
+export interface Config {
+  readonly port: number;
+  readonly host: string;
+  /** Base URL without a trailing slash; the issuer. */
+  readonly publicUrl: string;
+  readonly dataDir: string;
+  readonly trustedProxies: number;
+  readonly tls: 'off' | 'self-signed' | 'files';
+  /** The certificate that clients see; `undefined` without TLS. */
+  readonly tlsCertFile: string | undefined;
+  readonly tlsKeyFile: string | undefined;
+  readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+  readonly demo: boolean;
+  readonly demoServerFile: string | undefined;
+  readonly databaseUrl: string | undefined;
+}
+
+/**
+ * Reads the settings.
+ * @throws TypeError with one line per setting that is wrong; never a value.
+ */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const parsed = envSchema.safeParse(env);
+  const lines = [
+    ...checkSettings(env),
+    ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+  ];
+  if (parsed.data?.USHER_TLS === 'files') {
+    for (const name of ['USHER_TLS_CERT', 'USHER_TLS_KEY'] as const) {
+      if (parsed.data[name] === undefined) lines.push(`${name}: USHER_TLS=files needs it`);
+    }
+  }
+  if (!parsed.success || lines.length > 0) throw new TypeError(lines.join('\n'));
+  const settings = parsed.data;
+  const scheme = settings.USHER_TLS === 'off' ? 'http' : 'https';
+  const certFiles = {
+    off: undefined,
+    'self-signed': selfSignedCertFile(settings.USHER_DATA),
+    files: settings.USHER_TLS_CERT,
+  };
+  return {
+    port: settings.USHER_PORT,
+    host: settings.USHER_HOST,
+    publicUrl: settings.USHER_PUBLIC_URL ?? `${scheme}://localhost:${settings.USHER_PORT}`,
+    dataDir: settings.USHER_DATA,
+    trustedProxies: settings.USHER_TRUSTED_PROXIES,
+    tls: settings.USHER_TLS,
+    tlsCertFile: certFiles[settings.USHER_TLS],
+    tlsKeyFile: settings.USHER_TLS_KEY,
+    logLevel: settings.USHER_LOG_LEVEL,
+    demo: settings.USHER_DEMO === '1',
+    demoServerFile: settings.USHER_DEMO_SERVER,
+    databaseUrl: settings.DATABASE_URL,
+  };
+}

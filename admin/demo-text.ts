@@ -1,0 +1,41 @@
+import type { MediaConfig } from '../plugin/config.ts';
+import type { Config } from './config.ts';
+import { DEMO_LOGINS } from './seed.ts';
+
+export interface Demo {
+  readonly order: Config;
+  readonly media: MediaConfig;
+  readonly streamKey: string;
+  readonly streamPath: string;
+}
+
+/** What a newcomer needs, once: what to open, how to publish, who to be, and a first call of each API. */
+export function demoText({ order, media, streamKey, streamPath }: Demo): string {
+  const [app, name] = streamPath.slice(1).split('/');
+  const rtmp = `rtmp://localhost:${String(media.USHER_RTMP_PORT)}/${app ?? ''}`;
+  const insecure = order.tlsCertFile === undefined ? '' : ' -k';
+  const logins = DEMO_LOGINS.map(({ email, password, what }) => `    ${email}  ${password}  (${what})`);
+  return [
+    '',
+    '  Usher is on the air.',
+    '',
+    `  Watch     ${order.publicUrl}/`,
+    `  GraphiQL  ${order.publicUrl}/graphql`,
+    '',
+    '  Accounts (demo only)',
+    ...logins,
+    '',
+    '  Publish with OBS: Settings > Stream > Custom. The demo encoder is on the air; stop it (USHER_DEMO_ENCODER=off) first.',
+    `    Server      ${rtmp}`,
+    `    Stream key  ${name ?? ''}?key=${streamKey}`,
+    '    Keyframe interval 1 s, profile baseline, tune zerolatency, no B-frames',
+    '',
+    '  Order server   the catalog',
+    `    curl${insecure} ${order.publicUrl}/graphql -H 'content-type: application/json' -d '{"query":"{catalog{edges{node{name path}}}}"}'`,
+    '  Media server   without a ticket: 401 ticket_missing',
+    `    curl${insecure} -i -X POST ${media.publicUrl}/whep${streamPath} -H 'content-type: application/sdp' --data-binary 'v=0'`,
+    '',
+    '  Ctrl-C ends it. What was made stays in ' + order.dataDir,
+    '',
+  ].join('\n');
+}

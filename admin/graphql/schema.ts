@@ -1,0 +1,8 @@
+import './accounts.ts';
+import './catalog.ts';
+import './orders.ts';
+import './servers.ts';
+import { enforceAccess } from './access.ts';
+import { builder } from './builder.ts';
+
+export const schema = enforceAccess(builder.toSchema());

@@ -1,0 +1,176 @@
+/** The routes. Every answer that is not a success is a problem document with a code. */
+import type { HttpBindings } from '@hono/node-server';
+import { sql } from 'drizzle-orm';
+import { Hono, type Context } from 'hono';
+import { Denial, problemResponse } from '../../plugin/errors.ts';
+import { peerAddress } from '../../plugin/peer.ts';
+import type { Services } from '../context.ts';
+import { listServers } from '../trust/servers.ts';
+import { readBody } from './body.ts';
+import { errorFields } from './error-fields.ts';
+import { createGraphqlEndpoint } from './graphql.ts';
+import { graphiqlPage, playerFile, playerPolicy } from './pages.ts';
+import { toDenial } from './problems.ts';
+import { MAX_RECEIPTS_BYTES, takeReceipts } from './receipts.ts';
+import { MAX_REDEMPTION_BYTES, redeem } from './redemptions.ts';
+
+export interface AppOptions {
+  readonly publicUrl: string;
+  /** Reverse proxies in front that set X-Forwarded-For. */
+  readonly trustedProxies: number;
+}
+
+type Env = { Bindings: HttpBindings };
+type Handler = (context: Context<Env>) => Promise<Response> | Response;
+
+const SECURITY_HEADERS: Readonly<Record<string, string>> = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
+const READY_WITHIN_MS = 2000;
+
+async function isReady({ db }: Services): Promise<boolean> {
+  const timeout = new Promise<false>((resolve) => setTimeout(resolve, READY_WITHIN_MS, false).unref());
+  const asked = db.execute(sql`select 1`).then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([asked, timeout]);
+}
+
+/** One spelling per path, one value per query parameter: what two readers could read in two ways is refused. */
+function refuseOddUrl(url: URL): void {
+  if (/[%\\;]|\/\/|\/\.{1,2}(?:\/|$)/.test(url.pathname))
+    throw new Denial('request_malformed', { detail: 'path' });
+  const names = [...url.searchParams.keys()];
+  if (new Set(names).size !== names.length) throw new Denial('request_malformed', { detail: 'query' });
+}
+
+const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?=:|$)/i;
+
+/**
+ * True if a browser on this machine came by another name of it than the public URL's. Its page would be of another
+ * origin than the one that may sign in here, and the tickets' issuer.
+ */
+export function isOtherLoopbackName(host: string | undefined, publicUrl: string): boolean {
+  const own = new URL(publicUrl).host;
+  if (host === undefined || host === own || !LOOPBACK.test(host) || !LOOPBACK.test(own)) return false;
+  return host.replace(LOOPBACK, '') === own.replace(LOOPBACK, '');
+}
+
+/** The routes by path; each has its methods, and every other method is a 405. */
+function routesOf(services: Services, options: AppOptions): Record<string, Record<string, Handler>> {
+  const graphql = createGraphqlEndpoint(services, options.publicUrl);
+  const peerOf = ({ env, req }: Context<Env>) =>
+    peerAddress(env.incoming.socket.remoteAddress, req.header('x-forwarded-for'), options.trustedProxies);
+  return {
+    '/': {
+      GET: (context) =>
+        isOtherLoopbackName(context.req.header('host'), options.publicUrl)
+          ? context.redirect(`${options.publicUrl}/`, 307)
+          : player(context, services, 'index.html'),
+    },
+    '/graphql': {
+      GET: async (context) => {
+        const accept = context.req.header('accept') ?? '';
+        if (!accept.includes('text/html')) throw new Denial('method_not_allowed', { detail: 'POST' });
+        const { html, policy } = await graphiqlPage();
+        return context.html(html, 200, { 'content-security-policy': policy });
+      },
+      POST: (context) => graphql.post(context, peerOf(context)),
+    },
+    '/.well-known/jwks.json': {
+      GET: (context) =>
+        context.json({ keys: services.authority.publicJwks }, 200, {
+          'content-type': 'application/jwk-set+json',
+          'cache-control': 'public, max-age=300',
+          'access-control-allow-origin': '*',
+          'cross-origin-resource-policy': 'cross-origin',
+        }),
+    },
+    '/healthz': { GET: (context) => context.json({ status: 'ok' }) },
+    '/readyz': {
+      GET: async (context) =>
+        (await isReady(services))
+          ? context.json({ status: 'ready' })
+          : problemResponse(new Denial('overloaded', { detail: 'the database does not answer' })),
+    },
+    '/metrics': {
+      GET: async (context) => {
+        const { registry } = services.metrics;
+        return context.body(await registry.metrics(), 200, { 'content-type': registry.contentType });
+      },
+    },
+    '/v1/redemptions': {
+      POST: async (context) => {
+        const jws = await readBody(context, 'application/jose', MAX_REDEMPTION_BYTES);
+        return context.json(await redeem(services, jws), 200, { 'cache-control': 'no-store' });
+      },
+    },
+    '/v1/receipts': {
+      POST: async (context) => {
+        const jws = await readBody(context, 'application/jose', MAX_RECEIPTS_BYTES);
+        return context.json(await takeReceipts(services, jws), 200, { 'cache-control': 'no-store' });
+      },
+    },
+  };
+}
+
+async function player(context: Context<Env>, services: Services, name: string): Promise<Response> {
+  const { body, type, etag } = await playerFile(name);
+  const headers: Record<string, string> = { 'content-type': type, etag, 'cache-control': 'no-cache' };
+  if (name === 'index.html') {
+    const servers = await listServers(services.db).catch(() => []);
+    headers['content-security-policy'] = playerPolicy(
+      servers.map((server) => new URL(server.publicUrl).origin),
+    );
+  }
+  if (context.req.header('if-none-match') === etag) return context.body(null, 304, headers);
+  return context.body(new Uint8Array(body), 200, headers);
+}
+
+export function createApp(services: Services, options: AppOptions): Hono<Env> {
+  const { log, metrics } = services;
+  const app = new Hono<Env>();
+  const routes = routesOf(services, options);
+
+  app.use(async (context, next) => {
+    await next();
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
+      if (!context.res.headers.has(name)) context.res.headers.set(name, value);
+    }
+    const route = context.req.path in routes ? context.req.path : 'other';
+    metrics.requests.inc({ route, status: String(context.res.status) });
+    log.debug({ method: context.req.method, route, status: context.res.status }, 'request');
+  });
+
+  app.all('*', (context) => {
+    const url = new URL(context.req.url);
+    refuseOddUrl(url);
+    const method = context.req.method === 'HEAD' ? 'GET' : context.req.method;
+    const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
+    if (route !== undefined) {
+      const handler = route[method];
+      if (handler !== undefined) return handler(context);
+      const denial = new Denial('method_not_allowed');
+      return problemResponse(denial, { allow: Object.keys(route).join(', ') });
+    }
+    if (method !== 'GET') throw new Denial('not_found');
+    return player(context, services, url.pathname.slice(1));
+  });
+
+  app.onError((error) => {
+    const denial = toDenial(error);
+    if (denial.code === 'internal' || !(error instanceof Denial))
+      log.error({ ...errorFields(error), code: denial.code }, 'a request failed');
+    return problemResponse(denial);
+  });
+
+  return app;
+}

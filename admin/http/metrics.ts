@@ -1,0 +1,43 @@
+import { collectDefaultMetrics, Counter, Registry } from 'prom-client';
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly requests: Counter<'route' | 'status'>;
+  readonly orders: Counter<'outcome'>;
+  readonly redemptions: Counter<'op' | 'outcome'>;
+  readonly receipts: Counter<'outcome'>;
+}
+
+/** Labels are codes and routes: a bounded set, and nothing of a request. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    requests: new Counter({
+      name: 'usher_http_requests_total',
+      help: 'Requests by route and status',
+      labelNames: ['route', 'status'],
+      registers,
+    }),
+    orders: new Counter({
+      name: 'usher_orders_total',
+      help: 'Orders by outcome: placed, replayed, or the code of the refusal',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    redemptions: new Counter({
+      name: 'usher_redemptions_total',
+      help: 'Redemptions by operation and outcome: ok, or the code of the refusal',
+      labelNames: ['op', 'outcome'],
+      registers,
+    }),
+    receipts: new Counter({
+      name: 'usher_receipts_total',
+      help: 'Receipts by outcome: stored, or the reason of the refusal',
+      labelNames: ['outcome'],
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,67 @@
+/** `POST /v1/redemptions`: counted rights and publishing, asked by registered streaming servers. */
+import { redemptionSchema, type Redemption } from '../../plugin/contract.ts';
+import { Denial } from '../../plugin/errors.ts';
+import { verifyTicket } from '../../plugin/ticket/index.ts';
+import { authorizePublish } from '../catalog/stream-keys.ts';
+import type { Services } from '../context.ts';
+import { isSqlState } from '../db/connect.ts';
+import { commit, release, reserve } from '../tickets/redeem.ts';
+import { readServerMessage } from '../trust/messages.ts';
+import { toDenial } from './problems.ts';
+
+export const MAX_REDEMPTION_BYTES = 8 * 1024;
+
+async function run(services: Services, message: Redemption): Promise<object> {
+  const { db, authority, clock } = services;
+  const nowMs = clock.nowMs();
+  const session = message.session.toLowerCase();
+  switch (message.op) {
+    case 'reserve': {
+      const claims = await verifyTicket(message.ticket, {
+        keys: authority,
+        nowSeconds: Math.floor(nowMs / 1000),
+      });
+      const request = {
+        session,
+        attempt: message.attempt?.toLowerCase() ?? null,
+        ticketId: claims.jti,
+        serverId: message.iss,
+      };
+      return db.transaction((tx) => reserve(tx, request, nowMs));
+    }
+    case 'commit':
+      return db.transaction((tx) => commit(tx, session, message.iss, nowMs));
+    case 'release':
+      await db.transaction((tx) => release(tx, session, message.iss, nowMs));
+      return {};
+    case 'publish':
+      await authorizePublish(db, message.uri, message.keyHash);
+      return {};
+  }
+}
+
+/** Verifies one redemption message and does what it asks. @throws Denial. */
+export async function redeem(services: Services, jws: string): Promise<object> {
+  const { db, authority, clock, metrics } = services;
+  let op = 'unknown';
+  try {
+    const message = await readServerMessage(db, jws, {
+      typ: 'redemption+jwt',
+      schema: redemptionSchema,
+      maxChars: MAX_REDEMPTION_BYTES,
+      audience: authority.issuer,
+      nowMs: clock.nowMs(),
+    });
+    op = message.op;
+    const answer = await run(services, message);
+    metrics.redemptions.inc({ op, outcome: 'ok' });
+    return answer;
+  } catch (error) {
+    // The same session id at the same moment for another ticket.
+    const denial = isSqlState(error, '23505')
+      ? new Denial('conflict', { detail: 'session' })
+      : toDenial(error);
+    metrics.redemptions.inc({ op, outcome: denial.code });
+    throw denial;
+  }
+}

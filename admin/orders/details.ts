@@ -1,0 +1,82 @@
+import { and, desc, eq, inArray, isNotNull, sql } from 'drizzle-orm';
+import { findOffersById, type Offer } from '../catalog/offers.ts';
+import { findTitlesById, type Title } from '../catalog/titles.ts';
+import type { Executor } from '../db/connect.ts';
+import { mediaSessions, tickets } from '../db/schema.ts';
+import type { Usage } from '../receipts/queries.ts';
+import type { Order } from './orders.ts';
+
+/** What belongs to an order. */
+export interface OrderDetails {
+  readonly offer: Offer;
+  readonly title: Title;
+  /** When the ticket expires. */
+  readonly expiresAt: Date;
+  /** The newest viewings that have a receipt, newest first. */
+  readonly sessions: readonly Usage[];
+}
+
+const MAX_SESSIONS = 20;
+
+async function loadSessions(db: Executor, orderIds: readonly string[]) {
+  const ranked = db
+    .select({
+      id: mediaSessions.id,
+      orderId: tickets.orderId,
+      uri: tickets.uri,
+      startedAtSeconds: mediaSessions.startedAtSeconds,
+      endedAt: mediaSessions.endedAt,
+      mediaMs: mediaSessions.mediaMs,
+      bytes: mediaSessions.bytes,
+      seq: mediaSessions.lastSeq,
+      endReason: mediaSessions.endReason,
+      rank: sql<number>`row_number() over (partition by ${tickets.orderId} order by ${mediaSessions.id} desc)`
+        .mapWith(Number)
+        .as('rank'),
+    })
+    .from(mediaSessions)
+    .innerJoin(tickets, eq(tickets.jti, mediaSessions.ticketId))
+    .where(and(inArray(tickets.orderId, [...orderIds]), isNotNull(mediaSessions.lastSeq)))
+    .as('ranked');
+  return db
+    .select()
+    .from(ranked)
+    .where(sql`${ranked.rank} <= ${MAX_SESSIONS}`)
+    .orderBy(desc(ranked.id));
+}
+
+/** Details of many orders, in as many queries as for one. */
+export async function loadOrderDetails(
+  db: Executor,
+  orders: readonly Order[],
+): Promise<Map<Order, OrderDetails>> {
+  const ids = orders.map((order) => order.id);
+  const offers = await findOffersById(db, [...new Set(orders.map((order) => order.offerId))]);
+  const titles = await findTitlesById(db, [...new Set(offers.map((offer) => offer.titleId))]);
+  const issued = await db
+    .select({ orderId: tickets.orderId, expiresAt: tickets.expiresAt })
+    .from(tickets)
+    .where(inArray(tickets.orderId, ids));
+  const sessions = await loadSessions(db, ids);
+  const found = new Map<Order, OrderDetails>();
+  for (const order of orders) {
+    const offer = offers.find(({ id }) => id === order.offerId);
+    const title = titles.find(({ id }) => id === offer?.titleId);
+    const ticket = issued.find(({ orderId }) => orderId === order.id);
+    if (offer === undefined || title === undefined || ticket === undefined) continue;
+    found.set(order, {
+      offer,
+      title,
+      expiresAt: ticket.expiresAt,
+      sessions: sessions
+        .filter(({ orderId }) => orderId === order.id)
+        .map(({ startedAtSeconds, seq, rank: _, ...row }) => ({
+          ...row,
+          titleName: title.name,
+          startedAt: new Date((startedAtSeconds ?? 0) * 1000),
+          seq: seq ?? 0,
+        })),
+    });
+  }
+  return found;
+}

@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { ordersSuite } from './suites/orders.ts';
+
+describeDatabase('postgres', ordersSuite);

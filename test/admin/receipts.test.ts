@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { receiptsSuite } from './suites/receipts.ts';
+
+describeDatabase('pglite', receiptsSuite);

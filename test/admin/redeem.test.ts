@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { redeemSuite } from './suites/redeem.ts';
+
+describeDatabase('pglite', redeemSuite);

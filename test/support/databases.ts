@@ -1,0 +1,169 @@
+/** The same suite on both databases: PGlite in `x.test.ts`, PostgreSQL in `x.real.test.ts`. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { createAccount, type Account } from '../../admin/accounts/accounts.ts';
+import { createOffer, type Offer } from '../../admin/catalog/offers.ts';
+import { createTitle } from '../../admin/catalog/titles.ts';
+import { openDatabase, type Database, type DatabaseHandle } from '../../admin/db/connect.ts';
+import { creditCustomer } from '../../admin/ledger/ledger.ts';
+import { money } from '../../admin/ledger/money.ts';
+import { placeOrder, type OrderRequest, type PlacedOrder } from '../../admin/orders/orders.ts';
+import { registerServer, type StreamingServer } from '../../admin/trust/servers.ts';
+import { loadAuthority, type TicketAuthority } from '../../admin/trust/signing-keys.ts';
+import type { Rights } from '../../plugin/rights/index.ts';
+import {
+  generateSealingKey,
+  generateSigningKey,
+  type SealingKeyPair,
+  type SigningKeyPair,
+} from '../../plugin/ticket/index.ts';
+import { startPostgres } from './postgres.ts';
+
+export const ISSUER = 'http://localhost:4000';
+export const START_MS = Date.parse('2026-05-01T12:00:00Z');
+
+export const PLAY: Rights = {
+  action: 'play',
+  accesses: null,
+  seconds: null,
+  bytes: null,
+  concurrent: null,
+  window: null,
+  onExcess: 'reject-new',
+  controls: [],
+  tier: {},
+};
+
+export interface World {
+  readonly db: Database;
+  readonly authority: TicketAuthority;
+  readonly server: StreamingServer;
+  readonly serverKey: SigningKeyPair;
+  readonly sealingKey: SealingKeyPair;
+}
+
+export type Kind = 'pglite' | 'postgres';
+
+async function open(kind: Kind): Promise<DatabaseHandle> {
+  if (kind === 'pglite') return openDatabase({ kind, dataDirectory: null });
+  const cluster = await startPostgres();
+  const database = await openDatabase({ kind, url: cluster.url });
+  return {
+    db: database.db,
+    close: async () => {
+      await database.close();
+      await cluster.stop();
+    },
+  };
+}
+
+/** Describes a suite on one kind of database; `world()` is for use inside tests and hooks. */
+export function describeDatabase(kind: Kind, suite: (world: () => World) => void): void {
+  describe(`on ${kind === 'pglite' ? 'PGlite' : 'PostgreSQL'}`, () => {
+    let handle: DatabaseHandle | undefined;
+    let world: World | undefined;
+    beforeAll(async () => {
+      handle = await open(kind);
+      world = await createWorld(handle.db);
+    });
+    afterAll(async () => {
+      await handle?.close();
+    });
+    suite(() => {
+      if (world === undefined) throw new Error('the world is made in beforeAll');
+      return world;
+    });
+  });
+}
+
+export async function createWorld(db: Database): Promise<World> {
+  const now = new Date(START_MS);
+  const [serverKey, sealingKey] = await Promise.all([generateSigningKey(), generateSealingKey()]);
+  const server = {
+    id: 'ss-1',
+    publicUrl: 'https://media.example',
+    signingKey: serverKey.publicJwk,
+    sealingKey: sealingKey.publicJwk,
+  } as StreamingServer;
+  await registerServer(db, server, now);
+  return { db, server, serverKey, sealingKey, authority: await loadAuthority(db, ISSUER, now) };
+}
+
+/** A customer with a balance in EUR cents. Its password is no hash: nobody signs in with it. */
+export async function createCustomer({ db }: World, balanceMinor = 0): Promise<Account> {
+  const now = new Date(START_MS);
+  const email = `${randomUUID()}@example.com`;
+  const account = await createAccount(
+    db,
+    { email, password: 'correct horse battery', name: 'Test' },
+    'viewer',
+    now,
+  );
+  if (balanceMinor > 0) {
+    const request = {
+      kind: 'credit' as const,
+      requestedBy: account.id,
+      accountId: account.id,
+      amount: money(balanceMinor, 'EUR'),
+      idempotencyKey: 'test-balance',
+    };
+    await db.transaction((tx) => creditCustomer(tx, request, now));
+  }
+  return account;
+}
+
+export async function createTestOffer(
+  { db }: World,
+  {
+    priceMinor = 0,
+    rights = {},
+    validSeconds = 3600,
+  }: { priceMinor?: number; rights?: Partial<Rights>; validSeconds?: number } = {},
+): Promise<Offer & { path: string }> {
+  const now = new Date(START_MS);
+  const path = `/live/t-${randomUUID()}`;
+  return db.transaction(async (tx) => {
+    const titleId = await createTitle(
+      tx,
+      { path, name: 'Test', description: '', published: true, serverIds: [] },
+      now,
+    );
+    const offer = await createOffer(
+      tx,
+      {
+        titleId,
+        name: 'Test',
+        priceMinor,
+        currency: 'EUR',
+        rights: { ...PLAY, ...rights },
+        validSeconds,
+        active: true,
+      },
+      now,
+    );
+    return { ...offer, path };
+  });
+}
+
+const publicMembers = ({ kty, crv, x, y }: Record<string, unknown>) =>
+  y === undefined ? { kty, crv, x } : { kty, crv, x, y };
+
+export async function createOrderRequest(offerId: string): Promise<OrderRequest> {
+  const [proof, seal] = await Promise.all([generateSigningKey(), generateSealingKey()]);
+  return {
+    offerId,
+    proofKey: publicMembers({ ...proof.publicJwk }),
+    sealKey: publicMembers({ ...seal.publicJwk }),
+    idempotencyKey: randomUUID(),
+  } as OrderRequest;
+}
+
+/** Orders an offer with new keys. */
+export async function orderOffer(
+  { db, authority }: World,
+  offerId: string,
+  accountId: string | null = null,
+): Promise<PlacedOrder> {
+  const request = await createOrderRequest(offerId);
+  return db.transaction((tx) => placeOrder(tx, authority, request, accountId, START_MS));
+}

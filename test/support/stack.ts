@@ -1,0 +1,179 @@
+/** The demo's two servers as real processes on their own ports, for end-to-end tests and benches. */
+import { fork, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loadOrCreateServerKeys } from '../../plugin/server-keys.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Ports that are free now, all different. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+}
+
+export interface StackEnvironment {
+  readonly dataDir: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly orderUrl: string;
+  readonly mediaUrl: string;
+  readonly rtmpPort: number;
+  readonly httpFlvPort: number;
+}
+
+/** Settings of a stack of its own: data directory and ports that nobody else uses. */
+export async function stackEnvironment(): Promise<StackEnvironment> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'usher-stack-'));
+  const [order = 0, media = 0, rtc = 0, rtmp = 0, flv = 0] = await freePorts(5);
+  const orderUrl = `http://localhost:${String(order)}`;
+  const mediaUrl = `http://localhost:${String(media)}`;
+  const keys = await loadOrCreateServerKeys(join(dataDir, 'media'), 'demo', mediaUrl);
+  const registration = join(dataDir, 'server.json');
+  await writeFile(registration, JSON.stringify(keys.registration));
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    MEDIASOUP_WORKER_BIN: process.env.MEDIASOUP_WORKER_BIN,
+    USHER_DATA: dataDir,
+    USHER_MEDIA_DATA: join(dataDir, 'media'),
+    USHER_PORT: String(order),
+    USHER_MEDIA_PORT: String(media),
+    USHER_RTC_PORT: String(rtc),
+    USHER_RTMP_PORT: String(rtmp),
+    USHER_NMS_HTTP_PORT: String(flv),
+    USHER_ORDER_SERVER_URL: orderUrl,
+    USHER_DEMO: '1',
+    USHER_DEMO_SERVER: registration,
+    USHER_LOG_LEVEL: process.env.USHER_TEST_LOG ?? 'warn',
+  };
+  return { dataDir, env, orderUrl, mediaUrl, rtmpPort: rtmp, httpFlvPort: flv };
+}
+
+export interface RunningProcess {
+  readonly child: ChildProcess;
+  /** The message with which it said that it was ready. */
+  readonly ready: Record<string, unknown>;
+  /** Everything that it wrote to its outputs. */
+  output(): string;
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** Starts one of the servers and waits until it says that it serves. */
+export async function startProcess(
+  entry: 'admin/main.ts' | 'plugin/main.ts',
+  env: NodeJS.ProcessEnv,
+): Promise<RunningProcess> {
+  const child = fork(join(ROOT, entry), { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  let output = '';
+  const keep = (chunk: Buffer): void => void (output = (output + chunk.toString()).slice(-200_000));
+  child.stdout?.on('data', keep);
+  child.stderr?.on('data', keep);
+  const ready = await new Promise<Record<string, unknown>>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as Record<string, unknown>));
+    child.once('exit', (code) => reject(new Error(`${entry} ended with ${String(code)}\n${output}`)));
+  });
+  return {
+    child,
+    ready,
+    output: () => output,
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, 'exit');
+      child.kill(signal);
+      await exited;
+    },
+  };
+}
+
+export interface Stack extends StackEnvironment {
+  readonly order: RunningProcess;
+  readonly media: RunningProcess;
+  readonly streamKey: string;
+  /** RTMP URL of a stream path, with its key as encoders are given it. */
+  publishUrl(path?: string, key?: string): string;
+  stop(): Promise<void>;
+}
+
+export const DEMO_PATH = '/live/demo';
+
+export async function startStack(): Promise<Stack> {
+  const environment = await stackEnvironment();
+  const [order, media] = await Promise.all([
+    startProcess('admin/main.ts', environment.env),
+    startProcess('plugin/main.ts', environment.env),
+  ]);
+  const { streamKey } = order.ready.demo as { streamKey: string };
+  return {
+    ...environment,
+    order,
+    media,
+    streamKey,
+    publishUrl: (path = DEMO_PATH, key = streamKey) =>
+      `rtmp://127.0.0.1:${String(environment.rtmpPort)}${path}?key=${key}`,
+    async stop() {
+      await Promise.all([order.stop(), media.stop()]);
+      await rm(environment.dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface Encoder {
+  readonly child: ChildProcess;
+  readonly exited: Promise<number | null>;
+  stderr(): string;
+  stop(): Promise<void>;
+}
+
+/** Runs ffmpeg with the arguments given, quiet and without a terminal. */
+export function runFfmpeg(args: readonly string[]): Encoder {
+  const child = spawn('ffmpeg', ['-hide_banner', '-nostdin', '-loglevel', 'error', ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-20_000)));
+  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  return {
+    child,
+    exited,
+    stderr: () => stderr,
+    async stop() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+const H264 = '-c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -pix_fmt yuv420p';
+
+/**
+ * Publishes a test card by RTMP: four quadrants of fixed colours (red, green, blue, yellow), a white flash over the
+ * lower half and a 1,000 Hz beep in the first 100 ms of each second.
+ */
+export function publishTestCard(url: string, { keyframeFrames = 15, fps = 30 } = {}): Encoder {
+  const quadrants = [
+    `color=c=red:s=640x360:r=${String(fps)}`,
+    'drawbox=x=320:y=0:w=320:h=180:color=green:t=fill',
+    'drawbox=x=0:y=180:w=320:h=180:color=blue:t=fill',
+    'drawbox=x=320:y=180:w=320:h=180:color=yellow:t=fill',
+    "drawbox=x=240:y=240:w=160:h=120:color=white:t=fill:enable='lt(mod(t,1),0.1)'",
+  ];
+  const beep = "aevalsrc='0.5*sin(2*PI*1000*t)*lt(mod(t,1),0.1)':s=48000";
+  return runFfmpeg([
+    ...['-re', '-f', 'lavfi', '-i', quadrants.join(',')],
+    ...['-re', '-f', 'lavfi', '-i', beep],
+    ...H264.split(' '),
+    ...['-g', String(keyframeFrames), '-c:a', 'aac', '-b:a', '128k', '-f', 'flv', url],
+  ]);
+}
