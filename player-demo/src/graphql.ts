@@ -1,0 +1,149 @@
+import type { JSONWebKeySet } from 'jose';
+import type { Account, Api, Offer, PlacedOrder, Rights, Title, UsedOrder } from './api.ts';
+import { Problem } from './problems.ts';
+
+const TITLE = `id path name description offers { id name price { amountMinor currency } validSeconds rights {
+  action accesses seconds bytes concurrent window onExcess controls tier { maxHeight maxBitrate audioBitrate } } }`;
+
+const CATALOG = `query Catalog($after: String) { catalog(first: 50, after: $after) {
+  edges { node { ${TITLE} } } pageInfo { hasNextPage endCursor } } }`;
+const TITLE_BY_ID = `query Title($id: ID!) { title(id: $id) { ${TITLE} } }`;
+const ME = `query Me { me { email name balances { amountMinor currency } } }`;
+const USED = `query Used { me { orders(first: 50) { edges { node {
+  id createdAt price { amountMinor currency } offer { name } title { name }
+  sessions { id startedAt mediaMs bytes reason } } } } } }`;
+const SIGN_IN = `mutation SignIn($email: String!, $password: String!) {
+  signIn(email: $email, password: $password) { account { email } } }`;
+const SIGN_UP = `mutation SignUp($email: String!, $name: String!, $password: String!) {
+  signUp(email: $email, name: $name, password: $password) { account { email } } }`;
+const SIGN_OUT = `mutation SignOut { signOut }`;
+const TOP_UP = `mutation TopUp($amountMinor: SafeInt!, $currency: String!, $idempotencyKey: String!) {
+  topUp(amountMinor: $amountMinor, currency: $currency, idempotencyKey: $idempotencyKey) { email } }`;
+const PLACE_ORDER = `mutation PlaceOrder($input: PlaceOrderInput!) { placeOrder(input: $input) {
+  order { id } ticket clientPart endpoints { whep } } }`;
+
+interface Connection<T> {
+  readonly edges: readonly { readonly node: T }[];
+}
+
+/** The order server's GraphQL over the page's own origin; the session cookie goes along by itself. */
+export function createApi(fetcher: typeof fetch): Api {
+  /** `T` is what the query asks for; the server's schema stands for it. */
+  async function ask<T>(query: string, variables: object = {}): Promise<T> {
+    const response = await request('/graphql', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      body: JSON.stringify({ query, variables }),
+    });
+    const body = (await response.json().catch(() => null)) as GraphqlAnswer | null;
+    const error = body?.errors?.[0];
+    if (error !== undefined) throw new Problem(error.extensions?.code ?? 'internal');
+    if (body?.data === undefined || body.data === null) throw new Problem('shop_unreachable');
+    return body.data as T;
+  }
+
+  async function request(path: string, init: RequestInit): Promise<Response> {
+    try {
+      return await fetcher(path, { ...init, credentials: 'same-origin', cache: 'no-store' });
+    } catch (cause) {
+      throw new Problem('shop_unreachable', { cause });
+    }
+  }
+
+  return {
+    async catalog() {
+      const titles: Title[] = [];
+      let after: string | null = null;
+      do {
+        const page: CatalogPage = await ask(CATALOG, { after });
+        titles.push(...page.catalog.edges.map(({ node }) => withoutNullLimits(node)));
+        after = page.catalog.pageInfo.hasNextPage ? page.catalog.pageInfo.endCursor : null;
+      } while (after !== null);
+      return titles;
+    },
+    async title(id) {
+      const { title } = await ask<{ title: TitleNode | null }>(TITLE_BY_ID, { id });
+      return title === null ? null : withoutNullLimits(title);
+    },
+    async me() {
+      return (await ask<{ me: Account | null }>(ME)).me;
+    },
+    async used() {
+      const { me } = await ask<{ me: { orders: Connection<OrderNode> } | null }>(USED);
+      return me?.orders.edges.map(({ node }) => usedOrder(node)) ?? [];
+    },
+    async signIn(email, password) {
+      await ask(SIGN_IN, { email, password });
+    },
+    async signUp(name, email, password) {
+      await ask(SIGN_UP, { name, email, password });
+    },
+    async signOut() {
+      await ask(SIGN_OUT);
+    },
+    async topUp(amount, idempotencyKey) {
+      await ask(TOP_UP, { ...amount, idempotencyKey });
+    },
+    async placeOrder(input) {
+      const { placeOrder } = await ask<{ placeOrder: PlacedNode }>(PLACE_ORDER, { input });
+      const { order, ticket, clientPart, endpoints } = placeOrder;
+      return {
+        orderId: order.id,
+        ticket,
+        clientPart: clientPart ?? '',
+        whep: endpoints[0]?.whep ?? '',
+      } satisfies PlacedOrder;
+    },
+    async keySet() {
+      const response = await request('/.well-known/jwks.json', {});
+      if (!response.ok) throw new Problem('shop_unreachable');
+      return (await response.json()) as JSONWebKeySet;
+    },
+  };
+}
+
+interface GraphqlAnswer {
+  readonly data?: unknown;
+  readonly errors?: readonly { readonly extensions?: { readonly code?: string } }[];
+}
+
+interface CatalogPage {
+  readonly catalog: Connection<TitleNode> & {
+    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+  };
+}
+
+type Nullable<T> = { readonly [K in keyof T]?: T[K] | null };
+
+interface TitleNode extends Omit<Title, 'offers'> {
+  readonly offers: readonly (Omit<Offer, 'rights'> & {
+    readonly rights: Omit<Rights, 'tier'> & { readonly tier: Nullable<Rights['tier']> };
+  })[];
+}
+
+/** GraphQL writes a limit that is absent as null; the ticket leaves it out. */
+function withoutNullLimits(title: TitleNode): Title {
+  return {
+    ...title,
+    offers: title.offers.map((offer) => {
+      const limits = Object.entries(offer.rights.tier).filter(([, limit]) => limit !== null);
+      return { ...offer, rights: { ...offer.rights, tier: Object.fromEntries(limits) } };
+    }),
+  };
+}
+
+interface OrderNode extends Omit<UsedOrder, 'offerName' | 'titleName'> {
+  readonly offer: { readonly name: string };
+  readonly title: { readonly name: string };
+}
+
+interface PlacedNode {
+  readonly order: { readonly id: string };
+  readonly ticket: string;
+  readonly clientPart: string | null;
+  readonly endpoints: readonly { readonly whep: string }[];
+}
+
+function usedOrder({ offer, title, ...order }: OrderNode): UsedOrder {
+  return { ...order, offerName: offer.name, titleName: title.name };
+}

@@ -1,0 +1,83 @@
+import type { Api, Offer, Title } from './api.ts';
+import { createOrderKeys } from './keys.ts';
+import { Problem } from './problems.ts';
+import type { StoredTicket, TicketStore } from './store.ts';
+import { checkTicket, TicketMismatch } from './ticket.ts';
+
+export interface Ordering {
+  readonly api: Pick<Api, 'placeOrder' | 'keySet'>;
+  readonly store: Pick<TicketStore, 'putTicket' | 'putPending' | 'findPending' | 'removePending'>;
+  /** Whom the ticket must come from: the origin of this page. */
+  readonly issuer: string;
+  readonly nowMs: () => number;
+}
+
+/**
+ * Orders a ticket, checks it, and only then stores it. An order that got no answer is repeated with the same keys
+ * and the same idempotency key, now or after a reload, so that nothing is charged twice.
+ * @throws Problem when the shop refuses or cannot be reached; TicketMismatch when the ticket is not what was ordered.
+ */
+export async function orderTicket(
+  { api, store, issuer, nowMs }: Ordering,
+  account: string,
+  title: Title,
+  offer: Offer,
+): Promise<StoredTicket> {
+  const id = `${account} ${offer.id}`;
+  const order = (await store.findPending(id)) ?? {
+    id,
+    idempotencyKey: crypto.randomUUID(),
+    keys: await createOrderKeys(),
+  };
+  await store.putPending(order);
+  const { keys, idempotencyKey } = order;
+  try {
+    const input = { offerId: offer.id, proofKey: keys.proofJwk, sealKey: keys.sealJwk, idempotencyKey };
+    const [placed, keySet] = await Promise.all([placeWithRetry(api, input), api.keySet()]);
+    const checked = await checkTicket(
+      placed,
+      { issuer, uri: title.path, rights: offer.rights, keys },
+      keySet,
+      nowMs(),
+    );
+    const ticket: StoredTicket = {
+      orderId: placed.orderId,
+      account,
+      titleId: title.id,
+      offerId: offer.id,
+      offerName: offer.name,
+      uri: title.path,
+      ticket: placed.ticket,
+      endpoint: placed.whep,
+      expiresAtSeconds: checked.expiresAtSeconds,
+      countsAccesses: checked.countsAccesses,
+      keys,
+    };
+    await store.putTicket(ticket);
+    await store.removePending(id);
+    return ticket;
+  } catch (error) {
+    if (isFinal(error)) await store.removePending(id);
+    throw error;
+  }
+}
+
+/** True if repeating the very same order makes no sense: it was refused, or what it bought is over. */
+function isFinal(error: unknown): boolean {
+  if (error instanceof TicketMismatch) return error.part === 'exp';
+  return error instanceof Problem && !UNANSWERED.has(error.code);
+}
+
+const UNANSWERED = new Set(['shop_unreachable', 'internal', 'overloaded', 'rate_limited', 'unexpected']);
+const TRIES = 3;
+
+async function placeWithRetry(api: Pick<Api, 'placeOrder'>, input: Parameters<Api['placeOrder']>[0]) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await api.placeOrder(input);
+    } catch (error) {
+      const unanswered = error instanceof Problem && error.code === 'shop_unreachable';
+      if (!unanswered || tries === TRIES) throw error;
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import type { Offer } from '../api.ts';
+import { h, icon } from '../dom.ts';
+import { describeRights, formatPrice, formatSpan, formatWhen } from '../format.ts';
+import type { StoredTicket } from '../store.ts';
+
+/** What can be bought, cheapest first; `quiet` beside a ticket that is there already. */
+export function offerList(
+  offers: readonly Offer[],
+  quiet: boolean,
+  buy: (offer: Offer, button: HTMLButtonElement) => void,
+): HTMLElement {
+  const sorted = [...offers].sort((a, b) => a.price.amountMinor - b.price.amountMinor);
+  return h(
+    'ul',
+    { class: 'offers', 'data-testid': 'offers' },
+    sorted.map((offer) => {
+      const free = offer.price.amountMinor === 0;
+      const button = h(
+        'button',
+        {
+          type: 'button',
+          class: quiet ? 'button is-wide is-quiet' : 'button is-wide',
+          'data-testid': 'buy',
+          'aria-label': `${free ? 'Get and watch' : 'Buy and watch'}: ${offer.name}, ${formatPrice(offer.price)}`,
+          onclick: () => buy(offer, button),
+        },
+        free ? 'Get and watch' : 'Buy and watch',
+      );
+      return h(
+        'li',
+        { class: 'offer' },
+        h(
+          'div',
+          { class: 'offer-head' },
+          h('h3', {}, offer.name),
+          h('span', { class: 'price' }, formatPrice(offer.price)),
+        ),
+        rightsList(describeRights(offer.rights, offer.validSeconds)),
+        button,
+      );
+    }),
+  );
+}
+
+/** The ticket that this browser holds, as a stub. */
+export function ticketStub(ticket: StoredTicket, nowMs: number): HTMLElement {
+  const leftSeconds = Math.max(0, ticket.expiresAtSeconds - nowMs / 1000);
+  return h(
+    'div',
+    { class: 'stub', 'data-testid': 'ticket' },
+    h('span', { class: 'stub-icon' }, icon('ticket')),
+    h(
+      'div',
+      {},
+      h('strong', {}, ticket.offerName),
+      h('p', { class: 'muted' }, `Until ${formatWhen(ticket.expiresAtSeconds * 1000)}`),
+      h('p', { class: 'muted' }, `${formatSpan(coarse(leftSeconds))} left`),
+    ),
+  );
+}
+
+function rightsList(lines: readonly string[]): HTMLElement {
+  return h(
+    'ul',
+    { class: 'rights' },
+    lines.map((line) => h('li', {}, icon('check'), line)),
+  );
+}
+
+/** Rounded so that the span reads well: whole hours above two of them, whole minutes above two. */
+function coarse(seconds: number): number {
+  const unit = seconds >= 7200 ? 3600 : seconds >= 120 ? 60 : 1;
+  return Math.max(1, Math.round(seconds / unit)) * unit;
+}

@@ -1,0 +1,255 @@
+import { accountKey, type App, type View } from '../app.ts';
+import type { Offer, Title } from '../api.ts';
+import { fill, h, icon } from '../dom.ts';
+import { orderTicket } from '../order.ts';
+import { Problem } from '../problems.ts';
+import { formatMoney } from '../format.ts';
+import { hrefOf, navigate } from '../router.ts';
+import type { StoredTicket } from '../store.ts';
+import { createViewing, waitMs, type Viewing } from '../viewing.ts';
+import type { WatchState } from '../watch.ts';
+import { describeError, problemCard } from './notice.ts';
+import { playerView } from './player.ts';
+import { poster } from './poster.ts';
+import { sessionPanel } from './session-panel.ts';
+import { offerList, ticketStub } from './tickets.ts';
+
+/** A title: the player, and beside it the ticket or what can be bought. */
+export function titleView(app: App, id: string): View {
+  const element = h('section', { class: 'page is-wide' });
+  let dispose: (() => void) | null = null;
+  let gone = false;
+
+  async function load(): Promise<void> {
+    fill(element, placeholder());
+    try {
+      const title = await app.api.title(id);
+      if (gone) return;
+      if (title === null) {
+        fill(
+          element,
+          h('div', { class: 'notice' }, h('h1', { tabindex: -1 }, 'This title is not on sale'), backLink()),
+        );
+        return;
+      }
+      const loaded = loadedTitle(app, title);
+      dispose = loaded.dispose;
+      fill(element, loaded.content);
+      document.title = `${title.name} · Usher`;
+    } catch (error) {
+      if (!gone)
+        fill(
+          element,
+          problemCard(error, () => void load()),
+        );
+    }
+  }
+
+  void load();
+  return {
+    title: 'Title',
+    element,
+    dispose() {
+      gone = true;
+      dispose?.();
+    },
+  };
+}
+
+function loadedTitle(app: App, title: Title) {
+  let ticket: StoredTicket | null = null;
+  let viewing: Viewing | null = null;
+  const panel = sessionPanel();
+  const aside = h('aside', { class: 'aside', 'aria-label': 'Tickets' });
+  const orderError = h('div', { class: 'order-error', role: 'alert', 'data-testid': 'order-error' });
+
+  const player = playerView(poster(title.path), {
+    play: () => viewing?.watch.play(),
+    stop: () => void viewing?.watch.stop(),
+    chooseTicket: () => {
+      const first = aside.querySelector<HTMLElement>('[data-testid="buy"]');
+      first?.scrollIntoView({ block: 'center' });
+      first?.focus();
+    },
+    warmUp: () => void viewing?.warmUp(),
+    announce: app.announce,
+  });
+
+  function onState(state: WatchState): void {
+    player.show(state);
+    if (state.phase === 'live' && viewing !== null) panel.start(viewing.watch);
+    else panel.stop();
+    if (state.phase === 'ended' && USED_UP.has(state.code) && ticket !== null) {
+      void app.store.removeTicket(ticket.orderId);
+      ticket = null;
+      renderAside();
+    }
+  }
+
+  async function useTicket(next: StoredTicket | null): Promise<void> {
+    await viewing?.watch.stop();
+    viewing = null;
+    ticket = next;
+    renderAside();
+    if (next === null) {
+      player.show(null);
+      app.watching.set(null);
+      return;
+    }
+    viewing = createViewing(next, {
+      onState,
+      onStream: player.attach,
+      explainEnd: (sessionId) => explainEnd(app, sessionId),
+    });
+    app.watching.set(viewing.watch);
+    player.show(viewing.watch.state);
+  }
+
+  async function buy(offer: Offer, button: HTMLButtonElement): Promise<void> {
+    const free = offer.price.amountMinor === 0;
+    if (app.account.value === null && !free) {
+      navigate({ page: 'sign-in', returnTo: { page: 'title', id: title.id } });
+      return;
+    }
+    const buttons = aside.querySelectorAll<HTMLButtonElement>('[data-testid="buy"]');
+    fill(orderError);
+    for (const each of buttons) each.disabled = true;
+    button.classList.add('is-busy');
+    try {
+      const ordering = { api: app.api, store: app.store, issuer: location.origin, nowMs: () => Date.now() };
+      const bought = await orderTicket(ordering, accountKey(app.account.value), title, offer);
+      void app.refreshAccount();
+      await useTicket(bought);
+      player.element.scrollIntoView({ block: 'nearest' });
+      viewing?.watch.play();
+    } catch (error) {
+      const { title: what, text } = describeError(error);
+      const short = error instanceof Problem && error.code === 'funds_insufficient';
+      fill(
+        orderError,
+        h('strong', {}, what),
+        h('p', {}, text),
+        short ? topUpButton(app, offer, orderError) : null,
+      );
+    } finally {
+      for (const each of buttons) each.disabled = false;
+      button.classList.remove('is-busy');
+    }
+  }
+
+  function renderAside(): void {
+    const offers = offerList(title.offers, ticket !== null, (offer, button) => void buy(offer, button));
+    fill(
+      aside,
+      ticket === null ? null : [h('h2', {}, 'Your ticket'), ticketStub(ticket, Date.now())],
+      h('h2', {}, ticket === null ? 'Tickets' : 'Buy another'),
+      orderError,
+      title.offers.length === 0 ? h('p', { class: 'muted' }, 'Not on sale right now.') : offers,
+    );
+  }
+
+  async function showStoredTicket(key: string): Promise<void> {
+    const [best] = await app.store.findTickets(key, title.id).catch(() => []);
+    if (shownFor !== key) return;
+    await useTicket(best ?? null);
+    await viewing?.warmUp();
+  }
+
+  // Another account on this browser has other tickets.
+  let shownFor: string | null = null;
+  const unsubscribe = app.account.subscribe((account) => {
+    const key = accountKey(account);
+    if (key === shownFor) return;
+    shownFor = key;
+    void showStoredTicket(key);
+  });
+
+  renderAside();
+  return {
+    content: [
+      backLink(),
+      h(
+        'div',
+        { class: 'watch' },
+        h(
+          'div',
+          { class: 'watch-main' },
+          player.element,
+          h('div', { class: 'about' }, h('h1', { tabindex: -1 }, title.name), h('p', {}, title.description)),
+          panel.element,
+        ),
+        aside,
+      ),
+    ],
+    dispose() {
+      shownFor = '';
+      unsubscribe();
+      panel.stop();
+      player.dispose();
+      void viewing?.watch.stop();
+      app.watching.set(null);
+    },
+  };
+}
+
+const TOP_UP_MINOR = 2000;
+
+/** The demo shop gives play money; any other says `forbidden`. */
+function topUpButton(app: App, offer: Offer, place: HTMLElement): HTMLElement {
+  const amount = {
+    amountMinor: Math.max(TOP_UP_MINOR, offer.price.amountMinor),
+    currency: offer.price.currency,
+  };
+  const idempotencyKey = crypto.randomUUID();
+  async function topUp(): Promise<void> {
+    try {
+      await app.api.topUp(amount, idempotencyKey);
+      await app.refreshAccount();
+      fill(place);
+      app.announce('Your balance has been topped up.');
+    } catch (error) {
+      const { title, text } = describeError(error);
+      fill(place, h('strong', {}, title), h('p', {}, text));
+    }
+  }
+  return h(
+    'button',
+    { type: 'button', class: 'button is-small', onclick: () => void topUp(), 'data-testid': 'top-up' },
+    `Top up ${formatMoney(amount)} of play money`,
+  );
+}
+
+/** After these the ticket opens nothing any more. */
+const USED_UP: ReadonlySet<string> = new Set(['ticket_expired', 'rights_exhausted', 'ticket_revoked']);
+
+const EXPLAIN_TRIES = 4;
+const EXPLAIN_PAUSE_MS = 1500;
+
+/**
+ * The order server's word on a session that the streaming server has forgotten. The last receipt may still be on its
+ * way there, so it is asked a few times; it tells the buyer only.
+ */
+async function explainEnd(app: App, sessionId: string): Promise<string | null> {
+  for (let tries = 0; tries < EXPLAIN_TRIES && app.account.value !== null; tries++) {
+    if (tries > 0) await waitMs(EXPLAIN_PAUSE_MS, NEVER);
+    const sessions = (await app.api.used()).flatMap((order) => order.sessions);
+    const reason = sessions.find((session) => session.id === sessionId)?.reason ?? null;
+    if (reason !== null) return reason;
+  }
+  return null;
+}
+
+const NEVER = new AbortController().signal;
+
+function backLink(): HTMLElement {
+  return h('a', { class: 'back', href: hrefOf({ page: 'catalog' }) }, icon('back'), 'All titles');
+}
+
+function placeholder(): HTMLElement {
+  return h(
+    'div',
+    { class: 'watch', 'aria-hidden': 'true' },
+    h('div', { class: 'watch-main' }, h('div', { class: 'stage is-placeholder' })),
+    h('div', { class: 'aside' }, h('div', { class: 'offer is-placeholder' })),
+  );
+}

@@ -1,0 +1,242 @@
+import { asProblem, isWorthWaiting, Problem } from './problems.ts';
+import { parseReceipts, type Receipt } from './receipts.ts';
+import type { PreparedRequest, SignedFetch } from './signed-fetch.ts';
+import { openWhep, untilConnected, untilMediaIs, type OpenOptions, type WhepSession } from './whep.ts';
+
+/** Where a viewing stands. `waiting`: the player tries again by itself; `ended`: the viewer decides. */
+export type WatchState =
+  | { readonly phase: 'idle' }
+  | { readonly phase: 'connecting' }
+  | { readonly phase: 'live' }
+  | { readonly phase: 'waiting'; readonly code: string }
+  | { readonly phase: 'ended'; readonly code: string };
+
+export interface WatchOptions extends Pick<
+  OpenOptions,
+  'endpoint' | 'createPeerConnection' | 'createStream' | 'waitMs'
+> {
+  readonly signed: SignedFetch;
+  readonly fetch: typeof fetch;
+  readonly nowMs: () => number;
+  /** The ticket's `exp`. */
+  readonly expiresAtSeconds: number;
+  /** False where another admission would cost one of the accesses that were bought: then the viewer decides. */
+  readonly mayReconnect: boolean;
+  /** Why the order server thinks that a session (by its id) has ended, `null` when it does not know. */
+  readonly explainEnd: (sessionId: string) => Promise<string | null>;
+  readonly onState: (state: WatchState) => void;
+  readonly onStream: (stream: MediaStream) => void;
+}
+
+export interface Watch {
+  readonly state: WatchState;
+  readonly session: WhepSession | null;
+  /** Starts, or starts anew after an end. Does nothing while it is under way. */
+  play(): void;
+  /** Ends the viewing and frees its place. */
+  stop(): Promise<void>;
+  /** For `pagehide`: tells the server with a request that outlives the page. */
+  leave(): void;
+  /** @throws Problem. */
+  readReceipts(): Promise<readonly Receipt[]>;
+}
+
+const CONNECT_TIMEOUT_MS = 15_000;
+const DELETE_TIMEOUT_MS = 2_000;
+const SILENCE_MS = 4_000;
+const SPARE_PROOF_EVERY_MS = 15_000;
+const DEFAULT_RETRY_SECONDS = 5;
+const MAX_RECONNECTS = 5;
+const STABLE_MS = 20_000;
+
+type Outcome =
+  | { readonly next: 'wait'; readonly code: string; readonly seconds: number }
+  | { readonly next: 'end'; readonly code: string };
+
+/** The player's state machine: one ticket, one endpoint, any number of sessions one after the other. */
+export function createWatch(options: WatchOptions): Watch {
+  let state: WatchState = { phase: 'idle' };
+  let session: WhepSession | null = null;
+  /** Known from the first receipt on. */
+  let sessionId: string | null = null;
+  let spareDelete: PreparedRequest | null = null;
+  let run: AbortController | null = null;
+  let reconnects = 0;
+
+  function setState(next: WatchState): void {
+    state = next;
+    options.onState(next);
+  }
+
+  async function loop(signal: AbortSignal): Promise<void> {
+    setState({ phase: 'connecting' });
+    while (!isAborted(signal)) {
+      const outcome = await watchOnce(signal);
+      if (isAborted(signal)) return;
+      if (outcome.next === 'end') {
+        run = null;
+        setState({ phase: 'ended', code: outcome.code });
+        return;
+      }
+      // Stays "waiting" during the next try, so that nothing flickers and nobody is told twice.
+      if (state.phase !== 'waiting' || state.code !== outcome.code) {
+        setState({ phase: 'waiting', code: outcome.code });
+      }
+      await options.waitMs(outcome.seconds * 1000, signal);
+    }
+  }
+
+  async function watchOnce(signal: AbortSignal): Promise<Outcome> {
+    let opened: WhepSession;
+    try {
+      opened = await openWhep({ ...options, send: options.signed.send, signal });
+    } catch (error) {
+      return outcomeOf(asProblem(error));
+    }
+    session = opened;
+    sessionId = null;
+    if (isAborted(signal)) {
+      await close(opened);
+      return { next: 'end', code: 'viewer_left' };
+    }
+    setState({ phase: 'connecting' });
+    options.onStream(opened.stream);
+    const connected = await untilConnected(opened.peerConnection, CONNECT_TIMEOUT_MS, signal);
+    if (isAborted(signal)) return { next: 'end', code: 'viewer_left' };
+    if (!connected) {
+      await close(opened);
+      return { next: 'end', code: 'connection_failed' };
+    }
+    const liveSinceMs = options.nowMs();
+    const stopSparing = keepSpareDelete(opened);
+    await followMedia(opened.peerConnection, signal);
+    stopSparing();
+    if (isAborted(signal)) return { next: 'end', code: 'viewer_left' };
+    if (options.nowMs() - liveSinceMs >= STABLE_MS) reconnects = 0;
+    const outcome = await diagnose(opened);
+    await close(opened);
+    return outcome;
+  }
+
+  /**
+   * Until the connection is gone. A connection that carries nothing is kept: the source has paused or has not begun,
+   * and the session goes on with it without another admission.
+   */
+  async function followMedia(peerConnection: RTCPeerConnection, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      setState({ phase: 'live' });
+      if ((await untilMediaIs('silent', peerConnection, SILENCE_MS, signal)) === 'gone') return;
+      const reaches = peerConnection.connectionState === 'connected';
+      setState({ phase: 'waiting', code: reaches ? 'stream_offline' : 'connection_lost' });
+      if ((await untilMediaIs('flowing', peerConnection, SILENCE_MS, signal)) === 'gone') return;
+    }
+  }
+
+  /** Why the media stopped. Asked before any new try, so that no access is spent on a stream that is off air. */
+  async function diagnose(dropped: WhepSession): Promise<Outcome> {
+    if (options.nowMs() >= options.expiresAtSeconds * 1000) return { next: 'end', code: 'ticket_expired' };
+    try {
+      const reason = (await readReceiptsOf(dropped)).at(-1)?.reason ?? null;
+      return reason === null ? reconnect() : outcomeOfReason(reason);
+    } catch (error) {
+      const problem = asProblem(error);
+      if (problem.code !== 'session_ended' && problem.code !== 'not_found') return outcomeOf(problem);
+      const reason = sessionId === null ? null : await options.explainEnd(sessionId).catch(() => null);
+      if (reason !== null) return outcomeOfReason(reason);
+      return options.mayReconnect ? reconnect() : { next: 'end', code: 'session_ended' };
+    }
+  }
+
+  function reconnect(): Outcome {
+    if (!options.mayReconnect || reconnects >= MAX_RECONNECTS) return { next: 'end', code: 'session_ended' };
+    reconnects += 1;
+    return { next: 'wait', code: 'connection_lost', seconds: Math.min(2 ** (reconnects - 1), 15) };
+  }
+
+  /** Frees the place on the server, then hangs up; a server that has closed already says 404, which is as good. */
+  async function close(closing: WhepSession): Promise<void> {
+    if (session === closing) session = null;
+    spareDelete = null;
+    const patience = AbortSignal.timeout(DELETE_TIMEOUT_MS);
+    await options.signed.send({ method: 'DELETE', url: closing.url }, patience).catch(() => undefined);
+    closing.peerConnection.close();
+  }
+
+  /** `pagehide` leaves no time to sign: a proof for the last request is kept ready, and fresh. */
+  function keepSpareDelete(live: WhepSession): () => void {
+    const refresh = (): void => {
+      void options.signed.prepare({ method: 'DELETE', url: live.url }).then((request) => {
+        if (session === live) spareDelete = request;
+      });
+    };
+    refresh();
+    const timer = setInterval(refresh, SPARE_PROOF_EVERY_MS);
+    return () => clearInterval(timer);
+  }
+
+  async function readReceiptsOf(of: WhepSession): Promise<readonly Receipt[]> {
+    const response = await options.signed.send({ method: 'GET', url: `${of.url}/receipts` });
+    const receipts = parseReceipts(await response.json());
+    sessionId = receipts.at(-1)?.session ?? sessionId;
+    return receipts;
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    get session() {
+      return session;
+    },
+    play() {
+      if (run !== null) return;
+      run = new AbortController();
+      reconnects = 0;
+      void loop(run.signal);
+    },
+    async stop() {
+      const closing = session;
+      run?.abort();
+      run = null;
+      setState({ phase: 'idle' });
+      if (closing !== null) await close(closing);
+    },
+    leave() {
+      run?.abort();
+      run = null;
+      if (spareDelete !== null) {
+        void options.fetch(spareDelete.url, { ...spareDelete.init, keepalive: true }).catch(() => undefined);
+        spareDelete = null;
+      }
+      session?.peerConnection.close();
+      session = null;
+    },
+    async readReceipts() {
+      if (session === null) throw new Problem('session_ended');
+      return readReceiptsOf(session);
+    },
+  };
+}
+
+/** A function, because the compiler takes a property that was read once for unchanged after an `await`. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
+function outcomeOf(problem: Problem): Outcome {
+  if (!isWorthWaiting(problem.code)) return { next: 'end', code: problem.code };
+  return { next: 'wait', code: problem.code, seconds: problem.retryAfterSeconds ?? DEFAULT_RETRY_SECONDS };
+}
+
+/** A receipt's end reason as a code for the viewer. */
+const CODE_OF_REASON: Readonly<Record<string, string>> = {
+  source_ended: 'stream_offline',
+  expired: 'ticket_expired',
+  exhausted: 'rights_exhausted',
+  revoked: 'ticket_revoked',
+  server_crashed: 'server_stopped',
+};
+
+function outcomeOfReason(reason: string): Outcome {
+  return outcomeOf(new Problem(CODE_OF_REASON[reason] ?? reason, { retryAfterSeconds: 3 }));
+}

@@ -1,0 +1,165 @@
+import { Problem } from './problems.ts';
+import type { SignedFetch } from './signed-fetch.ts';
+import { readMediaStats } from './stats.ts';
+
+/** One WHEP session: HTTP opened it, media runs over the peer connection. */
+export interface WhepSession {
+  /** Absolute URL of the session resource. */
+  readonly url: string;
+  readonly peerConnection: RTCPeerConnection;
+  readonly stream: MediaStream;
+  /** `sha-256 AB:CD:...`, as in offer and answer. */
+  readonly localFingerprint: string;
+  readonly remoteFingerprint: string;
+}
+
+export interface OpenOptions {
+  readonly endpoint: string;
+  readonly send: SignedFetch['send'];
+  readonly createPeerConnection: () => RTCPeerConnection;
+  readonly createStream: () => MediaStream;
+  readonly waitMs: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+/** Pauses before a lost reply is asked for again. */
+const LOST_REPLY_PAUSES_MS = [400, 1500];
+const STATS_EVERY_MS = 500;
+
+/**
+ * Opens a WHEP session: offer, proof over its fingerprint, answer. Candidates of ours are not gathered first: the
+ * server is ICE-lite and learns our address from our checks, so the offer leaves at once.
+ * @throws Problem as the server refused, or `network`.
+ */
+export async function openWhep(options: OpenOptions): Promise<WhepSession> {
+  const peerConnection = options.createPeerConnection();
+  const stream = options.createStream();
+  peerConnection.addEventListener('track', (event) => {
+    stream.addTrack(event.track);
+    // A live picture is worth nothing late; the browser takes this as a hint.
+    event.receiver.jitterBufferTarget = 0;
+  });
+  try {
+    for (const kind of ['video', 'audio'] as const) {
+      peerConnection.addTransceiver(kind, { direction: 'recvonly' });
+    }
+    await peerConnection.setLocalDescription(await peerConnection.createOffer());
+    const sdp = peerConnection.localDescription?.sdp ?? '';
+    const localFingerprint = fingerprintOf(sdp);
+    const response = await postOffer(options, sdp, localFingerprint);
+    const url = new URL(response.headers.get('location') ?? '', options.endpoint).href;
+    try {
+      const answer = await response.text();
+      await peerConnection.setRemoteDescription({ type: 'answer', sdp: answer });
+      return { url, peerConnection, stream, localFingerprint, remoteFingerprint: fingerprintOf(answer) };
+    } catch (cause) {
+      // The session is open over there and of no use here: its place is given back.
+      await options.send({ method: 'DELETE', url }).catch(() => undefined);
+      throw new Problem('offer_unsupported', { cause });
+    }
+  } catch (error) {
+    peerConnection.close();
+    throw error;
+  }
+}
+
+/** The same attempt and offer again when the reply was lost: the server then answers with the same session. */
+async function postOffer(options: OpenOptions, sdp: string, fingerprint: string): Promise<Response> {
+  const binding = { attempt: crypto.randomUUID(), fingerprint };
+  for (const pauseMs of [...LOST_REPLY_PAUSES_MS, null]) {
+    try {
+      return await options.send({ method: 'POST', url: options.endpoint, sdp, binding }, options.signal);
+    } catch (error) {
+      const lost = error instanceof Problem && error.code === 'network' && !options.signal.aborted;
+      if (!lost || pauseMs === null) throw error;
+      await options.waitMs(pauseMs, options.signal);
+    }
+  }
+  throw new Problem('network');
+}
+
+/**
+ * The DTLS fingerprint of a description, written `sha-256 AB:CD:...` (upper-case hex).
+ * @throws Problem `offer_unsupported` when there is none with SHA-256.
+ */
+export function fingerprintOf(sdp: string): string {
+  const hex = /^a=fingerprint:sha-256 ((?:[0-9a-f]{2}:){31}[0-9a-f]{2})\s*$/im.exec(sdp)?.[1];
+  if (hex === undefined) throw new Problem('offer_unsupported');
+  return `sha-256 ${hex.toUpperCase()}`;
+}
+
+/** Settles when media can flow: true, or false after `timeoutMs`, a failure or an abort. */
+export function untilConnected(
+  peerConnection: RTCPeerConnection,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => finish(false), timeoutMs);
+    const look = (): void => {
+      if (peerConnection.connectionState === 'connected') finish(true);
+      else if (isOver(peerConnection.connectionState)) finish(false);
+    };
+    const abort = (): void => finish(false);
+    function finish(connected: boolean): void {
+      clearTimeout(timer);
+      peerConnection.removeEventListener('connectionstatechange', look);
+      signal.removeEventListener('abort', abort);
+      resolve(connected);
+    }
+    peerConnection.addEventListener('connectionstatechange', look);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) finish(false);
+    else look();
+  });
+}
+
+/** How the media of a connected session changed. */
+export type MediaChange = 'gone' | 'silent' | 'flowing';
+
+/**
+ * Settles when the media is `gone` (the peer closed DTLS, ICE failed, or an abort) or, whichever is waited for, when
+ * it is `silent` (no packet for `silenceMs`) or `flowing` (a packet came).
+ */
+export function untilMediaIs(
+  wanted: 'silent' | 'flowing',
+  peerConnection: RTCPeerConnection,
+  silenceMs: number,
+  signal: AbortSignal,
+): Promise<MediaChange> {
+  return new Promise((resolve) => {
+    let lastBytes = -1;
+    let lastChangeMs = performance.now();
+    const transport = peerConnection.getReceivers()[0]?.transport ?? null;
+    const look = (): void => {
+      const dtls = transport?.state;
+      if (isOver(peerConnection.connectionState) || dtls === 'closed' || dtls === 'failed') finish('gone');
+    };
+    const compare = (bytes: number): void => {
+      const flows = bytes !== lastBytes;
+      if (flows && lastBytes >= 0 && wanted === 'flowing') finish('flowing');
+      if (flows) [lastBytes, lastChangeMs] = [bytes, performance.now()];
+      else if (wanted === 'silent' && performance.now() - lastChangeMs >= silenceMs) finish('silent');
+    };
+    const gone = (): void => finish('gone');
+    const timer = setInterval(() => {
+      void readMediaStats(peerConnection).then(({ bytes }) => compare(bytes), gone);
+    }, STATS_EVERY_MS);
+    function finish(change: MediaChange): void {
+      clearInterval(timer);
+      peerConnection.removeEventListener('connectionstatechange', look);
+      transport?.removeEventListener('statechange', look);
+      signal.removeEventListener('abort', gone);
+      resolve(change);
+    }
+    peerConnection.addEventListener('connectionstatechange', look);
+    transport?.addEventListener('statechange', look);
+    signal.addEventListener('abort', gone);
+    if (signal.aborted) gone();
+    else look();
+  });
+}
+
+function isOver(state: RTCPeerConnectionState): boolean {
+  return state === 'failed' || state === 'closed';
+}

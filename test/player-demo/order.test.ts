@@ -1,0 +1,104 @@
+import { beforeAll, expect, test } from 'vitest';
+import type { PlacedOrder, PlaceOrderInput } from '../../player-demo/src/api.ts';
+import { createOrderKeys, type OrderKeys } from '../../player-demo/src/keys.ts';
+import { orderTicket } from '../../player-demo/src/order.ts';
+import { Problem } from '../../player-demo/src/problems.ts';
+import type { PendingOrder, StoredTicket } from '../../player-demo/src/store.ts';
+import { ISSUER, NOW_MS, OFFER, openShop, TITLE, type Changes, type Shop } from './support/shop.ts';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop();
+});
+
+/** A shop that answers each `placeOrder` with the next of `answers`: a code to fail with, or changes to the ticket. */
+function setUp(...answers: (string | Changes)[]) {
+  const asked: PlaceOrderInput[] = [];
+  const tickets: StoredTicket[] = [];
+  const pending = new Map<string, PendingOrder>();
+  const order = () =>
+    orderTicket(
+      {
+        issuer: ISSUER,
+        nowMs: () => NOW_MS,
+        api: {
+          keySet: async () => shop.keySet,
+          async placeOrder(input): Promise<PlacedOrder> {
+            asked.push(input);
+            const answer = answers.shift();
+            if (answer === undefined) throw new Error('one order too many');
+            if (typeof answer === 'string') throw new Problem(answer);
+            const keys: OrderKeys = {
+              ...(await createOrderKeys()),
+              proofJwk: input.proofKey,
+              sealJwk: input.sealKey,
+            };
+            return { orderId: 'order-1', ...(await shop.deliver(keys, answer)) };
+          },
+        },
+        store: {
+          putTicket: async (ticket) => void tickets.push(ticket),
+          putPending: async (entry) => void pending.set(entry.id, entry),
+          findPending: async (id) => pending.get(id) ?? null,
+          removePending: async (id) => void pending.delete(id),
+        },
+      },
+      'viewer@usher.example',
+      TITLE,
+      OFFER,
+    );
+  return { order, asked, tickets, pending };
+}
+
+test('a ticket that passes is stored with its keys, and the order is done', async () => {
+  const { order, tickets, pending } = setUp({});
+  const ticket = await order();
+  expect(tickets).toEqual([ticket]);
+  expect(ticket).toMatchObject({
+    orderId: 'order-1',
+    uri: '/live/demo',
+    expiresAtSeconds: NOW_MS / 1000 + 86_400,
+  });
+  expect(ticket.keys.proofPrivateKey.extractable).toBe(false);
+  expect(pending.size).toBe(0);
+});
+
+test('an order whose answer was lost is repeated with the same idempotency key and the same keys', async () => {
+  const { order, asked } = setUp('shop_unreachable', 'shop_unreachable', {});
+  await order();
+  expect(asked).toHaveLength(3);
+  expect(asked[2]).toEqual(asked[0]);
+});
+
+test('when the shop stays away, the next try of the viewer is still the same order', async () => {
+  const { order, asked, pending } = setUp('shop_unreachable', 'shop_unreachable', 'shop_unreachable', {});
+  await expect(order()).rejects.toMatchObject({ code: 'shop_unreachable' });
+  expect(pending.size).toBe(1);
+  await order();
+  expect(asked[3]).toEqual(asked[0]);
+  expect(pending.size).toBe(0);
+});
+
+test('a refused order is over: the next one is a new order with new keys', async () => {
+  const { order, asked, pending } = setUp('funds_insufficient', {});
+  await expect(order()).rejects.toMatchObject({ code: 'funds_insufficient' });
+  expect(pending.size).toBe(0);
+  await order();
+  expect(asked[1]?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+  expect(asked[1]?.proofKey).not.toEqual(asked[0]?.proofKey);
+});
+
+test('a ticket that is not what was ordered is not stored, and asking again is not a second purchase', async () => {
+  const { order, asked, tickets } = setUp({ claims: { uri: '/live/other' } }, {});
+  await expect(order()).rejects.toMatchObject({ part: 'uri' });
+  expect(tickets).toEqual([]);
+  await order();
+  expect(asked[1]?.idempotencyKey).toBe(asked[0]?.idempotencyKey);
+});
+
+test('a replayed ticket that is over makes place for a new order', async () => {
+  const { order, asked } = setUp({ claims: { exp: NOW_MS / 1000 - 1 } }, {});
+  await expect(order()).rejects.toMatchObject({ part: 'exp' });
+  await order();
+  expect(asked[1]?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+});
