@@ -3,13 +3,16 @@ import type { Account } from './accounts/accounts.ts';
 import type { Database } from './db/connect.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { Throttle } from './http/throttle.ts';
+import type { MessageReader } from './trust/messages.ts';
 import type { TicketAuthority } from './trust/signing-keys.ts';
 
 /** What lives as long as the server. */
 export interface Services {
   readonly db: Database;
   readonly authority: TicketAuthority;
-  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly clock: Clock;
+  /** What streaming servers send. */
+  readonly messages: MessageReader;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Money for nothing: the demo's top-up. */

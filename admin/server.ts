@@ -16,7 +16,7 @@ import { createApp } from './http/app.ts';
 import { errorFields } from './http/error-fields.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createThrottle } from './http/throttle.ts';
-import { pruneServerMessages } from './trust/messages.ts';
+import { createMessageReader } from './trust/messages.ts';
 import { loadAuthority } from './trust/signing-keys.ts';
 
 export interface OrderServer {
@@ -48,6 +48,7 @@ function servicesOf(config: Config, db: Database, log: Log, clock: Clock): Omit<
     db,
     clock,
     log,
+    messages: createMessageReader(db, config.publicUrl, clock),
     metrics: createMetrics(),
     demo: config.demo,
     secureCookies: config.publicUrl.startsWith('https:'),
@@ -97,7 +98,7 @@ export async function createOrderServer(
     server.maxConnections = MAX_CONNECTIONS;
     await listen(server, config.port, config.host, 'USHER_PORT');
     const pruning = setInterval(() => {
-      prune(database.db, new Date(clock.nowMs())).catch((error: unknown) => {
+      pruneSessions(database.db, new Date(clock.nowMs())).catch((error: unknown) => {
         log.warn(errorFields(error), 'what has expired was not removed');
       });
     }, PRUNE_EVERY_MS);
@@ -113,11 +114,6 @@ export async function createOrderServer(
     await database.close();
     throw error;
   }
-}
-
-async function prune(db: Database, now: Date): Promise<void> {
-  await pruneServerMessages(db, now);
-  await pruneSessions(db, now);
 }
 
 async function closeAll(

@@ -94,8 +94,11 @@ export async function connectOnce({
   });
   if (response.status !== 201) throw new Error(`${String(response.status)} ${await response.text()}`);
   await connection.setRemoteDescription({ type: 'answer', sdp: await response.text() });
-  const connectedAt = await connected;
-  const pictureAt = await picture;
+  const late = new Promise<never>((_resolve, reject) => {
+    setTimeout(() => reject(new Error('no picture within 15 s')), 15_000);
+  });
+  const connectedAt = await Promise.race([connected, late]);
+  const pictureAt = await Promise.race([picture, late]);
 
   const session = new URL(response.headers.get('location') ?? '', url).href;
   const nonce = response.headers.get('dpop-nonce') ?? '';

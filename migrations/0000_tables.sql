@@ -106,13 +106,6 @@ CREATE TABLE "receipts" (
 	CONSTRAINT "receipts_session_id_seq_pk" PRIMARY KEY("session_id","seq")
 );
 --> statement-breakpoint
-CREATE TABLE "server_messages" (
-	"server_id" text NOT NULL,
-	"jti" uuid NOT NULL,
-	"expires_at" timestamp with time zone NOT NULL,
-	CONSTRAINT "server_messages_server_id_jti_pk" PRIMARY KEY("server_id","jti")
-);
---> statement-breakpoint
 CREATE TABLE "sessions" (
 	"token_hash" text PRIMARY KEY NOT NULL,
 	"account_id" uuid NOT NULL,
@@ -204,7 +197,6 @@ CREATE UNIQUE INDEX "media_sessions_attempt" ON "media_sessions" USING btree ("t
 CREATE INDEX "offers_title" ON "offers" USING btree ("title_id");--> statement-breakpoint
 CREATE INDEX "orders_account" ON "orders" USING btree ("account_id","id");--> statement-breakpoint
 CREATE INDEX "receipts_ticket" ON "receipts" USING btree ("ticket_id");--> statement-breakpoint
-CREATE INDEX "server_messages_expiry" ON "server_messages" USING btree ("expires_at");--> statement-breakpoint
 CREATE INDEX "sessions_account" ON "sessions" USING btree ("account_id");--> statement-breakpoint
 CREATE INDEX "sessions_expiry" ON "sessions" USING btree ("expires_at");--> statement-breakpoint
 CREATE INDEX "stream_keys_title" ON "stream_keys" USING btree ("title_id");--> statement-breakpoint

@@ -170,6 +170,34 @@ export function createGate(options: GateOptions): Gate {
     return redeemed;
   }
 
+  /**
+   * The access and the media, at the same time: until the answer leaves, the viewer lacks the ICE password without
+   * which nothing can be sent. Both or neither.
+   */
+  async function take<V extends Viewing>(
+    grant: Grant,
+    presented: Presented,
+    media: Media<V>,
+  ): Promise<{ redeemed: Redeemed | null; viewing: V }> {
+    const opening = media.open(grant);
+    let redeemed: Redeemed | null;
+    try {
+      redeemed = await reserve(grant.sessionId, presented);
+    } catch (error) {
+      opening.then(
+        (viewing) => viewing.close(),
+        () => undefined,
+      );
+      throw error;
+    }
+    try {
+      return { redeemed, viewing: await opening };
+    } catch (error) {
+      if (redeemed !== null) await release(grant.sessionId);
+      throw error;
+    }
+  }
+
   async function open<V extends Viewing>(presented: Presented, media: Media<V>): Promise<Session<V>> {
     const { claims, ask, attempt, key, watermark } = presented;
     if (!media.isLive()) throw new Denial('stream_offline');
@@ -190,11 +218,7 @@ export function createGate(options: GateOptions): Gate {
         key,
         watermark,
       };
-      const redeemed = await reserve(grant.sessionId, presented);
-      const viewing = await media.open(grant).catch(async (error: unknown) => {
-        if (redeemed !== null) await release(grant.sessionId);
-        throw error;
-      });
+      const { redeemed, viewing } = await take(grant, presented, media);
       const session = startSession({
         grant,
         viewing,

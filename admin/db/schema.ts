@@ -142,20 +142,6 @@ export const signingKeys = pgTable('signing_keys', {
   retiredAt: at('retired_at'),
 });
 
-/** Messages of streaming servers that were used; kept as long as they could be used again. */
-export const serverMessages = pgTable(
-  'server_messages',
-  {
-    serverId: text('server_id').notNull(),
-    jti: uuid('jti').notNull(),
-    expiresAt: at('expires_at').notNull(),
-  },
-  (table) => [
-    primaryKey({ columns: [table.serverId, table.jti] }),
-    index('server_messages_expiry').on(table.expiresAt),
-  ],
-);
-
 // ---------------------------------------------------------------- money
 
 export const ledgerAccounts = pgTable(

@@ -2,21 +2,18 @@
 import { receiptBatchSchema, type ReceiptsStored } from '../../plugin/contract.ts';
 import type { Services } from '../context.ts';
 import { storeReceipts } from '../receipts/store.ts';
-import { readServerMessage } from '../trust/messages.ts';
 
 /** 500 receipts of about 400 bytes, in base64url. */
 export const MAX_RECEIPTS_BYTES = 512 * 1024;
 
 /** Verifies a batch and stores its receipts. @throws Denial. */
 export async function takeReceipts(services: Services, jws: string): Promise<ReceiptsStored> {
-  const { db, authority, clock, metrics } = services;
+  const { db, messages, clock, metrics } = services;
   const nowMs = clock.nowMs();
-  const message = await readServerMessage(db, jws, {
+  const message = await messages.read(jws, {
     typ: 'receipts+jwt',
     schema: receiptBatchSchema,
     maxChars: MAX_RECEIPTS_BYTES,
-    audience: authority.issuer,
-    nowMs,
   });
   const batch = { serverId: message.iss, receipts: message.receipts, jws };
   const result = await db.transaction((tx) => storeReceipts(tx, batch, nowMs));

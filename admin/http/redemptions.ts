@@ -6,7 +6,6 @@ import { authorizePublish } from '../catalog/stream-keys.ts';
 import type { Services } from '../context.ts';
 import { isSqlState } from '../db/connect.ts';
 import { commit, release, reserve } from '../tickets/redeem.ts';
-import { readServerMessage } from '../trust/messages.ts';
 import { toDenial } from './problems.ts';
 
 export const MAX_REDEMPTION_BYTES = 8 * 1024;
@@ -27,12 +26,12 @@ async function run(services: Services, message: Redemption): Promise<object> {
         ticketId: claims.jti,
         serverId: message.iss,
       };
-      return db.transaction((tx) => reserve(tx, request, nowMs));
+      return reserve(db, request, nowMs);
     }
     case 'commit':
-      return db.transaction((tx) => commit(tx, session, message.iss, nowMs));
+      return commit(db, session, message.iss, nowMs);
     case 'release':
-      await db.transaction((tx) => release(tx, session, message.iss, nowMs));
+      await release(db, session, message.iss, nowMs);
       return {};
     case 'publish':
       await authorizePublish(db, message.uri, message.keyHash);
@@ -42,15 +41,13 @@ async function run(services: Services, message: Redemption): Promise<object> {
 
 /** Verifies one redemption message and does what it asks. @throws Denial. */
 export async function redeem(services: Services, jws: string): Promise<object> {
-  const { db, authority, clock, metrics } = services;
+  const { messages, metrics } = services;
   let op = 'unknown';
   try {
-    const message = await readServerMessage(db, jws, {
+    const message = await messages.read(jws, {
       typ: 'redemption+jwt',
       schema: redemptionSchema,
       maxChars: MAX_REDEMPTION_BYTES,
-      audience: authority.issuer,
-      nowMs: clock.nowMs(),
     });
     op = message.op;
     const answer = await run(services, message);

@@ -1,61 +1,82 @@
 /** Messages of registered streaming servers: whose they are, and that none is used twice. */
-import { lt } from 'drizzle-orm';
+import type { CryptoKey } from 'jose';
 import type { z } from 'zod';
+import type { Clock } from '../../plugin/ports.ts';
 import {
+  createReplayMemory,
   importVerifyKey,
   signingAlgOf,
   thumbprint,
   verifyServerMessage,
   type ServerMessageTyp,
+  type SigningAlg,
 } from '../../plugin/ticket/index.ts';
 import type { Executor } from '../db/connect.ts';
-import { serverMessages } from '../db/schema.ts';
 import { findServer } from './servers.ts';
 
 const MAX_AGE_SECONDS = 60;
 /** Longer than a message is taken, with the tolerance of clocks. */
 const REMEMBER_SECONDS = 120;
+/** A registration that has been withdrawn is honoured for this long at most. */
+const REGISTRATION_MS = 5000;
 
-export interface ReadMessageOptions<T> {
+interface Registration {
+  readonly kid: string;
+  readonly alg: SigningAlg;
+  readonly publicKey: CryptoKey;
+  readonly readAtMs: number;
+}
+
+export interface MessageKind<T> {
   readonly typ: ServerMessageTyp;
   readonly schema: z.ZodType<T>;
   readonly maxChars: number;
-  /** Who we are to the servers. */
-  readonly audience: string;
-  readonly nowMs: number;
 }
 
-/** Verifies a message with the key registered for its sender, and marks it as used. @throws Denial of the verifier. */
-export async function readServerMessage<T>(
-  db: Executor,
-  jws: string,
-  options: ReadMessageOptions<T>,
-): Promise<T> {
-  const { nowMs, ...rest } = options;
-  return verifyServerMessage(jws, {
-    ...rest,
-    maxAgeSeconds: MAX_AGE_SECONDS,
-    nowSeconds: Math.floor(nowMs / 1000),
-    findKey: async (iss, kid) => {
-      const server = await findServer(db, iss);
-      if (server === null) return null;
-      const { signingKey } = server;
-      if ((signingKey.kid ?? thumbprint(signingKey)) !== kid) return null;
-      const alg = signingAlgOf(signingKey);
-      return alg === null ? null : { alg, publicKey: await importVerifyKey(signingKey, alg) };
-    },
-    useOnce: async (serverId, jti) => {
-      const used = await db
-        .insert(serverMessages)
-        .values({ serverId, jti, expiresAt: new Date(nowMs + REMEMBER_SECONDS * 1000) })
-        .onConflictDoNothing()
-        .returning({ jti: serverMessages.jti });
-      return used.length === 1;
-    },
-  });
+export interface MessageReader {
+  /** Verifies a message with the key registered for its sender, and marks it as used. @throws Denial of the verifier. */
+  read<T>(jws: string, kind: MessageKind<T>): Promise<T>;
 }
 
-/** Forgets messages that are too old to be used again. */
-export async function pruneServerMessages(db: Executor, now: Date): Promise<void> {
-  await db.delete(serverMessages).where(lt(serverMessages.expiresAt, now));
+/**
+ * Makes the reader of one process. What it has taken it remembers in memory: beside another process a message could
+ * be used once more, and changes nothing, since every operation answers its repetition alike.
+ * @param audience who we are to the servers
+ */
+export function createMessageReader(db: Executor, audience: string, clock: Clock): MessageReader {
+  const replay = createReplayMemory({ clock, ttlSeconds: REMEMBER_SECONDS });
+  const registrations = new Map<string, Registration>();
+
+  async function register(serverId: string): Promise<Registration | null> {
+    registrations.delete(serverId);
+    const server = await findServer(db, serverId);
+    const alg = server === null ? null : signingAlgOf(server.signingKey);
+    if (server === null || alg === null) return null;
+    const { signingKey } = server;
+    const registration = {
+      kid: signingKey.kid ?? thumbprint(signingKey),
+      alg,
+      publicKey: await importVerifyKey(signingKey, alg),
+      readAtMs: clock.monotonicMs(),
+    };
+    registrations.set(serverId, registration);
+    return registration;
+  }
+
+  return {
+    read: (jws, kind) =>
+      verifyServerMessage(jws, {
+        ...kind,
+        audience,
+        replay,
+        maxAgeSeconds: MAX_AGE_SECONDS,
+        nowSeconds: Math.floor(clock.nowMs() / 1000),
+        async findKey(iss, kid) {
+          const known = registrations.get(iss);
+          const isFresh = known !== undefined && clock.monotonicMs() - known.readAtMs < REGISTRATION_MS;
+          const registration = isFresh && known.kid === kid ? known : await register(iss);
+          return registration?.kid === kid ? registration : null;
+        },
+      }),
+  };
 }

@@ -42,14 +42,9 @@ interface ServerKey {
   readonly alg: SigningAlg;
 }
 
-/** How a message is kept from being used twice. */
-type Once =
-  /** In this process. Must remember for longer than `maxAgeSeconds` + 5 s. */
-  | { readonly replay: ReplayMemory }
-  /** Elsewhere, such as in a table; answers true for the first use. */
-  | { readonly useOnce: (iss: string, jti: string) => Promise<boolean> };
-
-export type VerifyServerMessageOptions<T> = Once & {
+export interface VerifyServerMessageOptions<T> {
+  /** Must remember for longer than `maxAgeSeconds` + 5 s. */
+  readonly replay: ReplayMemory;
   readonly typ: ServerMessageTyp;
   /** Who we are. */
   readonly audience: string;
@@ -63,7 +58,7 @@ export type VerifyServerMessageOptions<T> = Once & {
   readonly maxAgeSeconds?: number;
   /** Longest message. */
   readonly maxChars: number;
-};
+}
 
 function malformed(detail: string): Denial {
   return new Denial('request_malformed', { detail });
@@ -109,7 +104,6 @@ export async function verifyServerMessage<T>(
   const message = schema.safeParse(parts.payload);
   if (!message.success) throw malformed(refusedMember(message.error, 'payload'));
 
-  if ('replay' in options) options.replay.use(`message ${iss} ${jti}`, 'message_replayed');
-  else if (!(await options.useOnce(iss, jti))) throw new Denial('message_replayed');
+  options.replay.use(`message ${iss} ${jti}`, 'message_replayed');
   return message.data;
 }

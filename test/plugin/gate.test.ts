@@ -230,7 +230,7 @@ describe('the gate, asked to play', () => {
   });
 
   it('admits an uncounted ticket while the order server is away, and no counted one', async () => {
-    const { gate, media, redemptions, opened } = setUp();
+    const { gate, media, redemptions, viewings } = setUp();
     redemptions.answer = () => {
       throw new Denial('order_server_unreachable');
     };
@@ -240,8 +240,25 @@ describe('the gate, asked to play', () => {
     expect(await codeOf(gate.admit(await world.request(viewer, counted), media))).toBe(
       'order_server_unreachable',
     );
-    expect(opened).toHaveLength(1);
+    expect(viewings.map(({ closed }) => closed)).toEqual([false, true]);
+    expect(gate.sessions()).toHaveLength(1);
     await gate.close('server_stopped');
+  });
+
+  it('closes media that were opened for an access which is not to be had', async () => {
+    const { gate, redemptions } = setUp();
+    redemptions.answer = () => {
+      throw new Denial('rights_exhausted');
+    };
+    const ticket = await world.ticketFor(viewer, { rights: ONE_ACCESS });
+    const opening = Promise.withResolvers<FakeViewing>();
+    const media = { isLive: () => true, open: () => opening.promise };
+    expect(await codeOf(gate.admit(await world.request(viewer, ticket), media))).toBe('rights_exhausted');
+    const late = fakeViewing();
+    opening.resolve(late);
+    await opening.promise;
+    expect(late.closed).toBe(true);
+    expect(gate.sessions()).toEqual([]);
   });
 
   it('gives the access back when the media cannot be opened', async () => {
@@ -275,14 +292,14 @@ describe('the gate, asked to play', () => {
   });
 
   it('gives no second session to an attempt that the order server knows from elsewhere', async () => {
-    const { gate, media, redemptions, opened } = setUp();
+    const { gate, media, redemptions, viewings } = setUp();
     const elsewhere = randomUUID();
     const plain = redemptions.answer;
     redemptions.answer = (op) => plain(op, elsewhere);
     const ticket = await world.ticketFor(viewer, { rights: ONE_ACCESS });
     const request = await world.request(viewer, ticket, { proof: { attempt: randomUUID() } });
     expect(await codeOf(gate.admit(request, media))).toBe('proof_replayed');
-    expect(opened).toEqual([]);
+    expect(viewings.map(({ closed }) => closed)).toEqual([true]);
   });
 
   it('admits no more than its maximum of sessions, and none after it was closed', async () => {

@@ -66,6 +66,16 @@ export function redeemSuite(world: () => World): void {
     );
   });
 
+  it('answers null for what is not limited, and what is left of the rest', async () => {
+    const unlimited = await sell(world(), { accesses: 3 });
+    const answer = { expiresAt: null, mediaMsLeft: null, bytesLeft: null, leaseSeconds: 30 };
+    const session = randomUUID();
+    expect(await unlimited.reserve(session)).toEqual({ session, ...answer });
+    expect(await unlimited.commit(session)).toEqual({ session, ...answer });
+    const limited = await sell(world(), { seconds: 60, bytes: 5000 });
+    expect(await limited.reserve(randomUUID())).toMatchObject({ mediaMsLeft: 60_000, bytesLeft: 5000 });
+  });
+
   it('gives an access back when it is released, once', async () => {
     const ticket = await sell(world(), { accesses: 1 });
     const first = randomUUID();

@@ -140,27 +140,6 @@ describe('a message is refused', () => {
     expect(await codeOf(verify(message))).toBe('message_replayed');
   });
 
-  it('when a memory elsewhere says that it was used', async () => {
-    const used = new Set<string>();
-    const options = {
-      typ: 'redemption+jwt',
-      audience: AUDIENCE,
-      schema: redemptionSchema,
-      findKey,
-      nowSeconds: NOW_SECONDS,
-      maxChars: 8192,
-      useOnce: (iss: string, jti: string) => {
-        const isNew = !used.has(`${iss} ${jti}`);
-        used.add(`${iss} ${jti}`);
-        return Promise.resolve(isNew);
-      },
-    } as const;
-    const message = await sign();
-    expect((await verifyServerMessage(message, options)).session).toBe(SESSION);
-    expect(await codeOf(verifyServerMessage(message, options))).toBe('message_replayed');
-    expect([...used]).toEqual([`${SERVER} ${decode(message).payload.jti as string}`]);
-  });
-
   it('beyond the age that the receiver sets', async () => {
     const message = await resign({}, { iat: NOW_SECONDS - 11 });
     expect(await codeOf(verify(message, { maxAgeSeconds: 10 }))).toBe('server_untrusted: iat');
