@@ -1,5 +1,5 @@
 /**
- * Who may import whom, type-only imports included. The arrows are those of docs/ARCHITECTURE; a new
+ * Who may import whom, type-only imports included. The arrows are those of docs/architecture.md; a new
  * import that crosses one is a design decision, not a convenience.
  *
  * @type {import('dependency-cruiser').IConfiguration}

@@ -38,6 +38,8 @@ const PRUNE_EVERY_MS = 60_000;
 const SERVER_OPTIONS = {
   headersTimeout: HEADERS_WITHIN_MS,
   requestTimeout: REQUEST_WITHIN_MS,
+  /** Streaming servers keep their connection: an admission should not wait for a handshake. */
+  keepAliveTimeout: 30_000,
   connectionsCheckingInterval: 1000,
   maxHeaderSize: MAX_HEADER_BYTES,
 };

@@ -1,7 +1,7 @@
 /** What every bench shares: interleaved runs, ratios with intervals, and one way to print them. */
 import { median, ratioOfPairs } from './statistics.ts';
 
-/** One line of a bench's result (DESIGN 7). */
+/** One line of a bench's result. */
 export interface Figure {
   readonly name: string;
   readonly value: number;

@@ -24,7 +24,7 @@ import { freePorts, publishTestCard, stackEnvironment, startProcess } from '../t
 import { compared, interleave, type Bench, type Figure } from './harness.ts';
 import { connectOnce, type Times } from './ttff-page.ts';
 
-const PAIRS = 25;
+const PAIRS = 40;
 const BAR = 1.1;
 const PATH = '/live/bench';
 const NO_LOG: Log = {

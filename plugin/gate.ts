@@ -16,9 +16,11 @@ import type {
 import { authorizeAsk, isCounted, type Ask } from './rights/index.ts';
 import { startSession, type Session } from './session.ts';
 import {
+  authorizeTicket,
   createProofVerifier,
   MAX_TICKET_CHARS,
-  openTicket,
+  unsealTicket,
+  verifyTicket,
   type Nonces,
   type ReplayMemory,
   type TicketClaims,
@@ -118,13 +120,8 @@ export function createGate(options: GateOptions): Gate {
   /** Everything that needs no other party: ticket, proof, ask. */
   async function check(request: AccessRequest): Promise<Presented> {
     const { scheme, ticket } = parseAuthorization(request.authorization);
-    const { claims, secret } = await openTicket(ticket, {
-      serverId,
-      uri: request.uri,
-      keys,
-      unsealKeys,
-      nowSeconds: Math.floor(clock.nowMs() / 1000),
-    });
+    const claims = await verifyTicket(ticket, { keys, nowSeconds: Math.floor(clock.nowMs() / 1000) });
+    authorizeTicket(claims, { serverId, uri: request.uri });
     let attempt: string | null = null;
     let ask: Ask = DEFAULT_ASK;
     if (claims.cnf === undefined) {
@@ -151,6 +148,8 @@ export function createGate(options: GateOptions): Gate {
     }
     // A ticket bound to a device needs a device's proof, which no client can give yet: fail closed.
     if (claims.dev !== undefined) throw new Denial('rights_insufficient', { detail: 'dev' });
+    // Last: who shows a ticket of ours without its proof shall not cost us an opening.
+    const secret = await unsealTicket(claims, unsealKeys);
     return { ticket, claims, key: secret.k, watermark: secret.wm, attempt, ask };
   }
 
@@ -285,7 +284,7 @@ export function createGate(options: GateOptions): Gate {
       const admittedWith = running.get(session);
       if (admittedWith === undefined || session.isEnded()) throw new Denial('session_ended');
       const { jkt } = session.grant;
-      if (jkt === null) return; // A bearer ticket: who knows the session's URL is its holder (DESIGN 4).
+      if (jkt === null) return; // A bearer ticket: who knows the session's URL is its holder.
       const { scheme, ticket } = parseAuthorization(authorization);
       if (ticketHash(ticket) !== admittedWith)
         throw new Denial('ticket_untrusted', { detail: 'not the ticket of this session' });

@@ -1,4 +1,6 @@
 /** The order server as the streaming server sees it: signed requests out, strictly parsed answers back. */
+import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { CryptoKey } from 'jose';
 import { z } from 'zod';
 import { receiptsStoredSchema, redeemedSchema, type ReceiptBatch, type Redemption } from './contract.ts';
@@ -24,43 +26,58 @@ export interface OrderServerOptions {
 export type OrderServer = Redemptions & StreamKeys & ReceiptDelivery;
 
 const MAX_ANSWER_BYTES = 256 * 1024;
+/** At the same time; what is more waits its turn. */
+const MAX_CONNECTIONS = 32;
 const problemSchema = z.object({ code: z.string(), detail: z.string().max(200).optional() });
 
 type Body<T> = T extends unknown ? Omit<T, 'iss' | 'aud' | 'iat' | 'jti'> : never;
-
-async function readBounded(response: Response): Promise<unknown> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength;
-    if (size > MAX_ANSWER_BYTES) throw new Error('the answer is too large');
-    chunks.push(chunk);
-  }
-  return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown;
-}
 
 function isCode(text: string): text is Code {
   return Object.hasOwn(REFUSALS, text);
 }
 
-/** Client of `POST /v1/redemptions` and `POST /v1/receipts` (DESIGN 7). */
+/** Client of `POST /v1/redemptions` and `POST /v1/receipts` (docs/protocol.md). */
 export function createOrderServer(options: OrderServerOptions): OrderServer {
   const { serverId, signingKey, clock, timeoutMs = 3000 } = options;
   const base = options.url.replace(/\/$/, '');
+  const isTls = base.startsWith('https:');
+  const agent = new (isTls ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: MAX_CONNECTIONS });
+
+  /** One POST over a kept connection: an admission waits for it, so it must not begin with a handshake. */
+  function exchange(path: string, jws: string): Promise<{ ok: boolean; body: string }> {
+    const { promise, resolve, reject } = Promise.withResolvers<{ ok: boolean; body: string }>();
+    const outgoing = (isTls ? httpsRequest : httpRequest)(base + path, {
+      agent,
+      method: 'POST',
+      headers: { 'content-type': 'application/jose', 'content-length': Buffer.byteLength(jws) },
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    outgoing.on('error', reject);
+    outgoing.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('error', reject);
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.byteLength;
+        if (size > MAX_ANSWER_BYTES) response.destroy(new Error('the answer is too large'));
+        else chunks.push(chunk);
+      });
+      response.on('end', () => {
+        const { statusCode = 0 } = response;
+        resolve({ ok: statusCode >= 200 && statusCode < 300, body: Buffer.concat(chunks).toString('utf8') });
+      });
+    });
+    outgoing.end(jws);
+    return promise;
+  }
 
   async function post(path: string, jws: string): Promise<unknown> {
     let answer: unknown;
     let ok: boolean;
     try {
-      const response = await fetch(base + path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/jose' },
-        body: jws,
-        redirect: 'error',
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      ok = response.ok;
-      answer = await readBounded(response);
+      const exchanged = await exchange(path, jws);
+      ok = exchanged.ok;
+      answer = JSON.parse(exchanged.body);
     } catch (cause) {
       throw new Denial('order_server_unreachable', { cause });
     }

@@ -32,7 +32,7 @@ export interface SessionOptions<V extends Viewing> {
   readonly receiptIntervalMs: number;
 }
 
-/** DESIGN: a reservation without media for this long goes back. */
+/** A reservation without media for this long goes back. */
 const FIRST_MEDIA_WITHIN_MS = 30_000;
 /** A host that does not answer its counters must not hold up an end. */
 const LAST_COUNTERS_WITHIN_MS = 300;

@@ -1,5 +1,5 @@
 /**
- * Counted rights (DESIGN 3). The decisions are functions in the database (migrations/0002_redemptions.sql): one
+ * Counted rights. The decisions are functions in the database (migrations/0002_redemptions.sql): one
  * statement each, so that no row stays locked while a network is waited for.
  */
 import { sql, type SQL } from 'drizzle-orm';

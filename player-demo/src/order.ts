@@ -10,6 +10,8 @@ export interface Ordering {
   /** Whom the ticket must come from: the origin of this page. */
   readonly issuer: string;
   readonly nowMs: () => number;
+  /** Told where the stream will be as soon as the shop says it, before the ticket is checked. */
+  readonly onEndpoint?: (url: string) => void;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface Ordering {
  * @throws Problem when the shop refuses or cannot be reached; TicketMismatch when the ticket is not what was ordered.
  */
 export async function orderTicket(
-  { api, store, issuer, nowMs }: Ordering,
+  { api, store, issuer, nowMs, onEndpoint }: Ordering,
   account: string,
   title: Title,
   offer: Offer,
@@ -33,7 +35,13 @@ export async function orderTicket(
   const { keys, idempotencyKey } = order;
   try {
     const input = { offerId: offer.id, proofKey: keys.proofJwk, sealKey: keys.sealJwk, idempotencyKey };
-    const [placed, keySet] = await Promise.all([placeWithRetry(api, input), api.keySet()]);
+    const [placed, keySet] = await Promise.all([
+      placeWithRetry(api, input).then((answer) => {
+        onEndpoint?.(answer.whep);
+        return answer;
+      }),
+      api.keySet(),
+    ]);
     const checked = await checkTicket(
       placed,
       { issuer, uri: title.path, rights: offer.rights, keys },
@@ -51,6 +59,7 @@ export async function orderTicket(
       endpoint: placed.whep,
       expiresAtSeconds: checked.expiresAtSeconds,
       countsAccesses: checked.countsAccesses,
+      allowedSeconds: checked.allowedSeconds,
       keys,
     };
     await store.putTicket(ticket);

@@ -1,4 +1,5 @@
 import type { OrderKeys } from './keys.ts';
+import { isFresh, type Nonces } from './nonces.ts';
 import { Problem, readProblem } from './problems.ts';
 import { makeProof, type Binding } from './proof.ts';
 
@@ -9,6 +10,14 @@ export interface SignedRequest {
   readonly binding?: Binding;
 }
 
+/** A proof made before its request, with a nonce. Good for one request with the same method, URL and binding. */
+export interface ReadyProof {
+  readonly text: string;
+  readonly binding: Binding;
+  /** When its nonce came. */
+  readonly nonceAtMs: number;
+}
+
 /** A request with its proof already made, for the moment in which nothing asynchronous runs any more. */
 export interface PreparedRequest {
   readonly url: string;
@@ -17,37 +26,42 @@ export interface PreparedRequest {
 
 /** Requests to a streaming server in the name of one ticket. */
 export interface SignedFetch {
-  /** @throws Problem for every answer that is no success; `network` when there is no answer. */
-  send(request: SignedRequest, signal?: AbortSignal): Promise<Response>;
+  /**
+   * Uses `ready` for the proof if it is fresh still; a proof whose nonce is refused is made anew, once.
+   * @throws Problem for every answer that is no success; `network` when there is no answer.
+   */
+  send(request: SignedRequest, signal?: AbortSignal, ready?: ReadyProof | null): Promise<Response>;
   prepare(request: SignedRequest): Promise<PreparedRequest>;
-  /** Gets a nonce while nothing else is to do, so that opening a session takes one round trip. Never throws. */
-  warmUp(url: string): Promise<void>;
+  /** Makes the proof of an opening request in advance; `null` without a fresh nonce. */
+  prove(request: SignedRequest & { readonly binding: Binding }): Promise<ReadyProof | null>;
+  /** Gets a nonce unless there is one younger than `maxAgeMs`. Never throws. */
+  refreshNonce(url: string, maxAgeMs: number): Promise<void>;
 }
 
 export interface SignedFetchOptions {
   readonly ticket: string;
   readonly keys: Pick<OrderKeys, 'proofAlg' | 'proofPrivateKey' | 'proofJwk'>;
+  /** One streaming server per ticket endpoint, so one current nonce (RFC 9449 section 8.2). */
+  readonly nonces: Nonces;
   readonly fetch: typeof fetch;
   readonly nowMs: () => number;
 }
 
 export function createSignedFetch(options: SignedFetchOptions): SignedFetch {
-  // One streaming server per ticket endpoint, so one current nonce (RFC 9449 section 8.2).
-  let nonce: string | null = null;
+  const { nonces, nowMs } = options;
 
-  function keepNonce(response: Response): void {
-    nonce = response.headers.get('dpop-nonce') ?? nonce;
-  }
-
-  async function prepare({ method, url, sdp, binding }: SignedRequest): Promise<PreparedRequest> {
-    const proof = await makeProof(options.keys, {
+  function sign({ method, url, binding }: SignedRequest): Promise<string> {
+    return makeProof(options.keys, {
       method,
       url,
       ticket: options.ticket,
-      nonce,
-      nowSeconds: Math.floor(options.nowMs() / 1000),
+      nonce: nonces.latest?.text ?? null,
+      nowSeconds: Math.floor(nowMs() / 1000),
       ...(binding === undefined ? {} : { binding }),
     });
+  }
+
+  function withProof({ method, url, sdp }: SignedRequest, proof: string): PreparedRequest {
     const headers: Record<string, string> = { authorization: `DPoP ${options.ticket}`, dpop: proof };
     if (sdp !== undefined) headers['content-type'] = 'application/sdp';
     return {
@@ -56,44 +70,48 @@ export function createSignedFetch(options: SignedFetchOptions): SignedFetch {
         method,
         headers,
         credentials: 'omit',
-        cache: 'no-store',
         referrerPolicy: 'no-referrer',
         ...(sdp === undefined ? {} : { body: sdp }),
       },
     };
   }
 
-  async function sendOnce(request: SignedRequest, signal: AbortSignal | undefined): Promise<Response> {
-    const { url, init } = await prepare(request);
+  async function sendOnce(
+    request: SignedRequest,
+    signal: AbortSignal | undefined,
+    ready?: ReadyProof | null,
+  ): Promise<Response> {
+    const isUsable = ready !== undefined && ready !== null && isFresh(ready.nonceAtMs, nowMs());
+    const { url, init } = withProof(request, isUsable ? ready.text : await sign(request));
     let response: Response;
     try {
       response = await options.fetch(url, signal === undefined ? init : { ...init, signal });
     } catch (cause) {
       throw new Problem('network', { cause });
     }
-    keepNonce(response);
+    nonces.keep(response);
     if (!response.ok) throw await readProblem(response);
     return response;
   }
 
   return {
-    prepare,
-    async send(request, signal) {
+    async prepare(request) {
+      return withProof(request, await sign(request));
+    },
+    async prove(request) {
+      const nonce = nonces.latest;
+      if (nonce === null || !isFresh(nonce.atMs, nowMs())) return null;
+      return { text: await sign(request), binding: request.binding, nonceAtMs: nonce.atMs };
+    },
+    refreshNonce: nonces.refresh,
+    async send(request, signal, ready) {
       try {
-        return await sendOnce(request, signal);
+        return await sendOnce(request, signal, ready);
       } catch (error) {
         // The answer carried the nonce that was missing or too old.
         if (error instanceof Problem && error.code === 'proof_nonce_required')
           return sendOnce(request, signal);
         throw error;
-      }
-    },
-    async warmUp(url) {
-      try {
-        // HEAD needs no preflight.
-        keepNonce(await options.fetch(url, { method: 'HEAD', credentials: 'omit', cache: 'no-store' }));
-      } catch {
-        // The opening request will ask for one.
       }
     },
   };

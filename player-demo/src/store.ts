@@ -15,6 +15,8 @@ export interface StoredTicket {
   readonly expiresAtSeconds: number;
   /** Every admission costs something that was counted out, so the player must not reconnect by itself. */
   readonly countsAccesses: boolean;
+  /** How much may be watched with it, `null` for any; not there in tickets of earlier versions. */
+  readonly allowedSeconds?: number | null;
   readonly keys: OrderKeys;
 }
 

@@ -24,6 +24,8 @@ export interface CheckedTicket {
   readonly jti: string;
   readonly expiresAtSeconds: number;
   readonly countsAccesses: boolean;
+  /** How much may be watched with it, `null` for any. */
+  readonly allowedSeconds: number | null;
 }
 
 /** The delivered ticket is not what was ordered; `message` names the part that differs, in plain words. */
@@ -42,7 +44,7 @@ export class TicketMismatch extends Error {
 const TICKET_ALGS = ['Ed25519', 'ES256'];
 
 /**
- * Checks a delivered ticket against the order, before anything of it is kept (DESIGN 3).
+ * Checks a delivered ticket against the order, before anything of it is kept.
  * @throws TicketMismatch
  */
 export async function checkTicket(
@@ -72,7 +74,13 @@ export async function checkTicket(
     Array.isArray(endpoints) && endpoints.includes(delivered.whep),
     'it names another streaming server than the shop does',
   );
-  return { jti, expiresAtSeconds: exp, countsAccesses: rights['accesses'] !== null };
+  const { accesses, seconds } = rights;
+  return {
+    jti,
+    expiresAtSeconds: exp,
+    countsAccesses: accesses !== null,
+    allowedSeconds: typeof seconds === 'number' ? seconds : null,
+  };
 }
 
 async function verifySignature(

@@ -1,4 +1,6 @@
-import { createSignedFetch, type SignedFetch } from './signed-fetch.ts';
+import { createNonces, type Nonces } from './nonces.ts';
+import { createOpenings, makeCertificate, type OwnCertificate } from './opening.ts';
+import { createSignedFetch } from './signed-fetch.ts';
 import type { StoredTicket } from './store.ts';
 import { createWatch, type Watch, type WatchOptions } from './watch.ts';
 
@@ -7,25 +9,48 @@ export interface Viewing {
   readonly warmUp: () => Promise<void>;
 }
 
+/** What a first viewing needs and what can be got while its ticket is still being bought. */
+export interface HeadStart {
+  readonly certificate: Promise<OwnCertificate | null>;
+  readonly nonces: Nonces;
+}
+
+const common = { fetch: fetch.bind(globalThis), nowMs: () => Date.now() };
+
+/** Begins with the certificate; the nonce can be asked for once the endpoint is known. */
+export function beginHeadStart(): HeadStart {
+  return { certificate: makeCertificate(), nonces: createNonces(common) };
+}
+
 /** A watch of a stored ticket, with the browser's own fetch, clock and WebRTC. */
 export function createViewing(
   ticket: StoredTicket,
   listeners: Pick<WatchOptions, 'onState' | 'onStream' | 'explainEnd'>,
+  headStart?: HeadStart,
 ): Viewing {
-  const common = { fetch: fetch.bind(globalThis), nowMs: () => Date.now() };
-  const signed: SignedFetch = createSignedFetch({ ...common, ticket: ticket.ticket, keys: ticket.keys });
+  const { endpoint, keys } = ticket;
+  const nonces = headStart?.nonces ?? createNonces(common);
+  const signed = createSignedFetch({ ...common, nonces, keys, ticket: ticket.ticket });
+  const firstCertificate = headStart?.certificate;
+  const openings = createOpenings({ ...common, endpoint, signed, makeCertificate, firstCertificate });
   const watch = createWatch({
     ...common,
     ...listeners,
     signed,
-    endpoint: ticket.endpoint,
+    openings,
+    endpoint,
     expiresAtSeconds: ticket.expiresAtSeconds,
+    allowedSeconds: ticket.allowedSeconds ?? null,
     mayReconnect: !ticket.countsAccesses,
-    createPeerConnection: () => new RTCPeerConnection({ bundlePolicy: 'max-bundle' }),
+    createPeerConnection: (certificate) =>
+      new RTCPeerConnection({
+        bundlePolicy: 'max-bundle',
+        ...(certificate === null ? {} : { certificates: [certificate] }),
+      }),
     createStream: () => new MediaStream(),
     waitMs,
   });
-  return { watch, warmUp: () => signed.warmUp(ticket.endpoint) };
+  return { watch, warmUp: openings.warmUp };
 }
 
 /** Resolves after `ms`, or at once when `signal` aborts. */

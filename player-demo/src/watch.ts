@@ -1,3 +1,4 @@
+import type { Openings } from './opening.ts';
 import { asProblem, isWorthWaiting, Problem } from './problems.ts';
 import { parseReceipts, type Receipt } from './receipts.ts';
 import type { PreparedRequest, SignedFetch } from './signed-fetch.ts';
@@ -15,11 +16,14 @@ export interface WatchOptions extends Pick<
   OpenOptions,
   'endpoint' | 'createPeerConnection' | 'createStream' | 'waitMs'
 > {
-  readonly signed: SignedFetch;
+  readonly signed: Pick<SignedFetch, 'send' | 'prepare'>;
+  readonly openings: Pick<Openings, 'take'>;
   readonly fetch: typeof fetch;
   readonly nowMs: () => number;
   /** The ticket's `exp`. */
   readonly expiresAtSeconds: number;
+  /** How much may be watched with the ticket, `null` for any. */
+  readonly allowedSeconds: number | null;
   /** False where another admission would cost one of the accesses that were bought: then the viewer decides. */
   readonly mayReconnect: boolean;
   /** Why the order server thinks that a session (by its id) has ended, `null` when it does not know. */
@@ -47,6 +51,8 @@ const SILENCE_MS = 4_000;
 const SPARE_PROOF_EVERY_MS = 15_000;
 const DEFAULT_RETRY_SECONDS = 5;
 const MAX_RECONNECTS = 5;
+/** How far this device's count of what was watched, or its clock, may be from the server's. */
+const TOLERANCE_MS = 5_000;
 const STABLE_MS = 20_000;
 
 type Outcome =
@@ -62,6 +68,8 @@ export function createWatch(options: WatchOptions): Watch {
   let spareDelete: PreparedRequest | null = null;
   let run: AbortController | null = null;
   let reconnects = 0;
+  /** How long media has flowed, in all sessions together. */
+  let playedMs = 0;
 
   function setState(next: WatchState): void {
     state = next;
@@ -89,7 +97,12 @@ export function createWatch(options: WatchOptions): Watch {
   async function watchOnce(signal: AbortSignal): Promise<Outcome> {
     let opened: WhepSession;
     try {
-      opened = await openWhep({ ...options, send: options.signed.send, signal });
+      opened = await openWhep({
+        ...options,
+        opening: options.openings.take(),
+        send: options.signed.send,
+        signal,
+      });
     } catch (error) {
       return outcomeOf(asProblem(error));
     }
@@ -125,7 +138,10 @@ export function createWatch(options: WatchOptions): Watch {
   async function followMedia(peerConnection: RTCPeerConnection, signal: AbortSignal): Promise<void> {
     for (;;) {
       setState({ phase: 'live' });
-      if ((await untilMediaIs('silent', peerConnection, SILENCE_MS, signal)) === 'gone') return;
+      const sinceMs = options.nowMs();
+      const change = await untilMediaIs('silent', peerConnection, SILENCE_MS, signal);
+      playedMs += options.nowMs() - sinceMs - (change === 'silent' ? SILENCE_MS : 0);
+      if (change === 'gone') return;
       const reaches = peerConnection.connectionState === 'connected';
       setState({ phase: 'waiting', code: reaches ? 'stream_offline' : 'connection_lost' });
       if ((await untilMediaIs('flowing', peerConnection, SILENCE_MS, signal)) === 'gone') return;
@@ -143,8 +159,17 @@ export function createWatch(options: WatchOptions): Watch {
       if (problem.code !== 'session_ended' && problem.code !== 'not_found') return outcomeOf(problem);
       const reason = sessionId === null ? null : await options.explainEnd(sessionId).catch(() => null);
       if (reason !== null) return outcomeOfReason(reason);
-      return options.mayReconnect ? reconnect() : { next: 'end', code: 'session_ended' };
+      // With a try to spare the server itself says why; otherwise what this side knows must do.
+      return options.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
     }
+  }
+
+  /** Why a session that the server closed without a word has ended, by the ticket's own limits. */
+  function likelyEnd(): string {
+    const { expiresAtSeconds, allowedSeconds } = options;
+    if (options.nowMs() + TOLERANCE_MS >= expiresAtSeconds * 1000) return 'ticket_expired';
+    const isUsedUp = allowedSeconds !== null && playedMs + TOLERANCE_MS >= allowedSeconds * 1000;
+    return isUsedUp ? 'rights_exhausted' : 'session_ended';
   }
 
   function reconnect(): Outcome {

@@ -1,3 +1,4 @@
+import type { Opening } from './opening.ts';
 import { Problem } from './problems.ts';
 import type { SignedFetch } from './signed-fetch.ts';
 import { readMediaStats } from './stats.ts';
@@ -16,7 +17,9 @@ export interface WhepSession {
 export interface OpenOptions {
   readonly endpoint: string;
   readonly send: SignedFetch['send'];
-  readonly createPeerConnection: () => RTCPeerConnection;
+  readonly opening: Opening;
+  /** `null`: the browser makes the certificate by itself. */
+  readonly createPeerConnection: (certificate: RTCCertificate | null) => RTCPeerConnection;
   readonly createStream: () => MediaStream;
   readonly waitMs: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
@@ -28,11 +31,13 @@ const STATS_EVERY_MS = 500;
 
 /**
  * Opens a WHEP session: offer, proof over its fingerprint, answer. Candidates of ours are not gathered first: the
- * server is ICE-lite and learns our address from our checks, so the offer leaves at once.
+ * server is ICE-lite and learns our address from our checks, so the offer leaves at once. The proof is made meanwhile,
+ * or was made before.
  * @throws Problem as the server refused, or `network`.
  */
 export async function openWhep(options: OpenOptions): Promise<WhepSession> {
-  const peerConnection = options.createPeerConnection();
+  const own = await options.opening.own;
+  const peerConnection = options.createPeerConnection(own?.certificate ?? null);
   const stream = options.createStream();
   peerConnection.addEventListener('track', (event) => {
     stream.addTrack(event.track);
@@ -63,15 +68,22 @@ export async function openWhep(options: OpenOptions): Promise<WhepSession> {
   }
 }
 
-/** The same attempt and offer again when the reply was lost: the server then answers with the same session. */
+/**
+ * The same attempt and offer again when the reply was lost: the server then answers with the same session. Each time with
+ * a proof of its own, since the lost one may have been used.
+ */
 async function postOffer(options: OpenOptions, sdp: string, fingerprint: string): Promise<Response> {
-  const binding = { attempt: crypto.randomUUID(), fingerprint };
+  const binding = { attempt: options.opening.attempt, fingerprint };
+  const made = await options.opening.proof;
+  let ready = made?.binding.fingerprint === fingerprint ? made : null;
   for (const pauseMs of [...LOST_REPLY_PAUSES_MS, null]) {
     try {
-      return await options.send({ method: 'POST', url: options.endpoint, sdp, binding }, options.signal);
+      const request = { method: 'POST', url: options.endpoint, sdp, binding } as const;
+      return await options.send(request, options.signal, ready);
     } catch (error) {
       const lost = error instanceof Problem && error.code === 'network' && !options.signal.aborted;
       if (!lost || pauseMs === null) throw error;
+      ready = null;
       await options.waitMs(pauseMs, options.signal);
     }
   }

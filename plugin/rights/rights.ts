@@ -13,7 +13,7 @@ export const tierSchema = z.strictObject({
   audioBitrate: z.number().int().min(6000).max(1_000_000).optional(),
 });
 
-/** What a ticket allows (DESIGN 4). `null` means "not limited". Unknown members are refused. */
+/** What a ticket allows (docs/protocol.md). `null` means "not limited". Unknown members are refused. */
 export const rightsSchema = z.strictObject({
   action: z.enum(['play', 'publish']),
   /** Admissions. */
@@ -44,7 +44,7 @@ export const askSchema = z.strictObject({
 });
 export type Ask = z.infer<typeof askSchema>;
 
-/** True if an access must be counted by the order server (DESIGN 3). */
+/** True if an access must be counted by the order server. */
 export function isCounted(rights: Rights): boolean {
   return (
     rights.accesses !== null ||

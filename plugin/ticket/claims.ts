@@ -1,4 +1,4 @@
-/** What a ticket says (DESIGN 4). Strict: a claim that is not known here makes the ticket void. */
+/** What a ticket says (docs/protocol.md). Strict: a claim that is not known here makes the ticket void. */
 import { z } from 'zod';
 import { isStreamPath, rightsSchema } from '../rights/index.ts';
 import { BASE64URL_32_BYTES } from './encoding.ts';

@@ -3,7 +3,8 @@ import { compactDecrypt, type JWK } from 'jose';
 import { z } from 'zod';
 import { parseJsonObject } from './compact.ts';
 import { BASE64URL_32_BYTES, decodeBase64url, equalText, sha256Base64url } from './encoding.ts';
-import { SEAL_ALG, SEAL_ENC, sealingPrivateKey } from './sealed.ts';
+import { SEAL_ALG, SEAL_ENC } from './ecdh-es.ts';
+import { sealingPrivateKey } from './sealed.ts';
 
 export const CLIENT_PART_TYP = 'client-part+jwe';
 const MAX_CLIENT_PART_CHARS = 1024;

@@ -5,6 +5,9 @@ import { decodeBase64url } from './encoding.ts';
 export interface CompactParts {
   readonly header: object;
   readonly payload: object;
+  /** What the signature is of: header and payload as they were sent. */
+  readonly signingInput: Uint8Array;
+  readonly signature: Uint8Array;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -56,7 +59,8 @@ export function parseCompact(text: string, maxChars: number): CompactParts | nul
   const headerObject = parseJsonObject(header);
   const payloadObject = parseJsonObject(payload);
   if (headerObject === null || payloadObject === null) return null;
-  return { header: headerObject, payload: payloadObject };
+  const signingInput = Buffer.from(text.slice(0, text.lastIndexOf('.')));
+  return { header: headerObject, payload: payloadObject, signingInput, signature };
 }
 
 /** The name of the first member that a schema refused, for a denial's detail; never its value. */

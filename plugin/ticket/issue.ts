@@ -5,7 +5,8 @@ import { CLIENT_PART_TYP } from './client-part.ts';
 import { refusedMember } from './compact.ts';
 import { sha256Base64url } from './encoding.ts';
 import type { SigningKey } from './keys.ts';
-import { importSealingKey, MAX_SERVERS, seal, SEAL_ALG, SEAL_ENC, type Recipient } from './sealed.ts';
+import { SEAL_ALG, SEAL_ENC } from './ecdh-es.ts';
+import { importSealingKey, MAX_SERVERS, seal, type Recipient } from './sealed.ts';
 
 export interface TicketOrder {
   /** Everything but the sealed parts. */

@@ -1,4 +1,5 @@
 /** Key pairs, their JWKs and their ids (RFC 7517, RFC 7638, RFC 8037). */
+import { KeyObject } from 'node:crypto';
 import { exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
 import { BASE64URL_32_BYTES, sha256Base64url } from './encoding.ts';
 
@@ -87,6 +88,22 @@ export async function asCryptoKey(imported: Promise<CryptoKey | Uint8Array>): Pr
   return key;
 }
 
+const keyObjects = new WeakMap<CryptoKey, KeyObject>();
+
+/**
+ * The key for `node:crypto`, converted once. Throws TypeError for a key that is not meant for `usage`: a `KeyObject`
+ * no longer says what it is for.
+ */
+export function toKeyObject(key: CryptoKey, usage: 'deriveBits' | 'sign' | 'verify'): KeyObject {
+  if (!key.usages.includes(usage)) throw new TypeError(`the key is not for ${usage}`);
+  let converted = keyObjects.get(key);
+  if (converted === undefined) {
+    converted = KeyObject.from(key);
+    keyObjects.set(key, converted);
+  }
+  return converted;
+}
+
 /** Imports a public key for verifying. Throws TypeError when the JWK is not a key for `alg`. */
 export async function importVerifyKey(jwk: JWK, alg: SigningAlg): Promise<CryptoKey> {
   if (signingAlgOf(jwk) !== alg) throw new TypeError(`the key is not for ${alg}`);
@@ -104,7 +121,8 @@ export async function importSigningKey(privateJwk: JWK): Promise<SigningKeyPair>
   return {
     kid,
     alg,
-    privateKey: await asCryptoKey(importJWK({ ...members, d: privateJwk.d }, alg)),
+    // Extractable, since `KeyObject.from` is to refuse other keys (DEP0204); the private JWK is beside it anyway.
+    privateKey: await asCryptoKey(importJWK({ ...members, d: privateJwk.d }, alg, { extractable: true })),
     publicKey: await asCryptoKey(importJWK(members, alg)),
     publicJwk: { ...members, ...labels },
     privateJwk: { ...members, ...labels, d: privateJwk.d },

@@ -2,23 +2,14 @@
  * The streaming-server part of a ticket: a JWE in general JSON serialization (RFC 7516 section 7.2.1), so that one
  * ciphertext can be opened by each of up to 8 servers with its own key.
  */
-import {
-  flattenedDecrypt,
-  GeneralEncrypt,
-  generateKeyPair,
-  importJWK,
-  type CryptoKey,
-  type GeneralJWE,
-  type JWK,
-} from 'jose';
+import { GeneralEncrypt, generateKeyPair, importJWK, type CryptoKey, type GeneralJWE, type JWK } from 'jose';
 import { z } from 'zod';
 import type { UnsealKey } from '../ports.ts';
 import { decodeBase64url } from './encoding.ts';
 import { parseJsonObject } from './compact.ts';
-import { asCryptoKey, requiredMembers } from './keys.ts';
+import { openSealed, SEAL_ALG, SEAL_ENC } from './ecdh-es.ts';
+import { asCryptoKey, requiredMembers, toKeyObject } from './keys.ts';
 
-export const SEAL_ALG = 'ECDH-ES+A256KW';
-export const SEAL_ENC = 'A256GCM';
 export const MAX_SERVERS = 8;
 
 /** Key ids: thumbprints, or names given by hand. */
@@ -122,39 +113,47 @@ export async function seal(content: object, recipients: readonly Recipient[]): P
 
 const imported = new WeakMap<JWK, Promise<CryptoKey>>();
 
-/** A private JWK as a key for `SEAL_ALG`, imported once per object. */
+/** A private JWK as a key for `SEAL_ALG`, imported once per object. Extractable, as `toKeyObject` needs it. */
 export function sealingPrivateKey(jwk: JWK): Promise<CryptoKey> {
   let key = imported.get(jwk);
   if (key === undefined) {
-    key = asCryptoKey(importJWK(jwk, SEAL_ALG, { extractable: false }));
+    key = asCryptoKey(importJWK(jwk, SEAL_ALG, { extractable: true }));
     imported.set(jwk, key);
   }
   return key;
 }
 
+function decoded(text: string): Buffer {
+  const bytes = decodeBase64url(text);
+  if (bytes === null) throw new TypeError('not base64url');
+  return bytes;
+}
+
+/** The one ephemeral key for a recipient; header members must not be there twice (RFC 7516 section 7.2.1). */
+function ephemeralOf(sealed: Sealed, recipient: Sealed['recipients'][number]): JWK {
+  const head = protectedSchema.parse(parseJsonObject(decoded(sealed.protected)));
+  const [epk, ...others] = [head.epk, sealed.unprotected?.epk, recipient.header.epk].filter(
+    (candidate) => candidate !== undefined,
+  );
+  if (epk === undefined || others.length > 0) throw new TypeError('not one ephemeral key');
+  return epk;
+}
+
 /** The JSON object sealed to one of `keys`, or `null` if there is no part for them or it does not open. */
 export async function unseal(sealed: Sealed, keys: readonly UnsealKey[]): Promise<object | null> {
-  const { recipients, unprotected, ...shared } = sealed;
-  for (const { header, encrypted_key } of recipients) {
-    const key = keys.find(({ kid }) => kid === header.kid);
+  for (const recipient of sealed.recipients) {
+    const key = keys.find(({ kid }) => kid === recipient.header.kid);
     if (key === undefined) continue;
-    const protectedBytes = decodeBase64url(sealed.protected);
-    if (protectedBytes === null || !protectedSchema.safeParse(parseJsonObject(protectedBytes)).success)
-      return null;
     try {
-      // `jose` types the header without `undefined`; a member that is absent here is absent there.
-      const { kid, epk } = header;
-      const { plaintext } = await flattenedDecrypt(
-        {
-          ...shared,
-          ...(unprotected === undefined ? {} : { unprotected }),
-          encrypted_key,
-          header: { kid, ...(epk === undefined ? {} : { epk }) },
-        },
-        await sealingPrivateKey(key.privateJwk),
-        { keyManagementAlgorithms: [SEAL_ALG], contentEncryptionAlgorithms: [SEAL_ENC] },
-      );
-      return parseJsonObject(plaintext);
+      const sealedBytes = {
+        encryptedKey: decoded(recipient.encrypted_key),
+        iv: decoded(sealed.iv),
+        ciphertext: decoded(sealed.ciphertext),
+        tag: decoded(sealed.tag),
+        aad: Buffer.from(sealed.protected),
+      };
+      const privateKey = toKeyObject(await sealingPrivateKey(key.privateJwk), 'deriveBits');
+      return parseJsonObject(openSealed(sealedBytes, ephemeralOf(sealed, recipient), privateKey));
     } catch {
       return null;
     }

@@ -1,11 +1,12 @@
 /** Signed messages from a streaming server to the order server (`contract.ts`): redemptions and receipts. */
 import { randomUUID } from 'node:crypto';
-import { compactVerify, CompactSign, type CryptoKey } from 'jose';
+import type { CryptoKey } from 'jose';
 import { z } from 'zod';
 import { Denial } from '../errors.ts';
 import type { Clock } from '../ports.ts';
 import { parseCompact, refusedMember } from './compact.ts';
-import { SIGNING_ALG_NAMES, type SigningAlg, type SigningKey } from './keys.ts';
+import { signJws, verifyJws } from './jws.ts';
+import { SIGNING_ALG_NAMES, toKeyObject, type SigningAlg, type SigningKey } from './keys.ts';
 import { CLOCK_TOLERANCE_SECONDS } from './open.ts';
 import type { ReplayMemory } from './replay.ts';
 import { kidSchema } from './sealed.ts';
@@ -32,9 +33,7 @@ export interface SignServerMessageOptions {
 export async function signServerMessage(options: SignServerMessageOptions): Promise<string> {
   const { typ, payload, iss, aud, key, clock } = options;
   const message = { ...payload, iss, aud, iat: Math.floor(clock.nowMs() / 1000), jti: randomUUID() };
-  return new CompactSign(Buffer.from(JSON.stringify(message)))
-    .setProtectedHeader({ typ, alg: key.alg, kid: key.kid })
-    .sign(key.privateKey);
+  return signJws({ typ, alg: key.alg, kid: key.kid }, message, toKeyObject(key.privateKey, 'sign'));
 }
 
 interface ServerKey {
@@ -91,7 +90,7 @@ export async function verifyServerMessage<T>(
   const key = await findKey(iss, kid);
   if (key?.alg !== alg) throw untrusted('kid');
   try {
-    await compactVerify(jws, key.publicKey, { algorithms: [alg] });
+    verifyJws(parts, alg, toKeyObject(key.publicKey, 'verify'));
   } catch {
     throw untrusted('signature');
   }

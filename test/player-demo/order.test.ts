@@ -16,11 +16,13 @@ function setUp(...answers: (string | Changes)[]) {
   const asked: PlaceOrderInput[] = [];
   const tickets: StoredTicket[] = [];
   const pending = new Map<string, PendingOrder>();
+  const endpoints: string[] = [];
   const order = () =>
     orderTicket(
       {
         issuer: ISSUER,
         nowMs: () => NOW_MS,
+        onEndpoint: (url) => void endpoints.push(url),
         api: {
           keySet: async () => shop.keySet,
           async placeOrder(input): Promise<PlacedOrder> {
@@ -47,12 +49,13 @@ function setUp(...answers: (string | Changes)[]) {
       TITLE,
       OFFER,
     );
-  return { order, asked, tickets, pending };
+  return { order, asked, tickets, pending, endpoints };
 }
 
 test('a ticket that passes is stored with its keys, and the order is done', async () => {
-  const { order, tickets, pending } = setUp({});
+  const { order, tickets, pending, endpoints } = setUp({});
   const ticket = await order();
+  expect(endpoints).toEqual([ticket.endpoint]);
   expect(tickets).toEqual([ticket]);
   expect(ticket).toMatchObject({
     orderId: 'order-1',

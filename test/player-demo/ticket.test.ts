@@ -22,11 +22,12 @@ test('a ticket that is what was ordered passes', async () => {
   expect(checked).toMatchObject({
     expiresAtSeconds: NOW_MS / 1000 + OFFER.validSeconds,
     countsAccesses: false,
+    allowedSeconds: null,
   });
 });
 
-test('a ticket with counted accesses is marked, so that the player does not spend them by itself', async () => {
-  const rights = { ...RIGHTS, accesses: 1 };
+test('counted accesses and seconds are known: the player does not spend the former, and explains its end', async () => {
+  const rights = { ...RIGHTS, accesses: 1, seconds: 60 };
   const delivered = await shop.deliver(keys, { claims: { rights } });
   const checked = await checkTicket(
     delivered,
@@ -34,7 +35,7 @@ test('a ticket with counted accesses is marked, so that the player does not spen
     shop.keySet,
     NOW_MS,
   );
-  expect(checked.countsAccesses).toBe(true);
+  expect(checked).toMatchObject({ countsAccesses: true, allowedSeconds: 60 });
 });
 
 describe('a ticket is refused', () => {

@@ -1,87 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { Problem } from '../../player-demo/src/problems.ts';
-import type { SignedRequest } from '../../player-demo/src/signed-fetch.ts';
-import { createWatch, type WatchOptions, type WatchState } from '../../player-demo/src/watch.ts';
+import type { WatchState } from '../../player-demo/src/watch.ts';
+import { ANSWER_SDP, FINGERPRINT_TEXT } from './support/fake-webrtc.ts';
 import { NOW_MS, WHEP } from './support/shop.ts';
-import { ANSWER_SDP, FakePeerConnection, FINGERPRINT_TEXT } from './support/fake-webrtc.ts';
-
-type Answer = string | Problem | Response | object;
-
-const created = (): Response =>
-  new Response(ANSWER_SDP, { status: 201, headers: { location: '/whep/live/demo/session-1' } });
-const running = [{ session: 'session-id-1', seq: 0, mediaMs: 1000, bytes: 5000, reason: null }];
-const ended = (reason: string): object[] => [
-  ...running,
-  { session: 'session-id-1', seq: 1, mediaMs: 2000, bytes: 9000, reason },
-];
-
-/** A watch whose server answers POSTs and GETs from two lists: a code refuses, an object is the JSON body. */
-function setUp(posts: Answer[], gets: Answer[] = [], overrides: Partial<WatchOptions> = {}) {
-  const sent: SignedRequest[] = [];
-  const states: WatchState[] = [];
-  const waits: number[] = [];
-  const connections: FakePeerConnection[] = [];
-  const beacons: { url: string; init: RequestInit }[] = [];
-  const listeners = new Set<() => void>();
-
-  const watch = createWatch({
-    endpoint: WHEP,
-    expiresAtSeconds: NOW_MS / 1000 + 3600,
-    mayReconnect: true,
-    nowMs: () => NOW_MS,
-    explainEnd: async () => null,
-    onStream: () => undefined,
-    onState(state) {
-      states.push(state);
-      for (const listener of listeners) listener();
-    },
-    waitMs: async (ms) => void waits.push(ms),
-    createStream: () => ({ addTrack: () => undefined }) as unknown as MediaStream,
-    createPeerConnection() {
-      const connection = new FakePeerConnection();
-      connections.push(connection);
-      return connection as unknown as RTCPeerConnection;
-    },
-    fetch: async (url, init) => {
-      beacons.push({ url: new Request(url).url, init: init ?? {} });
-      return new Response(null, { status: 200 });
-    },
-    signed: {
-      warmUp: async () => undefined,
-      prepare: async ({ method, url }) => ({ url, init: { method, headers: { dpop: 'proof' } } }),
-      async send(request) {
-        sent.push(request);
-        if (request.method === 'DELETE') return new Response(null, { status: 200 });
-        const answer = (request.method === 'POST' ? posts : gets).shift();
-        if (answer === undefined) throw new Error(`one ${request.method} too many`);
-        if (typeof answer === 'string') throw new Problem(answer);
-        if (answer instanceof Problem) throw answer;
-        return answer instanceof Response ? answer : Response.json(answer);
-      },
-    },
-    ...overrides,
-  });
-
-  /** Resolves when the newest state is this one. */
-  function reach(phase: WatchState['phase'], code?: string): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        const state = states.at(-1);
-        if (state?.phase !== phase || (code !== undefined && (!('code' in state) || state.code !== code)))
-          return;
-        listeners.delete(look);
-        resolve();
-      };
-      listeners.add(look);
-      look();
-    });
-  }
-
-  const drop = (): void => connections.at(-1)?.become('failed');
-  return { watch, sent, states, waits, connections, beacons, reach, drop };
-}
-
-const methods = (sent: readonly SignedRequest[]): string[] => sent.map(({ method }) => method);
+import { created, ended, methods, running, setUp } from './support/watching.ts';
 
 test('playing posts the offer with its fingerprint, takes the answer and is live', async () => {
   const { watch, sent, states, connections, reach } = setUp([created()]);
@@ -256,6 +178,46 @@ describe('when the media stops, the player says why before it tries again', () =
     drop();
     await reach('ended', 'session_ended');
     expect(methods(sent).filter((method) => method === 'POST')).toHaveLength(1);
+  });
+
+  describe('when neither server says why, and no access is to be spent on asking', () => {
+    const cases: readonly [string, string, number, number | null][] = [
+      ['all its seconds were watched', 'rights_exhausted', 60_000, 60],
+      ['all its seconds were watched, nearly, by this clock', 'rights_exhausted', 55_000, 60],
+      ['seconds were left', 'session_ended', 54_999, 60],
+      ['any number of seconds may be watched', 'session_ended', 60_000, null],
+      ['its time is nearly over by this clock', 'ticket_expired', 3_595_000, 60],
+    ];
+    test.each(cases)('the ticket tells if %s: %s', async (_name, code, watchedMs, allowedSeconds) => {
+      let nowMs = NOW_MS;
+      const { watch, reach, drop } = setUp([created()], ['session_ended'], {
+        mayReconnect: false,
+        allowedSeconds,
+        nowMs: () => nowMs,
+      });
+      watch.play();
+      await reach('live');
+      nowMs += watchedMs;
+      drop();
+      await reach('ended', code);
+    });
+
+    test('what was watched in earlier sessions counts too', async () => {
+      let nowMs = NOW_MS;
+      const { watch, reach, drop } = setUp([created(), created()], ['session_ended'], {
+        mayReconnect: false,
+        allowedSeconds: 60,
+        nowMs: () => nowMs,
+      });
+      for (const part of ['first', 'second']) {
+        watch.play();
+        await reach('live');
+        nowMs += 30_000;
+        if (part === 'first') await watch.stop();
+      }
+      drop();
+      await reach('ended', 'rights_exhausted');
+    });
   });
 
   test('reconnecting ends after five tries in a row', async () => {

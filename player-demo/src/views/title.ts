@@ -1,12 +1,13 @@
 import { accountKey, type App, type View } from '../app.ts';
 import type { Offer, Title } from '../api.ts';
 import { fill, h, icon } from '../dom.ts';
-import { orderTicket } from '../order.ts';
+import { FRESH_MS } from '../nonces.ts';
+import { orderTicket, type Ordering } from '../order.ts';
 import { Problem } from '../problems.ts';
 import { formatMoney } from '../format.ts';
 import { hrefOf, navigate } from '../router.ts';
 import type { StoredTicket } from '../store.ts';
-import { createViewing, waitMs, type Viewing } from '../viewing.ts';
+import { beginHeadStart, createViewing, waitMs, type HeadStart, type Viewing } from '../viewing.ts';
 import type { WatchState } from '../watch.ts';
 import { describeError, problemCard } from './notice.ts';
 import { playerView } from './player.ts';
@@ -86,7 +87,7 @@ function loadedTitle(app: App, title: Title) {
     }
   }
 
-  async function useTicket(next: StoredTicket | null): Promise<void> {
+  async function useTicket(next: StoredTicket | null, headStart?: HeadStart): Promise<void> {
     await viewing?.watch.stop();
     viewing = null;
     ticket = next;
@@ -96,11 +97,8 @@ function loadedTitle(app: App, title: Title) {
       app.watching.set(null);
       return;
     }
-    viewing = createViewing(next, {
-      onState,
-      onStream: player.attach,
-      explainEnd: (sessionId) => explainEnd(app, sessionId),
-    });
+    const explain = (sessionId: string): Promise<string | null> => explainEnd(app, sessionId);
+    viewing = createViewing(next, { onState, onStream: player.attach, explainEnd: explain }, headStart);
     app.watching.set(viewing.watch);
     player.show(viewing.watch.state);
   }
@@ -116,10 +114,17 @@ function loadedTitle(app: App, title: Title) {
     for (const each of buttons) each.disabled = true;
     button.classList.add('is-busy');
     try {
-      const ordering = { api: app.api, store: app.store, issuer: location.origin, nowMs: () => Date.now() };
+      const headStart = beginHeadStart();
+      const ordering: Ordering = {
+        api: app.api,
+        store: app.store,
+        issuer: location.origin,
+        nowMs: () => Date.now(),
+        onEndpoint: (url) => void headStart.nonces.refresh(url, FRESH_MS),
+      };
       const bought = await orderTicket(ordering, accountKey(app.account.value), title, offer);
       void app.refreshAccount();
-      await useTicket(bought);
+      await useTicket(bought, headStart);
       player.element.scrollIntoView({ block: 'nearest' });
       viewing?.watch.play();
     } catch (error) {

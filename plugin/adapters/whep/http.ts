@@ -1,7 +1,7 @@
 /** The HTTP of WHEP beside its meaning: bounded bodies, CORS, challenges, strict header fields. */
 import { Denial } from '../../errors.ts';
 
-/** Header fields beyond the safelisted ones that a page of another origin may read (DESIGN 7). */
+/** Header fields beyond the safelisted ones that a page of another origin may read. */
 const EXPOSED = 'Location, ETag, Link, DPoP-Nonce, WWW-Authenticate, Retry-After, Accept-Patch';
 const ALLOWED_HEADERS = 'Authorization, DPoP, Content-Type, If-Match';
 /** Seconds; browsers cap it at two hours or less. */

@@ -208,9 +208,9 @@ describe('a ticket is refused', () => {
   it('checks the signature before the claims, and the time before the purpose', async () => {
     const expired = await withPayload({ exp: NOW_SECONDS - 1, nbf: NOW_SECONDS - 2, uri: '/live/other' });
     expect(await codeOf(open(expired))).toBe('ticket_expired: exp');
-    expect(await codeOf(open(flipBit(expired, (expired.length - 40) * 8)))).toBe(
-      'ticket_untrusted: signature',
-    );
+    // A character for a character: a flipped bit could leave the alphabet.
+    const forged = expired.slice(0, -40) + (expired.at(-40) === 'A' ? 'B' : 'A') + expired.slice(-39);
+    expect(await codeOf(open(forged))).toBe('ticket_untrusted: signature');
   });
 
   it('passes on what the key source says', async () => {

@@ -252,6 +252,22 @@ describe('a proof is refused', () => {
   });
 });
 
+it.each([
+  ['that is no point of the curve', { y: HOLDER_ES256.x }, 'signature'],
+  ['that is the point at infinity', { x: 'A'.repeat(43), y: 'A'.repeat(43) }, 'signature'],
+  ['with a coordinate beyond the field', { x: '_'.repeat(42) + '8' }, 'signature'],
+  ['with a coordinate that is a byte short', { x: HOLDER_ES256.x.slice(0, -1) }, 'jwk.x'],
+  ['with a coordinate that is a byte long', { y: `${HOLDER_ES256.y}A` }, 'jwk.y'],
+  ['without a coordinate', { y: undefined }, 'jwk.y'],
+])('a proof is refused with a key %s, even if the ticket names it', async (_name, change, detail) => {
+  const { kty, crv, x, y } = HOLDER_ES256;
+  const jwk = { kty, crv, x, y, ...change };
+  const { payload } = decode(await prove());
+  const proof = await signObjects({ typ: 'dpop+jwt', alg: 'ES256', jwk }, payload, holderEcKey);
+  const jkt = jwk.y === undefined ? 'A'.repeat(43) : thumbprint({ ...jwk, y: jwk.y });
+  expect(await codeOf(verify(proof, { jkt }))).toBe(`proof_invalid: ${detail}`);
+});
+
 it('the id of a proof cannot be used up by another holder', async () => {
   const proof = await prove();
   const { jti } = decode(proof).payload;

@@ -1,0 +1,110 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../plugin/clock.ts';
+import { Denial } from '../../plugin/errors.ts';
+import { listen } from '../../plugin/listen.ts';
+import { createOrderServer, type OrderServer } from '../../plugin/order-server.ts';
+import { createStreamKey, generateSigningKey, hashStreamKey } from '../../plugin/ticket/index.ts';
+import { SESSION_ID, UNLIMITED } from '../support/doubles.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
+
+let server: Server;
+let orders: OrderServer;
+let handler: Handler;
+let connections: number;
+beforeEach(async () => {
+  connections = 0;
+  server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => handler(request, response, body));
+  });
+  server.on('connection', () => (connections += 1));
+  await listen(server, 0, '127.0.0.1', 'port');
+  const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/`;
+  const signingKey = await generateSigningKey();
+  orders = createOrderServer({ url, serverId: 'ss-one', signingKey, clock: systemClock, timeoutMs: 300 });
+});
+afterEach(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+const answer =
+  (status: number, body: unknown): Handler =>
+  (_request, response) => {
+    response.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body));
+  };
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'done';
+  } catch (error) {
+    return error instanceof Denial ? error.code : String(error);
+  }
+}
+
+describe('the order server’s client', () => {
+  it('sends signed messages over one connection', async () => {
+    const messages: { path: string | undefined; typ: string | undefined; claims: object }[] = [];
+    handler = ({ url }, response, body) => {
+      messages.push({ path: url, typ: decodeProtectedHeader(body).typ, claims: decodeJwt(body) });
+      response.end(JSON.stringify({ ...UNLIMITED, session: SESSION_ID }));
+    };
+    expect(await orders.reserve(SESSION_ID, null, 'a.b.c')).toEqual({ ...UNLIMITED, session: SESSION_ID });
+    await orders.commit(SESSION_ID);
+    expect(messages).toMatchObject([
+      {
+        path: '/v1/redemptions',
+        typ: 'redemption+jwt',
+        claims: { op: 'reserve', iss: 'ss-one', session: SESSION_ID, attempt: null, ticket: 'a.b.c' },
+      },
+      { path: '/v1/redemptions', claims: { op: 'commit', session: SESSION_ID } },
+    ]);
+    expect(connections).toBe(1);
+  });
+
+  it('sends the hash of a stream key, never the key', async () => {
+    const key = createStreamKey();
+    let sent = '';
+    handler = (_request, response, body) => {
+      sent = JSON.stringify(decodeJwt(body));
+      response.end('{}');
+    };
+    await orders.authorizePublish('/live/demo', key);
+    expect(sent).toContain(hashStreamKey(key));
+    expect(sent).not.toContain(key);
+  });
+
+  it.each<[string, Handler, string]>([
+    [
+      'a refusal with its code',
+      answer(403, { code: 'rights_exhausted', detail: 'accesses' }),
+      'rights_exhausted',
+    ],
+    ['a code that it does not know', answer(403, { code: 'because' }), 'order_server_unreachable'],
+    ['an internal error', answer(500, { code: 'internal' }), 'order_server_unreachable'],
+    ['a body that is no JSON', answer(200, '<html>'), 'order_server_unreachable'],
+    ['an answer of another form', answer(200, { ok: true }), 'order_server_unreachable'],
+    [
+      'an answer with more than it should have',
+      answer(200, { ...UNLIMITED, session: SESSION_ID, admin: true }),
+      'order_server_unreachable',
+    ],
+    ['an endless answer', answer(200, 'x'.repeat(300_000)), 'order_server_unreachable'],
+    [
+      'a redirect',
+      (_request, response) => response.writeHead(307, { location: '/elsewhere' }).end(),
+      'order_server_unreachable',
+    ],
+    ['no answer at all', () => undefined, 'order_server_unreachable'],
+    ['a connection that breaks', ({ socket }) => socket.destroy(), 'order_server_unreachable'],
+  ])('takes %s for %s', async (_what, handle, code) => {
+    handler = handle;
+    expect(await codeOf(orders.reserve(SESSION_ID, null, 'a.b.c'))).toBe(code);
+  });
+});
