@@ -19,13 +19,22 @@ import type { Log, Viewing } from '../plugin/ports.ts';
 import type { Session } from '../plugin/session.ts';
 import { framesOnAir } from '../test/support/air.ts';
 import { launchBrowser } from '../test/support/browser.ts';
-import { buy, createTitleWithOffer, createStreamKeyFor, fetchNonce, signIn } from '../test/support/shop.ts';
+import {
+  buy,
+  createOffer,
+  createStreamKeyFor,
+  createTitleWithOffer,
+  fetchNonce,
+  signIn,
+  type Purchase,
+} from '../test/support/shop.ts';
 import { freePorts, publishTestCard, stackEnvironment, startProcess } from '../test/support/stack.ts';
 import { compared, interleave, type Bench, type Figure } from './harness.ts';
 import { connectOnce, type Times } from './ttff-page.ts';
 
-const PAIRS = 40;
+const PAIRS = 25;
 const BAR = 1.1;
+const SETTLE_MS = 700;
 const PATH = '/live/bench';
 const NO_LOG: Log = {
   debug: () => undefined,
@@ -87,19 +96,19 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
   const environment = await stackEnvironment();
   const order = await startProcess('admin/main.ts', environment.env);
   const media = await startMediaServer(readMediaConfig(environment.env), NO_LOG);
-  const [barePort = 0] = await freePorts(1);
-  const bareUrl = `http://localhost:${String(barePort)}`;
-  const bareWhep = createWhep({
-    gate: openDoor,
-    stage: media.stage,
-    publicUrl: new URL(bareUrl),
-    log: NO_LOG,
-    clock,
-  });
-  const bareServer = createAdaptorServer({
-    fetch: (request) => bareWhep.fetch(request, { peer: '127.0.0.1' }),
+  // Both on one origin and in one page, so that neither pays for a preflight or for being brought to the front.
+  const [frontPort = 0] = await freePorts(1);
+  const front = `http://localhost:${String(frontPort)}`;
+  const shared = { stage: media.stage, log: NO_LOG, clock };
+  const gatedWhep = createWhep({ ...shared, gate: media.gate, publicUrl: new URL(`${front}/gated`) });
+  const bareWhep = createWhep({ ...shared, gate: openDoor, publicUrl: new URL(`${front}/bare`) });
+  const server = createAdaptorServer({
+    fetch: (request) => {
+      const whep = new URL(request.url).pathname.startsWith('/gated/') ? gatedWhep : bareWhep;
+      return whep.fetch(request, { peer: '127.0.0.1' });
+    },
   }) as Server;
-  await listen(bareServer, barePort, '127.0.0.1', 'port');
+  await listen(server, frontPort, '127.0.0.1', 'port');
   const browser = await launchBrowser();
   try {
     const staff = DEMO_LOGINS.find(({ email }) => email.startsWith('staff'));
@@ -112,42 +121,48 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
       `rtmp://127.0.0.1:${String(environment.rtmpPort)}${PATH}?key=${streamKey}`,
     );
     await framesOnAir(media.stage, PATH);
-    const purchase = await buy(environment.orderUrl, offerId);
-    // A page on each server's own origin, so that neither pays for a preflight.
-    const [gatedPage, barePage] = [await browser.newPage(), await browser.newPage()];
-    await gatedPage.goto(`${environment.mediaUrl}/healthz`);
-    await barePage.goto(`${bareUrl}/healthz`);
+    const uncountedOffer = await createOffer(environment.orderUrl, token, titleId, {});
+    const counted = await buy(environment.orderUrl, offerId);
+    const uncounted = await buy(environment.orderUrl, uncountedOffer);
+    const page = await browser.newPage();
+    await page.goto(`${front}/bare/`);
+    const gatedUrl = `${front}/gated/whep${PATH}`;
 
-    async function throughTheGate(): Promise<Times> {
+    async function connect(purchase: Purchase | null): Promise<Times> {
+      // Receipts and reports of the try before shall not fall into this one.
+      await page.waitForTimeout(SETTLE_MS);
+      if (purchase === null) return page.evaluate(connectOnce, { bareUrl: `${front}/bare/whep${PATH}` });
       const { kty, crv, x } = purchase.proofKey.publicJwk;
-      const gated = {
-        url: purchase.whepUrl,
-        ticket: purchase.ticket,
-        privateJwk: { kty, crv, x, d: purchase.proofKey.privateJwk.d } as JsonWebKey,
-        publicJwk: { kty, crv, x } as JsonWebKey,
-        nonce: await fetchNonce(purchase.whepUrl),
-      };
-      await gatedPage.bringToFront();
-      return gatedPage.evaluate(connectOnce, { gated });
+      const publicJwk = { kty, crv, x } as JsonWebKey;
+      const privateJwk = { ...publicJwk, d: purchase.proofKey.privateJwk.d } as JsonWebKey;
+      const nonce = await fetchNonce(gatedUrl);
+      const { ticket } = purchase;
+      return page.evaluate(connectOnce, { gated: { url: gatedUrl, ticket, privateJwk, publicJwk, nonce } });
     }
-    async function bare(): Promise<Times> {
-      await barePage.bringToFront();
-      return barePage.evaluate(connectOnce, { bareUrl: `${bareUrl}/whep${PATH}` });
-    }
+    const bare = (): Promise<Times> => connect(null);
+    const against = (purchase: Purchase) => interleave(PAIRS, () => connect(purchase), bare, progress);
 
-    await throughTheGate();
+    await connect(counted);
     await bare();
-    const main = await interleave(PAIRS, throughTheGate, bare, progress);
+    const main = await against(counted);
+    const offline = await against(uncounted);
     const same = await interleave(PAIRS, bare, bare, progress);
     await encoder.stop();
     const connected = (all: Times[]): number[] => all.map(({ connectedMs }) => connectedMs);
     const picture = (all: Times[]): number[] => all.map(({ pictureMs }) => pictureMs);
     return [
       compared(
-        'click to connected, with the gate, beside without',
+        'click to connected, counted ticket, beside no gate',
         'ms',
         connected(main.a),
         connected(main.b),
+        BAR,
+      ),
+      compared(
+        'click to connected, uncounted ticket (order server not asked), beside no gate',
+        'ms',
+        connected(offline.a),
+        connected(offline.b),
         BAR,
       ),
       compared('A/A (without, without)', 'ms', connected(same.a), connected(same.b)),
@@ -155,8 +170,8 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
     ];
   } finally {
     await browser.close();
-    bareServer.closeAllConnections();
-    bareServer.close();
+    server.closeAllConnections();
+    server.close();
     await media.close();
     await order.stop();
     await rm(environment.dataDir, { recursive: true, force: true });

@@ -178,10 +178,12 @@ export function createGate(options: GateOptions): Gate {
     presented: Presented,
     media: Media<V>,
   ): Promise<{ redeemed: Redeemed | null; viewing: V }> {
+    // The order server first: its answer takes longer, and preparing media keeps this thread busy.
+    const reserving = reserve(grant.sessionId, presented);
     const opening = media.open(grant);
     let redeemed: Redeemed | null;
     try {
-      redeemed = await reserve(grant.sessionId, presented);
+      redeemed = await reserving;
     } catch (error) {
       opening.then(
         (viewing) => viewing.close(),

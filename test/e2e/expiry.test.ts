@@ -7,11 +7,11 @@ import { connectAndHold, lastArrivalMs } from '../support/whep-page.ts';
 import { launchBrowser } from '../support/browser.ts';
 import {
   buy,
+  createOffer,
   createStreamKeyFor,
   createTitleWithOffer,
   fetchNonce,
   fingerprintOf,
-  graphql,
   proofFor,
   signIn,
   type StaffOffer,
@@ -43,24 +43,7 @@ afterAll(async () => {
   await stack.stop();
 });
 
-async function newOffer({ validSeconds = 3600, rights = {} }: StaffOffer): Promise<string> {
-  const { createOffer } = await graphql<{ createOffer: { id: string } }>(
-    stack.orderUrl,
-    'mutation ($input: OfferInput!) { createOffer(input: $input) { id } }',
-    {
-      input: {
-        titleId,
-        name: `For ${String(validSeconds)} s`,
-        priceMinor: 0,
-        currency: 'EUR',
-        validSeconds,
-        rights,
-      },
-    },
-    staff,
-  );
-  return createOffer.id;
-}
+const newOffer = (offer: StaffOffer): Promise<string> => createOffer(stack.orderUrl, staff, titleId, offer);
 
 /** Buys the offer and plays it in a page until nothing has come for two seconds. */
 async function watchToTheEnd(offerId: string): Promise<{ expMs: number; firstMs: number; lastMs: number }> {

@@ -100,12 +100,28 @@ export interface StaffOffer {
   readonly rights?: Record<string, unknown>;
 }
 
+/** An offer of a title; free and not limited but by what is given. */
+export async function createOffer(
+  orderUrl: string,
+  staffToken: string,
+  titleId: string,
+  { validSeconds = 3600, priceMinor = 0, rights = {} }: StaffOffer,
+): Promise<string> {
+  const made = await graphql<{ createOffer: { id: string } }>(
+    orderUrl,
+    'mutation ($input: OfferInput!) { createOffer(input: $input) { id } }',
+    { input: { titleId, name: 'Test', priceMinor, currency: 'EUR', validSeconds, rights } },
+    staffToken,
+  );
+  return made.createOffer.id;
+}
+
 /** A title of its own for a test, with one offer. */
 export async function createTitleWithOffer(
   orderUrl: string,
   staffToken: string,
   path: string,
-  { validSeconds = 3600, priceMinor = 0, rights = {} }: StaffOffer = {},
+  offer: StaffOffer = {},
 ): Promise<{ titleId: string; offerId: string }> {
   const { createTitle } = await graphql<{ createTitle: { id: string } }>(
     orderUrl,
@@ -113,15 +129,8 @@ export async function createTitleWithOffer(
     { input: { path, name: `Test ${path}` } },
     staffToken,
   );
-  const { createOffer } = await graphql<{ createOffer: { id: string } }>(
-    orderUrl,
-    'mutation ($input: OfferInput!) { createOffer(input: $input) { id } }',
-    {
-      input: { titleId: createTitle.id, name: 'Test', priceMinor, currency: 'EUR', validSeconds, rights },
-    },
-    staffToken,
-  );
-  return { titleId: createTitle.id, offerId: createOffer.id };
+  const titleId = createTitle.id;
+  return { titleId, offerId: await createOffer(orderUrl, staffToken, titleId, offer) };
 }
 
 export async function createStreamKeyFor(
