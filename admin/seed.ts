@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Rights } from '../plugin/rights/index.ts';
+import { UNLIMITED_PLAY, type Rights } from '../plugin/rights/index.ts';
 import { createStreamKey, hashStreamKey, isStreamKey } from '../plugin/ticket/index.ts';
 import { createAccount, findAccountByEmail, type Role } from './accounts/accounts.ts';
 import { createOffer } from './catalog/offers.ts';
@@ -51,17 +51,7 @@ const LATE_PATH = '/live/late';
 const DEMO_BALANCE = money(5000, 'EUR');
 const DAY_SECONDS = 24 * 3600;
 
-const PLAY: Rights = {
-  action: 'play',
-  accesses: null,
-  seconds: null,
-  bytes: null,
-  concurrent: null,
-  window: null,
-  onExcess: 'reject-new',
-  controls: ['pause'],
-  tier: {},
-};
+const PLAY: Rights = { ...UNLIMITED_PLAY, controls: ['pause'] };
 
 const TITLES = [
   {

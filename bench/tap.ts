@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock as clock } from '../plugin/clock.ts';
 import { createLiveFeed } from '../plugin/media/live.ts';
-import type { Log, RtpInput, StageEntrance } from '../plugin/ports.ts';
+import type { RtpInput, StageEntrance } from '../plugin/ports.ts';
+import { silentLog } from '../test/support/doubles.ts';
 import { compared, interleave, type Bench, type Figure } from './harness.ts';
 
 const STREAM_SECONDS = 60;
@@ -18,12 +19,6 @@ const STREAM_SECONDS = 60;
 const ROUNDS = 10;
 const PAIRS = 10;
 const BAR = 0.5;
-const NO_LOG: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
 
 /** Runs ffmpeg to its end; answers its CPU seconds, user and system. */
 async function ffmpegCpuSeconds(args: readonly string[]): Promise<number> {
@@ -77,7 +72,7 @@ async function tapCpuSeconds(tags: readonly Buffer[], onPacket: (packet: Buffer)
       close: () => undefined,
     }),
   };
-  const feed = createLiveFeed({ path: '/bench/tap', stage, clock, log: NO_LOG });
+  const feed = createLiveFeed({ path: '/bench/tap', stage, clock, log: silentLog });
   for (const tag of tags.slice(0, 3)) feed.pushTag(tag);
   await opened.promise;
   await new Promise(setImmediate);

@@ -2,21 +2,16 @@
  * From the click to "connected" in Chromium, through the gate (ticket, proof, reservation with the order server) and
  * without it, on the same stage. The wait for the first picture, which is the wait for a keyframe, is told apart.
  */
-import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { createAdaptorServer } from '@hono/node-server';
-import { uuidv7 } from 'uuidv7';
 import { DEMO_LOGINS } from '../admin/seed.ts';
-import { createWhep, type WhepGate } from '../plugin/adapters/whep.ts';
+import { createWhep } from '../plugin/adapters/whep.ts';
 import { systemClock as clock } from '../plugin/clock.ts';
 import { readMediaConfig } from '../plugin/config.ts';
-import type { AccessRequest, EndReason } from '../plugin/contract.ts';
-import type { Media } from '../plugin/gate.ts';
 import { listen } from '../plugin/listen.ts';
 import { startMediaServer } from '../plugin/media-server.ts';
-import type { Log, Viewing } from '../plugin/ports.ts';
-import type { Session } from '../plugin/session.ts';
+import { openGate } from '../test/plugin/adapters/whep/open-gate.ts';
 import { framesOnAir } from '../test/support/air.ts';
 import { launchBrowser } from '../test/support/browser.ts';
 import {
@@ -29,6 +24,7 @@ import {
   type Purchase,
 } from '../test/support/shop.ts';
 import { freePorts, publishTestCard, stackEnvironment, startProcess } from '../test/support/stack.ts';
+import { silentLog } from '../test/support/doubles.ts';
 import { compared, interleave, type Bench, type Figure } from './harness.ts';
 import { connectOnce, type Times } from './ttff-page.ts';
 
@@ -36,72 +32,18 @@ const PAIRS = 25;
 const BAR = 1.1;
 const SETTLE_MS = 700;
 const PATH = '/live/bench';
-const NO_LOG: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
-
-/** WHEP without a gate: everybody gets the media, nothing is checked, counted or told to anybody. */
-const openDoor: WhepGate = {
-  async admit<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>> {
-    const id = uuidv7();
-    const grant = {
-      sessionId: id,
-      ticketId: id,
-      issuer: '',
-      subject: '',
-      uri: request.uri,
-      rights: {
-        action: 'play' as const,
-        accesses: null,
-        seconds: null,
-        bytes: null,
-        concurrent: null,
-        window: null,
-        onExcess: 'reject-new' as const,
-        controls: [],
-        tier: {},
-      },
-      ask: { action: 'play' as const },
-      jkt: null,
-      attempt: null,
-      expiresAtSeconds: Number.MAX_SAFE_INTEGER,
-      key: null,
-      watermark: null,
-    };
-    const viewing = await media.open(grant);
-    const { promise: ended, resolve } = Promise.withResolvers<EndReason>();
-    return {
-      id,
-      token: randomBytes(16).toString('base64url'),
-      grant,
-      viewing,
-      ended,
-      isEnded: () => false,
-      end: (reason) => {
-        viewing.close();
-        resolve(reason);
-        return Promise.resolve();
-      },
-      receipts: () => [],
-    };
-  },
-  prove: () => Promise.resolve(),
-  nonce: () => '',
-};
 
 async function run(progress: (line: string) => void): Promise<Figure[]> {
   const environment = await stackEnvironment();
   const order = await startProcess('admin/main.ts', environment.env);
-  const media = await startMediaServer(readMediaConfig(environment.env), NO_LOG);
+  const media = await startMediaServer(readMediaConfig(environment.env), silentLog);
   // Both on one origin and in one page, so that neither pays for a preflight or for being brought to the front.
   const [frontPort = 0] = await freePorts(1);
   const front = `http://localhost:${String(frontPort)}`;
-  const shared = { stage: media.stage, log: NO_LOG, clock };
+  // "Without": everybody gets the media, nothing is checked, counted or told to anybody.
+  const shared = { stage: media.stage, log: silentLog, clock };
   const gatedWhep = createWhep({ ...shared, gate: media.gate, publicUrl: new URL(`${front}/gated`) });
-  const bareWhep = createWhep({ ...shared, gate: openDoor, publicUrl: new URL(`${front}/bare`) });
+  const bareWhep = createWhep({ ...shared, gate: openGate(), publicUrl: new URL(`${front}/bare`) });
   const server = createAdaptorServer({
     fetch: (request) => {
       const whep = new URL(request.url).pathname.startsWith('/gated/') ? gatedWhep : bareWhep;

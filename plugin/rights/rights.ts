@@ -37,6 +37,19 @@ export const rightsSchema = z.strictObject({
 export type Rights = z.infer<typeof rightsSchema>;
 export type Tier = z.infer<typeof tierSchema>;
 
+/** Playing without any limit: what a rights template starts from. */
+export const UNLIMITED_PLAY: Rights = {
+  action: 'play',
+  accesses: null,
+  seconds: null,
+  bytes: null,
+  concurrent: null,
+  window: null,
+  onExcess: 'reject-new',
+  controls: [],
+  tier: {},
+};
+
 /** What a client says that it wants; a part of its proof, so that nobody in between can widen or narrow it. */
 export const askSchema = z.strictObject({
   action: z.enum(['play', 'publish']),

@@ -4,6 +4,7 @@ import type { AccessRequest, Grant } from '../../plugin/contract.ts';
 import { Denial, type Code } from '../../plugin/errors.ts';
 import { createGate, type GateOptions } from '../../plugin/gate.ts';
 import type { Clock } from '../../plugin/ports.ts';
+import { UNLIMITED_PLAY } from '../../plugin/rights/index.ts';
 import {
   createReplayMemory,
   generateSigningKey,
@@ -33,17 +34,7 @@ beforeAll(async () => {
   otherKey = await generateSigningKey();
 });
 
-const ONE_ACCESS = {
-  action: 'play',
-  accesses: 1,
-  seconds: null,
-  bytes: null,
-  concurrent: null,
-  window: null,
-  onExcess: 'reject-new',
-  controls: [],
-  tier: { maxHeight: 720 },
-};
+const ONE_ACCESS = { ...UNLIMITED_PLAY, accesses: 1, tier: { maxHeight: 720 } };
 
 function setUp(options: Partial<GateOptions> = {}) {
   const redemptions = recordedRedemptions();

@@ -10,7 +10,7 @@ import { money } from '../../admin/ledger/money.ts';
 import { placeOrder, type OrderRequest, type PlacedOrder } from '../../admin/orders/orders.ts';
 import { registerServer, type StreamingServer } from '../../admin/trust/servers.ts';
 import { loadAuthority, type TicketAuthority } from '../../admin/trust/signing-keys.ts';
-import type { Rights } from '../../plugin/rights/index.ts';
+import { UNLIMITED_PLAY, type Rights } from '../../plugin/rights/index.ts';
 import {
   generateSealingKey,
   generateSigningKey,
@@ -21,18 +21,6 @@ import { startPostgres } from './postgres.ts';
 
 export const ISSUER = 'http://localhost:4000';
 export const START_MS = Date.parse('2026-05-01T12:00:00Z');
-
-export const PLAY: Rights = {
-  action: 'play',
-  accesses: null,
-  seconds: null,
-  bytes: null,
-  concurrent: null,
-  window: null,
-  onExcess: 'reject-new',
-  controls: [],
-  tier: {},
-};
 
 export interface World {
   readonly db: Database;
@@ -135,7 +123,7 @@ export async function createTestOffer(
         name: 'Test',
         priceMinor,
         currency: 'EUR',
-        rights: { ...PLAY, ...rights },
+        rights: { ...UNLIMITED_PLAY, ...rights },
         validSeconds,
         active: true,
       },

@@ -1,6 +1,7 @@
 /** Test doubles of the plugin's ports. Each records what it was told. */
 import type { EndReason, Grant, Receipt, Redeemed } from '../../plugin/contract.ts';
 import type { Clock, Log, MediaCounters, ReceiptSink, Redemptions, Viewing } from '../../plugin/ports.ts';
+import { UNLIMITED_PLAY } from '../../plugin/rights/index.ts';
 
 export const silentLog: Log = {
   debug: () => undefined,
@@ -98,17 +99,7 @@ export function makeGrant(overrides: Partial<Grant> = {}): Grant {
     issuer: 'https://orders.example',
     subject: 'pseudonym',
     uri: '/live/demo',
-    rights: {
-      action: 'play',
-      accesses: 1,
-      seconds: null,
-      bytes: null,
-      concurrent: null,
-      window: null,
-      onExcess: 'reject-new',
-      controls: [],
-      tier: {},
-    },
+    rights: { ...UNLIMITED_PLAY, accesses: 1 },
     ask: { action: 'play' },
     jkt: null,
     attempt: null,

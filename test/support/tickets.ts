@@ -1,4 +1,5 @@
 /** A small world of tickets: one order server, one streaming server, viewers with keys. */
+import { UNLIMITED_PLAY } from '../../plugin/rights/index.ts';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import type { AccessRequest } from '../../plugin/contract.ts';
@@ -73,17 +74,7 @@ export async function createTicketWorld(clock: Clock): Promise<TicketWorld> {
         cnf: { jkt: thumbprint(viewer.proofKey.publicJwk) },
         uri: PATH,
         endpoints: [WHEP_URL],
-        rights: {
-          action: 'play',
-          accesses: null,
-          seconds: null,
-          bytes: null,
-          concurrent: null,
-          window: null,
-          onExcess: 'reject-new',
-          controls: [],
-          tier: {},
-        },
+        rights: UNLIMITED_PLAY,
         charging: 'free',
         suites: ['DTLS-SRTP'],
         ...claims,

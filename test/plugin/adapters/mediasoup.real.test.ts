@@ -16,7 +16,8 @@ import type { EndReason } from '../../../plugin/contract.ts';
 import { parseOffer } from '../../../plugin/media/offer.ts';
 import { fakeTimerClock, silentLog } from '../../support/doubles.ts';
 import { OFFERS } from '../media/offers/index.ts';
-import { launchBrowser, play, readStats, statsWhen } from './mediasoup/browser.ts';
+import { launchBrowser } from '../../support/browser.ts';
+import { play, readStats, statsWhen } from './mediasoup/browser.ts';
 import { startSource, type Source, type SourceOptions } from './mediasoup/rtp-source.ts';
 import { openGate, type OpenGate } from './whep/open-gate.ts';
 

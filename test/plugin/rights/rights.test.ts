@@ -7,21 +7,12 @@ import {
   isCounted,
   rightsSchema,
   tierSchema,
+  UNLIMITED_PLAY,
   type Ask,
   type Rights,
 } from '../../../plugin/rights/index.ts';
 
-const rights: Rights = {
-  action: 'play',
-  accesses: null,
-  seconds: null,
-  bytes: null,
-  concurrent: null,
-  window: null,
-  onExcess: 'reject-new',
-  controls: [],
-  tier: {},
-};
+const rights = UNLIMITED_PLAY;
 
 describe('rights', () => {
   it.each<[string, object]>([

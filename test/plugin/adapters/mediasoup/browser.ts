@@ -1,22 +1,5 @@
 /** Chromium as a WHEP player, without tickets: the gate of these tests is a double. */
-import { chromium, type Browser, type Page } from 'playwright-core';
-
-export function launchBrowser(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: process.env['CHROMIUM_BIN'] ?? '/usr/bin/chromium',
-    headless: true,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--allow-loopback-in-peer-connection',
-    ],
-  });
-}
+import type { Page } from 'playwright-core';
 
 export interface PlayerStats {
   readonly framesDecoded: number;

@@ -1,4 +1,5 @@
 /** A gate that lets everyone in, and remembers whom and how. */
+import { UNLIMITED_PLAY } from '../../../../plugin/rights/index.ts';
 import type { WhepGate, WhepViewing } from '../../../../plugin/adapters/whep.ts';
 import type {
   AccessRequest,
@@ -26,17 +27,7 @@ export const GRANT: Grant = {
   issuer: 'https://os.example',
   subject: 'pseudonym',
   uri: '/live/test',
-  rights: {
-    action: 'play',
-    accesses: null,
-    seconds: null,
-    bytes: null,
-    concurrent: null,
-    window: null,
-    onExcess: 'reject-new',
-    controls: [],
-    tier: {},
-  },
+  rights: UNLIMITED_PLAY,
   ask: { action: 'play' },
   jkt: null,
   attempt: null,
