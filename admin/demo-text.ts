@@ -2,6 +2,9 @@ import type { MediaConfig } from '../plugin/config.ts';
 import type { Config } from './config.ts';
 import { DEMO_LOGINS } from './seed.ts';
 
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host.startsWith('127.');
+
 export interface Demo {
   readonly order: Config;
   readonly media: MediaConfig;
@@ -12,7 +15,7 @@ export interface Demo {
 /** What a newcomer needs, once: what to open, how to publish, who to be, and a first call of each API. */
 export function demoText({ order, media, streamKey, streamPath }: Demo): string {
   const [app, name] = streamPath.slice(1).split('/');
-  const rtmp = `rtmp://localhost:${String(media.USHER_RTMP_PORT)}/${app ?? ''}`;
+  const rtmp = `rtmp://${new URL(media.publicUrl).hostname}:${String(media.USHER_RTMP_PORT)}/${app ?? ''}`;
   const insecure = order.tlsCertFile === undefined ? '' : ' -k';
   const logins = DEMO_LOGINS.map(({ email, password, what }) => `    ${email}  ${password}  (${what})`);
   return [
@@ -24,6 +27,9 @@ export function demoText({ order, media, streamKey, streamPath }: Demo): string 
     '',
     '  Accounts (demo only)',
     ...logins,
+    ...(isLoopback(order.host)
+      ? []
+      : ['    WARNING: whoever reaches this address can sign in with these passwords.']),
     '',
     '  Publish with OBS: Settings > Stream > Custom. The demo encoder is on the air; stop it (USHER_DEMO_ENCODER=off) first.',
     `    Server      ${rtmp}`,

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { readMediaConfig } from '../plugin/config.ts';
 import { loadOrCreateServerKeys } from '../plugin/server-keys.ts';
-import { loadTls } from '../plugin/tls.ts';
+import { hostOf, loadTls } from '../plugin/tls.ts';
 import { readConfig, type Config } from './config.ts';
 import { demoEncoderArguments } from './demo-encoder.ts';
 import { demoText } from './demo-text.ts';
@@ -89,9 +89,12 @@ async function stop(code: number): Promise<void> {
 }
 
 /** Both servers show one certificate, so that a browser asks once; and the media server trusts it. */
-async function sharedTls({ tls, tlsCertFile, dataDir }: Config): Promise<NodeJS.ProcessEnv> {
+async function sharedTls(
+  { tls, tlsCertFile, dataDir, publicUrl }: Config,
+  mediaUrl: string,
+): Promise<NodeJS.ProcessEnv> {
   if (tls !== 'self-signed' || tlsCertFile === undefined) return {};
-  await loadTls({ mode: tls, dataDir });
+  await loadTls({ mode: tls, dataDir, hosts: [hostOf(publicUrl), hostOf(mediaUrl)] });
   return {
     USHER_TLS: 'files',
     USHER_TLS_CERT: tlsCertFile,
@@ -114,7 +117,7 @@ async function main(): Promise<void> {
   const registration = join(dataDir, 'demo-server.json');
   await writeFile(registration, JSON.stringify(keys.registration), { mode: 0o600 });
 
-  const tls = await sharedTls(order);
+  const tls = await sharedTls(order, media.publicUrl);
   const quiet = { USHER_LOG_LEVEL: 'warn', ...process.env };
   const [orderServer] = await Promise.all([
     startServer('./main', { ...quiet, USHER_DEMO: '1', USHER_DEMO_SERVER: registration }),
@@ -127,7 +130,10 @@ async function main(): Promise<void> {
   ]);
   if (orderServer.demo === undefined) throw new Error('the order server made no demo data');
   const { streamKey, streamPath } = orderServer.demo;
-  const rtmp = `rtmp://127.0.0.1:${String(media.USHER_RTMP_PORT)}${streamPath}?key=${streamKey}`;
+  // "All addresses" is none to connect to.
+  const isWildcard = ['0.0.0.0', '::'].includes(media.USHER_MEDIA_HOST);
+  const rtmpHost = isWildcard ? 'localhost' : media.USHER_MEDIA_HOST;
+  const rtmp = `rtmp://${rtmpHost}:${String(media.USHER_RTMP_PORT)}${streamPath}?key=${streamKey}`;
   if (process.env.USHER_DEMO_ENCODER !== 'off') startEncoder(media.USHER_FFMPEG, rtmp);
   console.log(demoText({ order, media, streamKey, streamPath }));
 }

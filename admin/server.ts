@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { systemClock } from '../plugin/clock.ts';
 import { listen } from '../plugin/listen.ts';
 import type { Clock, Log } from '../plugin/ports.ts';
-import { loadTls } from '../plugin/tls.ts';
+import { hostOf, loadTls } from '../plugin/tls.ts';
 import { pruneSessions } from './accounts/sessions.ts';
 import type { Config } from './config.ts';
 import type { Services } from './context.ts';
@@ -77,6 +77,7 @@ export async function createOrderServer(
     certFile: config.tlsCertFile,
     keyFile: config.tlsKeyFile,
     dataDir: dataDirectory,
+    hosts: [hostOf(config.publicUrl)],
   });
   const database = await openDatabase(
     config.databaseUrl === undefined

@@ -1,4 +1,5 @@
 /** A whole streaming server: node-media-server and mediasoup with the gate in front. The plugin's composition root. */
+import { randomBytes } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createRequire } from 'node:module';
@@ -22,7 +23,7 @@ import type { Log } from './ports.ts';
 import { createOutbox } from './receipts/outbox.ts';
 import { loadOrCreateServerKeys } from './server-keys.ts';
 import { createNonces, createRemoteKeySource, createReplayMemory } from './ticket/index.ts';
-import { loadTls } from './tls.ts';
+import { hostOf, loadTls } from './tls.ts';
 
 export interface MediaServer {
   readonly url: string;
@@ -103,6 +104,7 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
       certFile: config.USHER_TLS_CERT,
       keyFile: config.USHER_TLS_KEY,
       dataDir: config.USHER_MEDIA_DATA,
+      hosts: [hostOf(config.publicUrl)],
     }),
     requireFreePorts(config),
   ]);
@@ -142,7 +144,8 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
       clock,
     }),
     unsealKeys: [serverKeys.sealing],
-    nonces: createNonces({ secret: serverKeys.nonceSecret, clock }),
+    // Fresh with each start, as the replay memory is: what was used before a restart cannot be used after it.
+    nonces: createNonces({ secret: randomBytes(32), clock }),
     replay: createReplayMemory({ clock }),
     redemptions: orderServer,
     streamKeys: orderServer,

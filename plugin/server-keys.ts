@@ -1,5 +1,4 @@
 /** The keys of one streaming server, made at its first start and kept in its data directory. */
-import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JWK } from 'jose';
@@ -18,8 +17,6 @@ export interface ServerKeys {
   readonly signing: SigningKey;
   /** Opens the streaming-server part of tickets. */
   readonly sealing: UnsealKey;
-  /** Makes DPoP nonces. */
-  readonly nonceSecret: Uint8Array;
   /** What the order server registers. */
   readonly registration: {
     readonly id: string;
@@ -35,7 +32,6 @@ const OWNER_ONLY = 0o600;
 const storedSchema = z.strictObject({
   signing: z.record(z.string(), z.unknown()),
   sealing: z.record(z.string(), z.unknown()),
-  nonceSecret: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
 });
 
 async function readOrCreate(path: string): Promise<z.infer<typeof storedSchema>> {
@@ -43,7 +39,6 @@ async function readOrCreate(path: string): Promise<z.infer<typeof storedSchema>>
   const fresh = {
     signing: { ...signing.privateJwk },
     sealing: { ...sealing.privateJwk },
-    nonceSecret: randomBytes(32).toString('base64url'),
   };
   try {
     // `wx`: of two processes that start at once, one writes and the other reads what it wrote.
@@ -73,7 +68,6 @@ export async function loadOrCreateServerKeys(
   return {
     signing,
     sealing: { kid: sealing.kid, privateJwk: sealing },
-    nonceSecret: Buffer.from(stored.nonceSecret, 'base64url'),
     registration: { id, publicUrl, signingKey: signing.publicJwk, sealingKey: toPublicJwk(sealing) },
   };
 }

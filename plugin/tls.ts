@@ -1,5 +1,6 @@
 /** Certificate and key of a server: none, the operator's files, or made here. */
 import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
@@ -11,6 +12,8 @@ export interface TlsOptions {
   readonly keyFile?: string | undefined;
   /** A made certificate is kept in `tls/` of this directory. */
   readonly dataDir: string;
+  /** Names and addresses that a made certificate is for, beside those of loopback. */
+  readonly hosts?: readonly string[];
 }
 
 export interface Tls {
@@ -23,20 +26,29 @@ const DAY_MS = 24 * 3600 * 1000;
 const VALID_DAYS = 365;
 /** A certificate that ends within this is made anew at the next start. */
 const RENEW_BEFORE_DAYS = 30;
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
+
+/** The host of a URL as certificates name it: an IPv6 address without its brackets. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[|\]$/g, '');
+}
 
 /** Where the certificate of `mode: self-signed` is kept; clients that are to trust it need this file. */
 export function selfSignedCertFile(dataDir: string): string {
   return join(dataDir, 'tls', 'cert.pem');
 }
 
-async function readKept(dataDir: string): Promise<Tls | null> {
+async function readKept(dataDir: string, hosts: readonly string[]): Promise<Tls | null> {
   try {
     const [cert, key] = await Promise.all([
       readFile(selfSignedCertFile(dataDir), 'utf8'),
       readFile(join(dataDir, 'tls', 'key.pem'), 'utf8'),
     ]);
-    const endsMs = Date.parse(new X509Certificate(cert).validTo);
-    return endsMs - Date.now() > RENEW_BEFORE_DAYS * DAY_MS ? { cert, key } : null;
+    const made = new X509Certificate(cert);
+    const isFor = (host: string) =>
+      (isIP(host) === 0 ? made.checkHost(host) : made.checkIP(host)) !== undefined;
+    const lasts = Date.parse(made.validTo) - Date.now() > RENEW_BEFORE_DAYS * DAY_MS;
+    return lasts && hosts.every(isFor) ? { cert, key } : null;
   } catch {
     return null;
   }
@@ -49,7 +61,7 @@ async function writePrivate(path: string, text: string): Promise<void> {
   await rename(temporary, path);
 }
 
-async function makeSelfSigned(dataDir: string): Promise<Tls> {
+async function makeSelfSigned(dataDir: string, hosts: readonly string[]): Promise<Tls> {
   const made = await generate([{ name: 'commonName', value: 'localhost' }], {
     keyType: 'ec',
     curve: 'P-256',
@@ -61,11 +73,10 @@ async function makeSelfSigned(dataDir: string): Promise<Tls> {
       { name: 'extKeyUsage', serverAuth: true },
       {
         name: 'subjectAltName',
-        altNames: [
-          { type: 2, value: 'localhost' },
-          { type: 7, ip: '127.0.0.1' },
-          { type: 7, ip: '::1' },
-        ],
+        // RFC 5280 section 4.2.1.6: 2 is a DNS name, 7 an IP address.
+        altNames: [...new Set([...LOOPBACK, ...hosts])].map((host) =>
+          isIP(host) === 0 ? { type: 2, value: host } : { type: 7, ip: host },
+        ),
       },
     ],
   });
@@ -76,12 +87,20 @@ async function makeSelfSigned(dataDir: string): Promise<Tls> {
 }
 
 /**
- * Certificate and key, `null` for plain HTTP. A self-signed one is for localhost, made at the first start and kept.
+ * Certificate and key, `null` for plain HTTP. A self-signed one is made at the first start and kept.
  * @throws Error when a file is not named or can't be read.
  */
-export async function loadTls({ mode, certFile, keyFile, dataDir }: TlsOptions): Promise<Tls | null> {
+export async function loadTls({
+  mode,
+  certFile,
+  keyFile,
+  dataDir,
+  hosts = [],
+}: TlsOptions): Promise<Tls | null> {
   if (mode === 'off') return null;
-  if (mode === 'self-signed') return (await readKept(dataDir)) ?? (await makeSelfSigned(dataDir));
+  if (mode === 'self-signed') {
+    return (await readKept(dataDir, hosts)) ?? (await makeSelfSigned(dataDir, hosts));
+  }
   if (certFile === undefined || keyFile === undefined) {
     throw new Error('USHER_TLS=files needs USHER_TLS_CERT and USHER_TLS_KEY');
   }
