@@ -181,6 +181,8 @@ export function createGate(options: GateOptions): Gate {
     // The order server first: its answer takes longer, and preparing media keeps this thread busy.
     const reserving = reserve(grant.sessionId, presented);
     const opening = media.open(grant);
+    // It may fail while the order server is still asked, and a rejection that nobody awaits would end the process.
+    opening.catch(() => undefined);
     let redeemed: Redeemed | null;
     try {
       redeemed = await reserving;

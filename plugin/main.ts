@@ -10,6 +10,10 @@ const GIVE_UP_AFTER_MS = 1800;
 export async function runMediaServer(env: NodeJS.ProcessEnv): Promise<void> {
   const config = readMediaConfig(env);
   const log = pino({ name: 'media', level: config.USHER_LOG_LEVEL });
+  // One viewer must never take the others along: what escapes a handler is logged, and the process stays up.
+  process.on('unhandledRejection', (error) => {
+    log.error({ err: error }, 'a promise was rejected and nobody listened');
+  });
   const server = await startMediaServer(config, log);
 
   const stop = (code: number): void => {

@@ -261,6 +261,32 @@ describe('the gate, asked to play', () => {
     expect(gate.sessions()).toEqual([]);
   });
 
+  it('survives media that fail to open while the order server is still being asked', async () => {
+    const { gate, redemptions } = setUp({});
+    const asked = Promise.withResolvers<void>();
+    const slow = {
+      ...redemptions,
+      reserve: async (session: string) => {
+        await asked.promise;
+        return redemptions.reserve(session, null, '');
+      },
+    };
+    const patient = setUp({ redemptions: slow });
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', note);
+    const ticket = await world.ticketFor(viewer, { rights: ONE_ACCESS });
+    const media = { isLive: () => true, open: () => Promise.reject(new Denial('offer_unsupported')) };
+    const outcome = codeOf(patient.gate.admit(await world.request(viewer, ticket), media));
+    await new Promise((resolve) => setTimeout(resolve, 50)); // Time for the rejection to be taken for unhandled.
+    asked.resolve();
+    expect(await outcome).toBe('offer_unsupported');
+    process.off('unhandledRejection', note);
+    expect(unhandled).toEqual([]);
+    expect(redemptions.calls).toEqual(['reserve', 'release']);
+    await gate.close('server_stopped');
+  });
+
   it('answers a repeated attempt with the session that it has, also while that is being opened', async () => {
     const { gate, media, opened, redemptions } = setUp();
     const attempt = randomUUID();
