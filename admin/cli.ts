@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** `usher`: the servers and their chores from one command. */
 import { parseArgs } from 'node:util';
+import { readMediaConfig } from '../plugin/config.ts';
+import { loadOrCreateServerKeys } from '../plugin/server-keys.ts';
 import { readConfig } from './config.ts';
 import { openDatabase } from './db/connect.ts';
 import { runOrderServer } from './main.ts';
@@ -8,11 +10,12 @@ import { seedDemo } from './seed.ts';
 
 const HELP = `usher <command>
 
-  serve     the order server
-  media     a media server with the gate in front of it
-  migrate   bring the database up to date
-  seed      make the demo's titles and accounts
-  help      this text
+  serve         the order server
+  media         a media server with the gate in front of it
+  registration  what the order server must know of this media server: variables of registerStreamingServer
+  migrate       bring the database up to date
+  seed          make the demo's titles and accounts
+  help          this text
 
 Settings come from the environment (USHER_*, DATABASE_URL); see the documentation.`;
 
@@ -40,9 +43,17 @@ async function runMedia(): Promise<void> {
   await runMediaServer(process.env);
 }
 
+/** Public keys only; the private ones are made now if this media server has not been started yet. */
+async function printRegistration(): Promise<void> {
+  const { USHER_MEDIA_DATA, USHER_SERVER_ID, publicUrl } = readMediaConfig(process.env);
+  const { registration } = await loadOrCreateServerKeys(USHER_MEDIA_DATA, USHER_SERVER_ID, publicUrl);
+  console.log(JSON.stringify(registration, null, 2));
+}
+
 const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
   serve: () => runOrderServer(process.env),
   media: runMedia,
+  registration: printRegistration,
   migrate: () =>
     withDatabase(async () => {
       console.log('The database is up to date.');

@@ -1,8 +1,15 @@
 import { z } from 'zod';
+import type { PublicUrls } from './public-urls.ts';
 import { checkSettings } from './settings.ts';
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const origin = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/$/, ''));
+/** What a stream path is put behind. */
+const base = (protocol: RegExp) =>
+  z
+    .url({ protocol })
+    .refine((text) => !/[?#@]|:\/\/[^/]*\/./.test(text), 'a URL without path, query, fragment and user')
+    .transform((text) => text.replace(/\/$/, ''));
 
 /** Settings of the media server; every one has a default that works for the demo. */
 const mediaSchema = z.object({
@@ -20,6 +27,12 @@ const mediaSchema = z.object({
   USHER_RTC_ANNOUNCED_ADDRESS: z.string().min(1).max(253).optional(),
   USHER_RTMP_PORT: port.default(1935),
   USHER_NMS_HTTP_PORT: port.default(8000),
+  /** RTMPS and HTTPS of node-media-server: there when `USHER_TLS` is not off. */
+  USHER_RTMPS_PORT: port.default(1936),
+  USHER_NMS_HTTPS_PORT: port.default(8443),
+  /** What viewers put before `/app/name.flv` and before `/app/name`, where it is not host and port of the listeners. */
+  USHER_FLV_PUBLIC_URL: base(/^https?$/).optional(),
+  USHER_RTMP_PUBLIC_URL: base(/^rtmps?$/).optional(),
   /** The id in a ticket's `aud`. */
   USHER_SERVER_ID: z
     .string()
@@ -46,6 +59,27 @@ export type MediaSettings = z.infer<typeof mediaSchema>;
 export interface MediaConfig extends MediaSettings {
   /** Base URL as viewers see it, without a trailing slash. */
   readonly publicUrl: string;
+  /** Where node-media-server's listeners are for viewers. */
+  readonly playUrls: PublicUrls;
+}
+
+/** A base that was given is that of the listener with TLS if there is one, unless its scheme says otherwise. */
+function playUrlsOf(settings: MediaSettings, publicUrl: string): PublicUrls {
+  const { USHER_FLV_PUBLIC_URL: flv, USHER_RTMP_PUBLIC_URL: rtmp } = settings;
+  const { hostname } = new URL(publicUrl);
+  const at = (scheme: keyof PublicUrls, port: number): string => `${scheme}://${hostname}:${String(port)}`;
+  const plain: PublicUrls = {
+    http: at('http', settings.USHER_NMS_HTTP_PORT),
+    rtmp: at('rtmp', settings.USHER_RTMP_PORT),
+  };
+  if (settings.USHER_TLS === 'off') return { http: flv ?? plain.http, rtmp: rtmp ?? plain.rtmp };
+  return {
+    ...plain,
+    https: at('https', settings.USHER_NMS_HTTPS_PORT),
+    rtmps: at('rtmps', settings.USHER_RTMPS_PORT),
+    ...(flv === undefined ? {} : { [new URL(flv).protocol.slice(0, -1)]: flv }),
+    ...(rtmp === undefined ? {} : { [new URL(rtmp).protocol.slice(0, -1)]: rtmp }),
+  };
 }
 
 /**
@@ -61,9 +95,7 @@ export function readMediaConfig(env: NodeJS.ProcessEnv): MediaConfig {
   if (!parsed.success || lines.length > 0) throw new TypeError(lines.join('\n'));
   const settings = parsed.data;
   const scheme = settings.USHER_TLS === 'off' ? 'http' : 'https';
-  return {
-    ...settings,
-    publicUrl:
-      settings.USHER_MEDIA_PUBLIC_URL ?? `${scheme}://localhost:${String(settings.USHER_MEDIA_PORT)}`,
-  };
+  const publicUrl =
+    settings.USHER_MEDIA_PUBLIC_URL ?? `${scheme}://localhost:${String(settings.USHER_MEDIA_PORT)}`;
+  return { ...settings, publicUrl, playUrls: playUrlsOf(settings, publicUrl) };
 }

@@ -4,7 +4,7 @@ import { isStreamPath, type Ask, type Rights } from './rights/index.ts';
 
 // ---------------------------------------------------------------- adapter -> gate -> adapter
 
-export type Protocol = 'whep' | 'rtsp' | 'rtmp' | 'http-flv' | 'ws-flv';
+export type Protocol = 'whep' | 'rtsp' | 'rtmp' | 'http-flv' | 'ws-flv' | 'pass';
 
 /** One request to play, whatever the protocol; each adapter fills it in. */
 export interface AccessRequest {
@@ -13,6 +13,8 @@ export interface AccessRequest {
   readonly uri: string;
   /** The whole Authorization header, `undefined` when absent. */
   readonly authorization: string | undefined;
+  /** The pass in the URL of a player that cannot send headers; then neither ticket nor proof is looked at. */
+  readonly pass?: string;
   /** The whole DPoP header, `undefined` when absent. */
   readonly proof: string | undefined;
   /** HTTP (or RTSP) method, for the proof's `htm`. */
@@ -25,6 +27,8 @@ export interface AccessRequest {
   readonly bodyHash: string;
   /** Client address, for logs and limits only. */
   readonly peer: string;
+  /** True when the media is encrypted on its way to the viewer, or never leaves this machine. */
+  readonly confidential: boolean;
 }
 
 /** A request that belongs to a running session. */
@@ -63,6 +67,7 @@ export const END_REASONS = [
   'revoked',
   'kicked',
   'replaced',
+  'viewer_stalled',
   'server_stopped',
   'server_crashed',
   'source_ended',
@@ -104,6 +109,79 @@ export const receiptSchema = z
 export type Receipt = z.infer<typeof receiptSchema>;
 
 export const MAX_RECEIPTS_PER_BATCH = 500;
+
+// ---------------------------------------------------------------- publisher health
+
+/** What is wrong with a publisher, for operators. */
+export const HEALTH_WARNINGS = [
+  'no_video',
+  'no_audio',
+  'video_codec',
+  'audio_codec',
+  'b_frames',
+  'keyframe_interval',
+  'bitrate',
+  'malformed_tags',
+] as const;
+
+const codecName = z.string().regex(/^[ -~]{1,32}$/);
+const bitsPerSecond = z.number().int().nonnegative().max(100_000_000_000);
+const pixels = z.number().int().positive().max(16_384);
+
+/** What a live stream's publisher sends, and what is wrong with it. */
+export const publisherHealthSchema = z.strictObject({
+  /** `null` until the publisher sends any. */
+  video: z
+    .strictObject({
+      codec: codecName,
+      /** RFC 6184 section 8.1; H.264 only. */
+      profileLevelId: z
+        .string()
+        .regex(/^[0-9a-f]{6}$/)
+        .nullable(),
+      /** As the publisher's metadata state them. */
+      width: pixels.nullable(),
+      height: pixels.nullable(),
+      hasBFrames: z.boolean(),
+      /** Between the last two keyframes; `null` before the second. */
+      keyframeIntervalMs: z.number().int().nonnegative().max(86_400_000).nullable(),
+      framesPerSecond: z.number().nonnegative().max(100_000),
+      bitsPerSecond,
+    })
+    .nullable(),
+  audio: z
+    .strictObject({
+      codec: codecName,
+      sampleRateHz: z.number().int().positive().max(16_777_215).nullable(),
+      channels: z.number().int().positive().max(255).nullable(),
+      bitsPerSecond,
+    })
+    .nullable(),
+  /** Tags that broke the format. */
+  malformedTags: amount,
+  /** Each at most once. */
+  warnings: z
+    .array(
+      z.strictObject({
+        code: z.enum(HEALTH_WARNINGS),
+        /** Plain words, such as "keyframe every 8 s". */
+        text: z.string().regex(/^[ -~]{1,200}$/),
+      }),
+    )
+    .max(HEALTH_WARNINGS.length),
+});
+export type PublisherHealth = z.infer<typeof publisherHealthSchema>;
+export type HealthWarning = PublisherHealth['warnings'][number];
+
+export const streamStatusSchema = z.strictObject({
+  uri: streamPathSchema,
+  onAirSince: unixSeconds,
+  /** Sessions that are being served. */
+  viewers: z.number().int().nonnegative().max(10_000_000),
+  health: publisherHealthSchema,
+});
+/** One stream that is on the air at a streaming server. */
+export type StreamStatus = z.infer<typeof streamStatusSchema>;
 
 // ---------------------------------------------------------------- streaming server -> order server
 // Each body is a compact JWS (content-type application/jose) signed with the registered server key.
@@ -168,3 +246,20 @@ export const receiptsStoredSchema = z.strictObject({
   ),
 });
 export type ReceiptsStored = z.infer<typeof receiptsStoredSchema>;
+
+export const MAX_STREAMS_PER_REPORT = 500;
+/** Longest report, as a compact JWS. */
+export const MAX_STREAMS_REPORT_BYTES = 256 * 1024;
+
+/** POST /v1/streams, `typ: "streams+jwt"`: everything that is on the air at the sender; replaces its last report. */
+export const streamsReportSchema = z.strictObject({
+  ...envelope,
+  streams: z
+    .array(streamStatusSchema)
+    .max(MAX_STREAMS_PER_REPORT)
+    .refine(
+      (streams) => new Set(streams.map(({ uri }) => uri)).size === streams.length,
+      'a stream is reported twice',
+    ),
+});
+export type StreamsReport = z.infer<typeof streamsReportSchema>;

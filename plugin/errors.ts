@@ -48,6 +48,19 @@ export const REFUSALS = {
   },
   proof_replayed: { title: 'The proof has been used before', http: 401, rtsp: 401, rtmp: PLAY_DENIED },
   device_blocked: { title: 'The device is blocked', http: 403, rtsp: 403, rtmp: PLAY_DENIED },
+  // The pass: what a ticket and its proof were exchanged for.
+  pass_invalid: {
+    title: 'The pass is unknown, used or too old',
+    http: 401,
+    rtsp: 401,
+    rtmp: PLAY_DENIED,
+  },
+  transport_insecure: {
+    title: 'This ticket is not for media in the clear: use TLS',
+    http: 403,
+    rtsp: 403,
+    rtmp: PLAY_DENIED,
+  },
   // Rights.
   rights_insufficient: {
     title: 'The ticket does not carry this right',
@@ -81,7 +94,6 @@ export const REFUSALS = {
     rtsp: 453,
     rtmp: 'NetStream.Publish.BadName',
   },
-  play_closed: { title: 'Playing over this protocol is closed', http: 403, rtsp: 403, rtmp: PLAY_DENIED },
   // Media.
   stream_offline: {
     title: 'The stream is off air',
@@ -199,6 +211,17 @@ export class Denial extends Error {
 /** The table row of a code. */
 export function refusalOf(code: Code): Refusal {
   return REFUSALS[code];
+}
+
+/** `code` of the RTMP onStatus object that refuses `play` or `publish`. */
+export function rtmpStatus(code: Code, command: 'play' | 'publish'): string {
+  const { rtmp } = refusalOf(code);
+  return command === 'publish' && rtmp.startsWith('NetStream.Play.') ? 'NetStream.Publish.Denied' : rtmp;
+}
+
+/** WebSocket close code of a refusal: its HTTP status in the range for private use (RFC 6455 section 7.4.2). */
+export function webSocketCloseCode(code: Code): number {
+  return 4000 + refusalOf(code).http;
 }
 
 /** RFC 9457 problem document of a refusal, as a web Response. */

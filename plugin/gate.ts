@@ -17,8 +17,10 @@ import { authorizeAsk, isCounted, type Ask } from './rights/index.ts';
 import { startSession, type Session } from './session.ts';
 import {
   authorizeTicket,
+  createPassBook,
   createProofVerifier,
   MAX_TICKET_CHARS,
+  PASS_SECONDS,
   unsealTicket,
   verifyTicket,
   type Nonces,
@@ -56,10 +58,16 @@ export interface Media<V extends Viewing> {
 export interface Gate {
   /**
    * Decides on a request to play: ticket, proof, rights, then the access with the order server, then the media. The
-   * same attempt by the same key with the same body answers the session that it already has (a lost reply).
+   * same attempt by the same key with the same body answers the session that it already has (a lost reply). A request
+   * with a pass is decided by what the pass was given for.
    * @throws Denial
    */
   admit<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>>;
+  /**
+   * Exchanges ticket and proof for a pass. Nothing is counted before the pass is used.
+   * @throws Denial
+   */
+  mintPass(request: AccessRequest): Promise<Pass>;
   /**
    * Checks that a later request of a session is made by the admitted holder.
    * @throws Denial
@@ -75,6 +83,12 @@ export interface Gate {
   sessions(): readonly Session[];
   /** Ends every session and admits no more. */
   close(reason: EndReason): Promise<void>;
+}
+
+export interface Pass {
+  /** At most 80 characters; for one connection. */
+  readonly pass: string;
+  readonly expiresInSeconds: number;
 }
 
 interface Presented {
@@ -113,6 +127,7 @@ export function createGate(options: GateOptions): Gate {
   /** Every session that is being opened or running, and the hash of the ticket that it was admitted with. */
   const running = new Map<Session, string>();
   const attempts = new Map<string, Attempt>();
+  const passes = createPassBook<Presented>({ clock });
   let opening = 0;
   let closed = false;
   const isClosed = (): boolean => closed; // A function: it changes while we wait.
@@ -143,6 +158,7 @@ export function createGate(options: GateOptions): Gate {
     }
     if (ask.action !== 'play') throw new Denial('rights_insufficient', { detail: 'action' });
     authorizeAsk(claims.rights, ask);
+    requireTransport(claims, request);
     if (claims.addr !== undefined && claims.addr !== request.peer) {
       throw new Denial('rights_insufficient', { detail: 'addr' });
     }
@@ -151,6 +167,10 @@ export function createGate(options: GateOptions): Gate {
     // Last: who shows a ticket of ours without its proof shall not cost us an opening.
     const secret = await unsealTicket(claims, unsealKeys);
     return { ticket, claims, key: secret.k, watermark: secret.wm, attempt, ask };
+  }
+
+  function requireTransport(claims: TicketClaims, { confidential }: AccessRequest): void {
+    if (!confidential && claims.transport !== 'clear') throw new Denial('transport_insecure');
   }
 
   /** Takes the access; `null` when nothing is counted, and then the order server may be away. */
@@ -188,7 +208,7 @@ export function createGate(options: GateOptions): Gate {
       redeemed = await reserving;
     } catch (error) {
       opening.then(
-        (viewing) => viewing.close(),
+        (viewing) => viewing.close('completed'),
         () => undefined,
       );
       throw error;
@@ -250,7 +270,32 @@ export function createGate(options: GateOptions): Gate {
     }
   }
 
+  /** A pass stands for a ticket and a proof that were checked a moment ago; what depends on the connection is not. */
+  async function admitPass<V extends Viewing>(
+    request: AccessRequest,
+    pass: string,
+    media: Media<V>,
+  ): Promise<Session<V>> {
+    const taken = passes.take(pass);
+    if (taken === undefined) throw new Denial('pass_invalid');
+    try {
+      const { claims } = taken.value;
+      authorizeTicket(claims, { serverId, uri: request.uri });
+      if (clock.nowMs() >= claims.exp * 1000) throw new Denial('ticket_expired', { detail: 'exp' });
+      requireTransport(claims, request);
+      if (claims.addr !== undefined && claims.addr !== request.peer) {
+        throw new Denial('rights_insufficient', { detail: 'addr' });
+      }
+      return await open(taken.value, media);
+    } catch (error) {
+      // What passes by itself (off air, busy, order server away) must not cost the viewer the pass.
+      if (asDenial(error).retryAfterSeconds !== undefined) taken.restore();
+      throw error;
+    }
+  }
+
   async function decide<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>> {
+    if (request.pass !== undefined) return admitPass(request, request.pass, media);
     const presented = await check(request);
     if (presented.attempt === null) return open(presented, media);
     const name = `${presented.claims.jti} ${presented.attempt}`;
@@ -268,6 +313,12 @@ export function createGate(options: GateOptions): Gate {
     return session;
   }
 
+  function logRefusal({ protocol, uri, peer }: AccessRequest, error: unknown): void {
+    const { code, detail } = asDenial(error);
+    options.observe?.(code, protocol);
+    log.info({ code, detail, protocol, uri, peer }, 'refused');
+  }
+
   return {
     async admit(request, media) {
       try {
@@ -275,12 +326,19 @@ export function createGate(options: GateOptions): Gate {
         options.observe?.('admitted', request.protocol);
         return session;
       } catch (error) {
-        const { code, detail } = asDenial(error);
-        options.observe?.(code, request.protocol);
-        log.info(
-          { code, detail, protocol: request.protocol, uri: request.uri, peer: request.peer },
-          'refused',
-        );
+        logRefusal(request, error);
+        throw error;
+      }
+    },
+    async mintPass(request) {
+      try {
+        const presented = await check(request);
+        // Each pass is an attempt of its own: two of them are two connections.
+        const pass = passes.issue(presented.claims.jti, { ...presented, attempt: null });
+        log.info({ ticket: presented.claims.jti, uri: request.uri }, 'pass given');
+        return { pass, expiresInSeconds: PASS_SECONDS };
+      } catch (error) {
+        logRefusal(request, error);
         throw error;
       }
     },

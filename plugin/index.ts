@@ -3,21 +3,27 @@ export { systemClock } from './clock.ts';
 export { readMediaConfig, type MediaConfig } from './config.ts';
 export {
   END_REASONS,
+  HEALTH_WARNINGS,
+  publisherHealthSchema,
   receiptBatchSchema,
   receiptSchema,
   receiptsStoredSchema,
   redeemedSchema,
   redemptionSchema,
+  streamsReportSchema,
   type AccessRequest,
   type EndReason,
   type Grant,
+  type HealthWarning,
   type Protocol,
+  type PublisherHealth,
   type Receipt,
   type ReceiptBatch,
   type ReceiptsStored,
   type Redeemed,
   type Redemption,
   type SessionRequest,
+  type StreamStatus,
 } from './contract.ts';
 export {
   asDenial,
@@ -29,11 +35,20 @@ export {
   type DenialOptions,
 } from './errors.ts';
 export { createGate, type Gate, type GateOptions, type Media } from './gate.ts';
+export { createPassDesk, type PassClient, type PassDesk, type PassDeskOptions } from './http/pass.ts';
 export { createLiveFeed } from './media/live.ts';
+export {
+  createPublisherHealth,
+  type PublisherHealthMeter,
+  type PublisherHealthOptions,
+} from './media/publisher-health.ts';
+export { openGate, type OpenedGate } from './open-gate.ts';
 export { createOrderServer, type OrderServer, type OrderServerOptions } from './order-server.ts';
 export type * from './ports.ts';
+export { playEndpoints, type PlayEndpoints, type PublicUrls } from './public-urls.ts';
 export { createReceiptChain, receiptHash } from './receipts/chain.ts';
 export { createOutbox, type Outbox, type OutboxOptions } from './receipts/outbox.ts';
 export * from './rights/index.ts';
 export { loadOrCreateServerKeys, type ServerKeys } from './server-keys.ts';
+export { createStreamsReport, type StreamsReport, type StreamsReportOptions } from './streams-report.ts';
 export type { Session } from './session.ts';

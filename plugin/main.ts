@@ -1,10 +1,8 @@
 /** The media server as a process: `node plugin/main.ts`, or `usher media`. */
 import { pino } from 'pino';
 import { readMediaConfig } from './config.ts';
+import { exitOnSignals } from './exit.ts';
 import { startMediaServer } from './media-server.ts';
-
-/** Shutting down takes at most this long, whatever hangs. */
-const GIVE_UP_AFTER_MS = 1800;
 
 /** Runs the media server until a signal, or the end of the parent that started it over IPC. */
 export async function runMediaServer(env: NodeJS.ProcessEnv): Promise<void> {
@@ -16,11 +14,7 @@ export async function runMediaServer(env: NodeJS.ProcessEnv): Promise<void> {
   });
   const server = await startMediaServer(config, log);
 
-  const stop = (code: number): void => {
-    setTimeout(() => process.exit(1), GIVE_UP_AFTER_MS).unref();
-    void server.close().finally(() => process.exit(code));
-  };
-  for (const event of ['SIGINT', 'SIGTERM', 'disconnect'] as const) process.once(event, () => stop(0));
+  const stop = exitOnSignals(server.close);
   void server.died.then(() => stop(1));
   process.send?.({ ready: true, url: server.url });
 }

@@ -1,5 +1,4 @@
 /** A whole streaming server: node-media-server and mediasoup with the gate in front. The plugin's composition root. */
-import { randomBytes } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createRequire } from 'node:module';
@@ -10,20 +9,17 @@ import type { types } from 'mediasoup';
 import { createStage, type Stage } from './adapters/mediasoup.ts';
 import { guardNodeMediaServer } from './adapters/node-media-server.ts';
 import { createWhep } from './adapters/whep.ts';
-import { systemClock as clock } from './clock.ts';
 import type { MediaConfig } from './config.ts';
 import { Denial, problemResponse } from './errors.ts';
-import { createGate, type Gate } from './gate.ts';
+import type { Gate } from './gate.ts';
+import { createPassDesk } from './http/pass.ts';
 import { listen, requireFreePort } from './listen.ts';
 import { createLiveFeed } from './media/live.ts';
-import { createMediaMetrics } from './metrics.ts';
-import { createOrderServer } from './order-server.ts';
-import { peerAddress } from './peer.ts';
+import { openGateFor } from './open-gate.ts';
+import { clientOf } from './peer.ts';
 import type { Log } from './ports.ts';
-import { createOutbox } from './receipts/outbox.ts';
-import { loadOrCreateServerKeys } from './server-keys.ts';
-import { createNonces, createRemoteKeySource, createReplayMemory } from './ticket/index.ts';
-import { hostOf, loadTls } from './tls.ts';
+import { playEndpoints } from './public-urls.ts';
+import { hostOf, loadTls, tlsFiles, type TlsOptions } from './tls.ts';
 
 export interface MediaServer {
   readonly url: string;
@@ -35,7 +31,6 @@ export interface MediaServer {
   close(): Promise<void>;
 }
 
-const LAST_RECEIPTS_WITHIN_MS = 1000;
 /** Slow requests: the whole header, and the whole request, must have come within these. */
 const HEADERS_WITHIN_MS = 10_000;
 const REQUEST_WITHIN_MS = 15_000;
@@ -48,6 +43,7 @@ interface Host {
 
 /** node-media-server: CommonJS, no types, and its logger's level is set to "debug" by its constructor. */
 function createHost(config: MediaConfig): Host {
+  const files = tlsFiles(tlsOptions(config));
   const require = createRequire(import.meta.url);
   const NodeMediaServer = require('node-media-server') as new (settings: object) => Host;
   const logger = require('node-media-server/src/core/logger.js') as { level: string };
@@ -56,11 +52,29 @@ function createHost(config: MediaConfig): Host {
     bind: config.USHER_MEDIA_HOST,
     rtmp: { port: config.USHER_RTMP_PORT },
     http: { port: config.USHER_NMS_HTTP_PORT },
+    ...(files === null
+      ? {}
+      : {
+          rtmps: { port: config.USHER_RTMPS_PORT, ...files },
+          https: { port: config.USHER_NMS_HTTPS_PORT, ...files },
+        }),
     webadmin: { enable: false },
     record: { auto: false },
     store: { path: join(config.USHER_MEDIA_DATA, 'node-media-server') },
     auth: { play: false, publish: false },
   });
+}
+
+function tlsOptions(config: MediaConfig): TlsOptions {
+  const { http, https, rtmp, rtmps } = config.playUrls;
+  const urls = [config.publicUrl, http, https, rtmp, rtmps].filter((url) => url !== undefined);
+  return {
+    mode: config.USHER_TLS,
+    certFile: config.USHER_TLS_CERT,
+    keyFile: config.USHER_TLS_KEY,
+    dataDir: config.USHER_MEDIA_DATA,
+    hosts: [...new Set(urls.map(hostOf))],
+  };
 }
 
 async function requireFreePorts(config: MediaConfig): Promise<void> {
@@ -69,6 +83,10 @@ async function requireFreePorts(config: MediaConfig): Promise<void> {
   await requireFreePort(config.USHER_MEDIA_PORT, host, 'USHER_MEDIA_PORT');
   await requireFreePort(config.USHER_RTMP_PORT, host, 'USHER_RTMP_PORT');
   await requireFreePort(config.USHER_NMS_HTTP_PORT, host, 'USHER_NMS_HTTP_PORT');
+  if (config.USHER_TLS !== 'off') {
+    await requireFreePort(config.USHER_RTMPS_PORT, host, 'USHER_RTMPS_PORT');
+    await requireFreePort(config.USHER_NMS_HTTPS_PORT, host, 'USHER_NMS_HTTPS_PORT');
+  }
   await requireFreePort(config.USHER_RTC_PORT, rtcIp, 'USHER_RTC_PORT');
 }
 
@@ -97,26 +115,12 @@ async function startWorker(): Promise<types.Worker> {
  */
 export async function startMediaServer(config: MediaConfig, log: Log): Promise<MediaServer> {
   warnAboutWorker(config, log);
-  const [serverKeys, tls] = await Promise.all([
-    loadOrCreateServerKeys(config.USHER_MEDIA_DATA, config.USHER_SERVER_ID, config.publicUrl),
-    loadTls({
-      mode: config.USHER_TLS,
-      certFile: config.USHER_TLS_CERT,
-      keyFile: config.USHER_TLS_KEY,
-      dataDir: config.USHER_MEDIA_DATA,
-      hosts: [hostOf(config.publicUrl)],
-    }),
+  const [usher, tls] = await Promise.all([
+    openGateFor(config, log, () => stage.stats().streams),
+    loadTls(tlsOptions(config)),
     requireFreePorts(config),
   ]);
-
-  const issuer = config.USHER_ORDER_SERVER_URL;
-  const orderServer = createOrderServer({
-    url: issuer,
-    serverId: config.USHER_SERVER_ID,
-    signingKey: serverKeys.signing,
-    clock,
-  });
-  const outbox = createOutbox({ delivery: orderServer, log });
+  const { gate, metrics, clock } = usher;
   const worker = await startWorker();
   const death = Promise.withResolvers<undefined>();
   const stage = await createStage({
@@ -132,43 +136,22 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     clock,
     log,
   });
-  const metrics = createMediaMetrics({
-    sessions: () => gate.sessions().length,
-    liveStreams: () => stage.stats().streams,
-    receiptsWaiting: () => outbox.waiting(),
-  });
-  const gate = createGate({
-    serverId: config.USHER_SERVER_ID,
-    keys: createRemoteKeySource({
-      issuers: [{ issuer, jwksUrl: `${issuer}/.well-known/jwks.json` }],
-      clock,
-    }),
-    unsealKeys: [serverKeys.sealing],
-    // Fresh with each start, as the replay memory is: what was used before a restart cannot be used after it.
-    nonces: createNonces({ secret: randomBytes(32), clock }),
-    replay: createReplayMemory({ clock }),
-    redemptions: orderServer,
-    streamKeys: orderServer,
-    sink: outbox,
-    clock,
-    log,
-    observe: metrics.observe,
-  });
-
   const host = createHost(config);
   const guard = guardNodeMediaServer(host, gate, {
-    log,
+    ...usher,
     onPublisher: (path) => createLiveFeed({ path, stage, clock, log, ffmpegPath: config.USHER_FFMPEG }),
   });
   await host.run();
 
-  const whep = createWhep({ gate, stage, publicUrl: new URL(config.publicUrl), log, clock });
+  const publicUrl = new URL(config.publicUrl);
+  const whep = createWhep({ gate, stage, publicUrl, log, clock });
+  const endpoints = (uri: string) => playEndpoints(config.playUrls, uri);
+  const passDesk = createPassDesk({ gate, publicUrl, endpoints, log });
+  const passPath = `${publicUrl.pathname.replace(/\/$/, '')}/pass`;
   const server = createAdaptorServer({
     fetch: (request, env) => {
       const { incoming } = env as { incoming: IncomingMessage };
-      const forwardedFor = request.headers.get('x-forwarded-for');
-      const peer = peerAddress(incoming.socket.remoteAddress, forwardedFor, config.USHER_TRUSTED_PROXIES);
-      return route(request, peer);
+      return route(request, clientOf(incoming, config.USHER_TRUSTED_PROXIES));
     },
     ...(tls === null ? { createServer: createHttpServer } : { createServer: createHttpsServer }),
     serverOptions: {
@@ -179,14 +162,15 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     },
   }) as Server;
 
-  async function route(request: Request, peer: string): Promise<Response> {
+  async function route(request: Request, client: ReturnType<typeof clientOf>): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (pathname === '/healthz') return new Response('ok\n');
     if (pathname === '/readyz') {
       return worker.closed ? problemResponse(new Denial('overloaded')) : new Response('ok\n');
     }
     if (pathname === '/metrics') return metrics.response();
-    return whep.fetch(request, { peer });
+    if (pathname === passPath) return passDesk.fetch(request, client);
+    return whep.fetch(request, client);
   }
 
   await listen(server, config.USHER_MEDIA_PORT, config.USHER_MEDIA_HOST, 'USHER_MEDIA_PORT');
@@ -199,8 +183,7 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     guard.close();
     stage.close();
     worker.close();
-    const [lost] = await Promise.all([outbox.close(LAST_RECEIPTS_WITHIN_MS), host.stop()]);
-    if (lost > 0) log.error({ receipts: lost }, 'receipts could not be delivered before the end');
+    await Promise.all([usher.close(), host.stop()]);
     server.closeAllConnections();
   }
 

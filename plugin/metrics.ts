@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { Protocol } from './contract.ts';
+import type { Protocol, StreamStatus } from './contract.ts';
 import type { Code } from './errors.ts';
 
 export interface MediaMetrics {
@@ -8,11 +8,54 @@ export interface MediaMetrics {
   response(): Promise<Response>;
 }
 
+/** More would make the label `path` a list without end. */
+const MAX_STREAMS = 500;
+
+/** Gauges of the live streams and their publishers; answers what sets them anew. */
+function createStreamGauges(registry: Registry): (streams: readonly StreamStatus[]) => void {
+  const gauge = <T extends string>(name: string, help: string, ...labelNames: T[]) =>
+    new Gauge({ name, help, labelNames, registers: [registry] });
+  const bits = gauge(
+    'usher_publisher_bits_per_second',
+    'What the publisher sends, by media: video, audio',
+    'path',
+    'media',
+  );
+  const keyframes = gauge(
+    'usher_publisher_keyframe_interval_seconds',
+    "Between the publisher's last two keyframes",
+    'path',
+  );
+  const bFrames = gauge('usher_publisher_b_frames', '1 where the video has B-frames', 'path');
+  const viewers = gauge('usher_stream_viewers', 'Sessions that watch the stream', 'path');
+  const info = gauge(
+    'usher_publisher_info',
+    'Codecs of the publisher; always 1',
+    'path',
+    'video_codec',
+    'audio_codec',
+  );
+  return (streams) => {
+    for (const each of [bits, keyframes, bFrames, viewers, info]) each.reset();
+    for (const { uri: path, viewers: count, health } of streams.slice(0, MAX_STREAMS)) {
+      const { video, audio } = health;
+      viewers.set({ path }, count);
+      info.set({ path, video_codec: video?.codec ?? 'none', audio_codec: audio?.codec ?? 'none' }, 1);
+      if (audio !== null) bits.set({ path, media: 'audio' }, audio.bitsPerSecond);
+      if (video === null) continue;
+      bits.set({ path, media: 'video' }, video.bitsPerSecond);
+      bFrames.set({ path }, video.hasBFrames ? 1 : 0);
+      if (video.keyframeIntervalMs !== null) keyframes.set({ path }, video.keyframeIntervalMs / 1000);
+    }
+  };
+}
+
 /** Metrics of one media server; the gauges are read when somebody scrapes. */
 export function createMediaMetrics(read: {
   sessions(): number;
   liveStreams(): number;
   receiptsWaiting(): number;
+  streams(): readonly StreamStatus[];
 }): MediaMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -28,6 +71,8 @@ export function createMediaMetrics(read: {
     read.receiptsWaiting(),
   );
 
+  const setStreams = createStreamGauges(registry);
+
   function gauge(name: string, help: string, value: () => number): void {
     new Gauge({
       name,
@@ -41,7 +86,9 @@ export function createMediaMetrics(read: {
 
   return {
     observe: (outcome, protocol) => decisions.inc({ outcome, protocol }),
-    response: async () =>
-      new Response(await registry.metrics(), { headers: { 'content-type': registry.contentType } }),
+    async response() {
+      setStreams(read.streams());
+      return new Response(await registry.metrics(), { headers: { 'content-type': registry.contentType } });
+    },
   };
 }

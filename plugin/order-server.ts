@@ -3,10 +3,17 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { CryptoKey } from 'jose';
 import { z } from 'zod';
-import { receiptsStoredSchema, redeemedSchema, type ReceiptBatch, type Redemption } from './contract.ts';
+import {
+  receiptsStoredSchema,
+  redeemedSchema,
+  type ReceiptBatch,
+  type Redemption,
+  type StreamsReport,
+  type StreamStatus,
+} from './contract.ts';
 import { Denial, REFUSALS, type Code } from './errors.ts';
 import type { Clock, ReceiptDelivery, Redemptions, StreamKeys } from './ports.ts';
-import { hashStreamKey, signServerMessage } from './ticket/index.ts';
+import { hashStreamKey, signServerMessage, type ServerMessageTyp } from './ticket/index.ts';
 import { uuidv7 } from 'uuidv7';
 
 export interface OrderServerOptions {
@@ -23,7 +30,10 @@ export interface OrderServerOptions {
   readonly timeoutMs?: number;
 }
 
-export type OrderServer = Redemptions & StreamKeys & ReceiptDelivery;
+export interface OrderServer extends Redemptions, StreamKeys, ReceiptDelivery {
+  /** States everything that is on the air here. @throws Denial `order_server_unreachable` and others. */
+  deliverStreams(this: void, streams: readonly StreamStatus[]): Promise<void>;
+}
 
 const MAX_ANSWER_BYTES = 256 * 1024;
 /** At the same time; what is more waits its turn. */
@@ -36,7 +46,7 @@ function isCode(text: string): text is Code {
   return Object.hasOwn(REFUSALS, text);
 }
 
-/** Client of `POST /v1/redemptions` and `POST /v1/receipts` (docs/protocol.md). */
+/** Client of `POST /v1/redemptions`, `POST /v1/receipts` and `POST /v1/streams` (docs/protocol.md). */
 export function createOrderServer(options: OrderServerOptions): OrderServer {
   const { serverId, signingKey, clock, timeoutMs = 3000 } = options;
   const base = options.url.replace(/\/$/, '');
@@ -90,8 +100,10 @@ export function createOrderServer(options: OrderServerOptions): OrderServer {
     throw new Denial(code, detail === undefined ? {} : { detail });
   }
 
-  const sign = (typ: 'redemption+jwt' | 'receipts+jwt', payload: Body<Redemption> | Body<ReceiptBatch>) =>
-    signServerMessage({ typ, payload, iss: serverId, aud: base, key: signingKey, clock });
+  const sign = (
+    typ: ServerMessageTyp,
+    payload: Body<Redemption> | Body<ReceiptBatch> | Body<StreamsReport>,
+  ) => signServerMessage({ typ, payload, iss: serverId, aud: base, key: signingKey, clock });
 
   async function redeem<T>(payload: Body<Redemption>, schema: z.ZodType<T>): Promise<T> {
     const answer = schema.safeParse(await post('/v1/redemptions', await sign('redemption+jwt', payload)));
@@ -116,6 +128,10 @@ export function createOrderServer(options: OrderServerOptions): OrderServer {
       const parsed = receiptsStoredSchema.safeParse(answer);
       if (!parsed.success) throw new Denial('order_server_unreachable', { cause: parsed.error });
       return parsed.data;
+    },
+    async deliverStreams(streams) {
+      const answer = await post('/v1/streams', await sign('streams+jwt', { streams: [...streams] }));
+      if (!done.safeParse(answer).success) throw new Denial('order_server_unreachable');
     },
   };
 }

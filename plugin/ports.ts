@@ -76,8 +76,11 @@ export interface Viewing {
   /** Calls back once, when the viewer or the source has gone. */
   onGone(listener: (reason: EndReason) => void): void;
   counters(): Promise<MediaCounters>;
-  /** Stops media at once. Idempotent; the counters answer their last values afterwards. */
-  close(): void;
+  /**
+   * Stops media: nothing leaves later than 500 ms after the call. Idempotent; the counters answer their last values
+   * afterwards. A protocol that can tell the viewer why does so.
+   */
+  close(reason: EndReason): void;
 }
 
 /** Where RTP made in this process enters the stage. */

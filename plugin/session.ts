@@ -149,7 +149,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   async function finish(reason: EndReason): Promise<void> {
     for (const timer of timers) clearTimeout(timer);
     const counters = await lastCounters();
-    viewing.close();
+    viewing.close(reason);
     if (chain !== undefined) write(counters ?? { mediaMs: 0, bytes: 0 }, reason);
     log.info({ ...ids, reason, ...counters }, 'session ended');
     resolveEnded(reason);

@@ -38,11 +38,28 @@ export function selfSignedCertFile(dataDir: string): string {
   return join(dataDir, 'tls', 'cert.pem');
 }
 
+const selfSignedKeyFile = (dataDir: string): string => join(dataDir, 'tls', 'key.pem');
+
+/** Where the files of a server's certificate and key are, for hosts that read files themselves; `null` without TLS. */
+export function tlsFiles({
+  mode,
+  certFile,
+  keyFile,
+  dataDir,
+}: TlsOptions): { readonly cert: string; readonly key: string } | null {
+  if (mode === 'off') return null;
+  if (mode === 'self-signed') return { cert: selfSignedCertFile(dataDir), key: selfSignedKeyFile(dataDir) };
+  if (certFile === undefined || keyFile === undefined) {
+    throw new Error('USHER_TLS=files needs USHER_TLS_CERT and USHER_TLS_KEY');
+  }
+  return { cert: certFile, key: keyFile };
+}
+
 async function readKept(dataDir: string, hosts: readonly string[]): Promise<Tls | null> {
   try {
     const [cert, key] = await Promise.all([
       readFile(selfSignedCertFile(dataDir), 'utf8'),
-      readFile(join(dataDir, 'tls', 'key.pem'), 'utf8'),
+      readFile(selfSignedKeyFile(dataDir), 'utf8'),
     ]);
     const made = new X509Certificate(cert);
     const isFor = (host: string) =>
@@ -81,7 +98,7 @@ async function makeSelfSigned(dataDir: string, hosts: readonly string[]): Promis
     ],
   });
   await mkdir(join(dataDir, 'tls'), { recursive: true, mode: 0o700 });
-  await writePrivate(join(dataDir, 'tls', 'key.pem'), made.private);
+  await writePrivate(selfSignedKeyFile(dataDir), made.private);
   await writePrivate(selfSignedCertFile(dataDir), made.cert);
   return { cert: made.cert, key: made.private };
 }
@@ -90,20 +107,13 @@ async function makeSelfSigned(dataDir: string, hosts: readonly string[]): Promis
  * Certificate and key, `null` for plain HTTP. A self-signed one is made at the first start and kept.
  * @throws Error when a file is not named or can't be read.
  */
-export async function loadTls({
-  mode,
-  certFile,
-  keyFile,
-  dataDir,
-  hosts = [],
-}: TlsOptions): Promise<Tls | null> {
-  if (mode === 'off') return null;
+export async function loadTls(options: TlsOptions): Promise<Tls | null> {
+  const { mode, dataDir, hosts = [] } = options;
   if (mode === 'self-signed') {
     return (await readKept(dataDir, hosts)) ?? (await makeSelfSigned(dataDir, hosts));
   }
-  if (certFile === undefined || keyFile === undefined) {
-    throw new Error('USHER_TLS=files needs USHER_TLS_CERT and USHER_TLS_KEY');
-  }
-  const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')]);
+  const files = tlsFiles(options);
+  if (files === null) return null;
+  const [cert, key] = await Promise.all([readFile(files.cert, 'utf8'), readFile(files.key, 'utf8')]);
   return { cert, key };
 }

@@ -16,6 +16,8 @@ export interface Offer {
   readonly rights: Rights;
   readonly validSeconds: number;
   readonly charging: 'free' | 'prepaid';
+  /** `clear`: its tickets may be used where media travel in the clear. */
+  readonly transport: 'clear' | null;
   readonly active: boolean;
 }
 
@@ -29,6 +31,7 @@ const fields = {
   /** What the ticket will allow. Its schema has no way to grant nothing: every limit is positive or absent. */
   rights: rightsSchema.refine((rights) => rights.action === 'play', 'only playing is sold'),
   validSeconds: z.int().min(10).max(MAX_VALID_SECONDS),
+  allowClearTransport: z.boolean().exactOptional(),
   active: z.boolean(),
 };
 
@@ -47,10 +50,15 @@ const COLUMNS = {
   rights: offers.rights,
   validSeconds: offers.validSeconds,
   charging: offers.charging,
+  transport: offers.transport,
   active: offers.active,
 };
 
-type Row = Omit<Offer, 'price'> & { priceMinor: number; currency: string };
+type Row = Omit<Offer, 'price' | 'transport'> & {
+  transport: Offer['transport'];
+  priceMinor: number;
+  currency: string;
+};
 
 function fromRow({ priceMinor, currency, ...row }: Row): Offer {
   return { ...row, price: money(priceMinor, currency) };
@@ -58,6 +66,8 @@ function fromRow({ priceMinor, currency, ...row }: Row): Offer {
 
 /** A price of nothing is free; everything else is paid before the ticket is issued. */
 const chargingOf = (priceMinor: number) => (priceMinor === 0 ? ('free' as const) : ('prepaid' as const));
+
+const transportOf = (allowClear: boolean) => (allowClear ? ('clear' as const) : null);
 
 /** The active offers of titles, cheapest first. */
 export async function offersOf(db: Executor, titleIds: readonly string[]): Promise<Offer[]> {
@@ -97,10 +107,17 @@ export async function findOrderable(
 
 /** @throws Denial `not_found` for an unknown title. */
 export async function createOffer(tx: Executor, input: OfferInput, now: Date): Promise<Offer> {
+  const { allowClearTransport = false, ...columns } = input;
   try {
     const [row] = await tx
       .insert(offers)
-      .values({ id: newId(), ...input, charging: chargingOf(input.priceMinor), createdAt: now })
+      .values({
+        id: newId(),
+        ...columns,
+        charging: chargingOf(input.priceMinor),
+        transport: transportOf(allowClearTransport),
+        createdAt: now,
+      })
       .returning(COLUMNS);
     if (row === undefined) throw new Error('an insert returned no row');
     return fromRow(row);
@@ -114,9 +131,11 @@ export async function createOffer(tx: Executor, input: OfferInput, now: Date): P
 export async function updateOffer(tx: Executor, id: string, patch: OfferPatch): Promise<Offer> {
   const [before] = await tx.select(COLUMNS).from(offers).where(eq(offers.id, id)).for('update');
   if (before === undefined) throw new Denial('not_found', { detail: 'offer' });
+  const { allowClearTransport, ...columns } = patch;
   const changed: Partial<Row> = Object.fromEntries(
-    Object.entries(patch).filter(([, value]) => value !== undefined),
+    Object.entries(columns).filter(([, value]) => value !== undefined),
   );
+  if (allowClearTransport !== undefined) changed.transport = transportOf(allowClearTransport);
   const priceMinor = changed.priceMinor ?? before.priceMinor;
   const [row] = await tx
     .update(offers)

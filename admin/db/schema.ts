@@ -19,7 +19,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core';
 import type { JWK } from 'jose';
-import type { Receipt } from '../../plugin/contract.ts';
+import type { PublisherHealth, Receipt } from '../../plugin/contract.ts';
 import type { Rights } from '../../plugin/rights/index.ts';
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
@@ -79,6 +79,8 @@ export const offers = pgTable(
     /** How long a ticket lives, from its issue. */
     validSeconds: integer('valid_seconds').notNull(),
     charging: text('charging', { enum: ['free', 'prepaid'] }).notNull(),
+    /** `clear`: its tickets may be used where media travel in the clear (RTMP and HTTP-FLV without TLS). */
+    transport: text('transport', { enum: ['clear'] }),
     active: boolean('active').notNull(),
     createdAt: at('created_at').notNull(),
   },
@@ -130,6 +132,26 @@ export const titleServers = pgTable(
       .references(() => streamingServers.id),
   },
   (table) => [primaryKey({ columns: [table.titleId, table.serverId] })],
+);
+
+/** What each server has on the air, by its last report; old rows are those of a server that no longer reports. */
+export const serverStreams = pgTable(
+  'server_streams',
+  {
+    serverId: text('server_id')
+      .notNull()
+      .references(() => streamingServers.id),
+    /** Stream path. */
+    uri: text('uri').notNull(),
+    report: jsonb('report').$type<PublisherHealth>().notNull(),
+    onAirSince: at('on_air_since').notNull(),
+    viewers: integer('viewers').notNull(),
+    reportedAt: at('reported_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.serverId, table.uri] }),
+    index('server_streams_uri').on(table.uri),
+  ],
 );
 
 export const signingKeys = pgTable('signing_keys', {

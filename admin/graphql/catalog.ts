@@ -1,8 +1,6 @@
 import { streamPathSchema } from '../../plugin/contract.ts';
-import { createStreamKey, hashStreamKey } from '../../plugin/ticket/index.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { createOffer, offerPatchSchema, offerSchema, updateOffer } from '../catalog/offers.ts';
-import { addStreamKey } from '../catalog/stream-keys.ts';
 import {
   createTitle,
   findTitle,
@@ -93,6 +91,10 @@ const OfferInput = builder.inputType('OfferInput', {
     currency: t.string({ description: 'ISO 4217.' }),
     rights: t.field({ type: RightsInput }),
     validSeconds: t.int(),
+    allowClearTransport: t.boolean({
+      defaultValue: false,
+      description: 'Allow media in the clear: plain RTMP and HTTP-FLV from other machines.',
+    }),
     active: t.boolean({ defaultValue: true }),
   }),
 });
@@ -105,6 +107,7 @@ const OfferPatch = builder.inputType('OfferPatch', {
     currency: t.string({ required: false }),
     rights: t.field({ type: RightsInput, required: false }),
     validSeconds: t.int({ required: false }),
+    allowClearTransport: t.boolean({ required: false }),
     active: t.boolean({ required: false }),
   }),
 });
@@ -174,17 +177,6 @@ builder.mutationFields((t) => ({
       const patch = { ...rest, ...(rights === undefined ? {} : { rights: toRights(rights) }) };
       const parsed = parseInput(offerPatchSchema, patch);
       return services.db.transaction((tx) => updateOffer(tx, parseId(args.id), parsed));
-    },
-  }),
-  createStreamKey: t.field({
-    ...allow('staff'),
-    type: 'String',
-    description: 'A new key for publishing the title. It is shown this once.',
-    args: { titleId: t.arg.id() },
-    resolve: async (_root, args, context) => {
-      const key = createStreamKey();
-      await addStreamKey(context.services.db, parseId(args.titleId), hashStreamKey(key), now(context));
-      return key;
     },
   }),
 }));

@@ -2,6 +2,7 @@ import './accounts.ts';
 import './catalog.ts';
 import './orders.ts';
 import './servers.ts';
+import './stream-keys.ts';
 import { enforceAccess } from './access.ts';
 import { builder } from './builder.ts';
 

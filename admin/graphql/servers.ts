@@ -1,5 +1,8 @@
 import type { JWK } from 'jose';
+import { HEALTH_WARNINGS, type HealthWarning, type PublisherHealth } from '../../plugin/contract.ts';
+import { listLiveStreams, type LiveStream } from '../trust/live-streams.ts';
 import { listServers, registerServer, serverSchema, type StreamingServer } from '../trust/servers.ts';
+import { createBatch } from './batch.ts';
 import { allow, builder } from './builder.ts';
 import { given, now, parseInput } from './input.ts';
 
@@ -27,12 +30,74 @@ const PublicKey = builder.objectRef<JWK>('PublicKey').implement({
   }),
 });
 
+const VideoType = builder.objectRef<NonNullable<PublisherHealth['video']>>('PublisherVideo').implement({
+  description: 'The video that a publisher sends.',
+  fields: (t) => ({
+    codec: t.exposeString('codec', { description: 'Such as "H.264".' }),
+    profileLevelId: t.string({
+      nullable: true,
+      description: 'RFC 6184; H.264 only.',
+      resolve: (video) => video.profileLevelId,
+    }),
+    width: t.int({ nullable: true, resolve: (video) => video.width }),
+    height: t.int({ nullable: true, resolve: (video) => video.height }),
+    hasBFrames: t.exposeBoolean('hasBFrames'),
+    keyframeIntervalMs: t.int({
+      nullable: true,
+      description: 'Between the last two keyframes.',
+      resolve: (video) => video.keyframeIntervalMs,
+    }),
+    framesPerSecond: t.exposeFloat('framesPerSecond'),
+    bitsPerSecond: t.field({ type: 'SafeInt', resolve: (video) => video.bitsPerSecond }),
+  }),
+});
+
+const AudioType = builder.objectRef<NonNullable<PublisherHealth['audio']>>('PublisherAudio').implement({
+  description: 'The sound that a publisher sends.',
+  fields: (t) => ({
+    codec: t.exposeString('codec', { description: 'Such as "AAC".' }),
+    sampleRateHz: t.int({ nullable: true, resolve: (audio) => audio.sampleRateHz }),
+    channels: t.int({ nullable: true, resolve: (audio) => audio.channels }),
+    bitsPerSecond: t.field({ type: 'SafeInt', resolve: (audio) => audio.bitsPerSecond }),
+  }),
+});
+
+const WarningType = builder.objectRef<HealthWarning>('PublisherWarning').implement({
+  description: 'Something that is wrong with a publisher.',
+  fields: (t) => ({
+    code: t.exposeString('code', { description: HEALTH_WARNINGS.map((code) => `"${code}"`).join(', ') }),
+    text: t.exposeString('text', { description: 'Such as "keyframe every 8 s".' }),
+  }),
+});
+
+const LiveStreamType = builder.objectRef<LiveStream>('LiveStream').implement({
+  description: 'A stream that is on the air at a streaming server.',
+  fields: (t) => ({
+    path: t.exposeString('path', { description: 'Stream path.' }),
+    onAirSince: t.field({ type: 'DateTime', resolve: (stream) => stream.onAirSince }),
+    viewers: t.exposeInt('viewers'),
+    video: t.field({ type: VideoType, nullable: true, resolve: (stream) => stream.health.video }),
+    audio: t.field({ type: AudioType, nullable: true, resolve: (stream) => stream.health.audio }),
+    warnings: t.field({ type: [WarningType], resolve: (stream) => stream.health.warnings }),
+    reportedAt: t.field({ type: 'DateTime', resolve: (stream) => stream.reportedAt }),
+  }),
+});
+
+const liveStreams = createBatch((context, serverIds: readonly string[]) =>
+  listLiveStreams(context.services.db, serverIds, context.services.clock.nowMs()),
+);
+
 const StreamingServerType = builder.objectRef<StreamingServer>('StreamingServer').implement({
   fields: (t) => ({
     id: t.exposeID('id'),
     publicUrl: t.exposeString('publicUrl'),
     signingKey: t.field({ type: PublicKey, resolve: (server) => server.signingKey }),
     sealingKey: t.field({ type: PublicKey, resolve: (server) => server.sealingKey }),
+    streams: t.field({
+      type: [LiveStreamType],
+      description: 'What it has on the air, by its last report; a report counts for 30 s.',
+      resolve: (server, _args, context) => liveStreams(context, server.id),
+    }),
   }),
 });
 

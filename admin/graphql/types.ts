@@ -3,6 +3,8 @@ import type { Offer } from '../catalog/offers.ts';
 import type { Title } from '../catalog/titles.ts';
 import type { Money } from '../ledger/money.ts';
 import type { Rights, Tier } from '../../plugin/rights/index.ts';
+import { findOnAir } from '../trust/live-streams.ts';
+import { createBatch } from './batch.ts';
 import { builder } from './builder.ts';
 
 export const MoneyType = builder.objectRef<Money>('Money').implement({
@@ -85,9 +87,17 @@ export const OfferType = builder.objectRef<Offer>('Offer').implement({
     rights: t.field({ type: RightsType, resolve: (offer) => offer.rights }),
     validSeconds: t.exposeInt('validSeconds', { description: 'How long the ticket lives, from the order.' }),
     charging: t.exposeString('charging', { description: '"free" or "prepaid".' }),
+    allowClearTransport: t.boolean({
+      description: 'Its tickets may be used where media travel in the clear: plain RTMP and HTTP-FLV.',
+      resolve: (offer) => offer.transport === 'clear',
+    }),
     active: t.exposeBoolean('active'),
   }),
 });
+
+const onAir = createBatch((context, titles: readonly Title[]) =>
+  findOnAir(context.services.db, titles, context.services.clock.nowMs()),
+);
 
 export const TitleType = builder.objectRef<Title>('Title').implement({
   description: 'One thing that can be watched.',
@@ -97,6 +107,10 @@ export const TitleType = builder.objectRef<Title>('Title').implement({
     name: t.exposeString('name'),
     description: t.exposeString('description'),
     published: t.exposeBoolean('published'),
+    onAir: t.boolean({
+      description: 'True while a streaming server that carries it has it on the air.',
+      resolve: (title, _args, context) => onAir(context, title),
+    }),
     offers: t.field({ type: [OfferType], description: 'Cheapest first.', resolve: (title) => title.offers }),
   }),
 });

@@ -2,6 +2,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { sql } from 'drizzle-orm';
 import { Hono, type Context } from 'hono';
+import { MAX_STREAMS_REPORT_BYTES } from '../../plugin/contract.ts';
 import { Denial, problemResponse } from '../../plugin/errors.ts';
 import { peerAddress } from '../../plugin/peer.ts';
 import type { Services } from '../context.ts';
@@ -13,6 +14,7 @@ import { graphiqlPage, playerFile, playerPolicy } from './pages.ts';
 import { toDenial } from './problems.ts';
 import { MAX_RECEIPTS_BYTES, takeReceipts } from './receipts.ts';
 import { MAX_REDEMPTION_BYTES, redeem } from './redemptions.ts';
+import { takeStreams } from './streams.ts';
 
 export interface AppOptions {
   readonly publicUrl: string;
@@ -117,6 +119,12 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
       POST: async (context) => {
         const jws = await readBody(context, 'application/jose', MAX_RECEIPTS_BYTES);
         return context.json(await takeReceipts(services, jws), 200, { 'cache-control': 'no-store' });
+      },
+    },
+    '/v1/streams': {
+      POST: async (context) => {
+        const jws = await readBody(context, 'application/jose', MAX_STREAMS_REPORT_BYTES);
+        return context.json(await takeStreams(services, jws), 200, { 'cache-control': 'no-store' });
       },
     },
   };

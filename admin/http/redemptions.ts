@@ -34,7 +34,7 @@ async function run(services: Services, message: Redemption): Promise<object> {
       await release(db, session, message.iss, nowMs);
       return {};
     case 'publish':
-      await authorizePublish(db, message.uri, message.keyHash);
+      await authorizePublish(db, message.uri, message.keyHash, new Date(nowMs));
       return {};
   }
 }

@@ -80,6 +80,7 @@ export async function issueForOrder(
       rights: offer.rights,
       charging: offer.charging,
       suites: ['DTLS-SRTP'],
+      ...(offer.transport === null ? {} : { transport: offer.transport }),
     },
     secret: { k: randomBytes(32) },
     servers: servers.map(({ sealingKey }) => ({

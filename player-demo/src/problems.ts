@@ -85,6 +85,21 @@ const WORDS: Readonly<Record<string, Words>> = {
     text: 'The server answered, but no media gets through. A firewall may block it (UDP and TCP of the media port).',
     remedy: 'retry',
   },
+  transport_insecure: {
+    title: 'Only over an encrypted connection',
+    text: 'This ticket is not for pictures in the clear, and the server has no other way here.',
+    remedy: 'none',
+  },
+  not_found: {
+    title: 'Only here',
+    text: 'This server has no addresses for other players.',
+    remedy: 'none',
+  },
+  viewer_stalled: {
+    title: 'The connection was too slow',
+    text: 'The picture could not be delivered as fast as it is broadcast.',
+    remedy: 'retry',
+  },
   offer_unsupported: {
     title: 'This browser cannot play it',
     text: 'Browser and stream have no picture format in common.',
@@ -96,6 +111,7 @@ const WORDS: Readonly<Record<string, Words>> = {
   ticket_wrong_audience: refused('This ticket is for another streaming server.'),
   ticket_wrong_uri: refused('This ticket is for another stream.'),
   ticket_malformed: refused('The streaming server cannot read this ticket.'),
+  pass_invalid: refused('The address was used before, or too late.'),
   ticket_missing: refused('The ticket did not arrive.'),
   proof_invalid: refused(
     'The proof that the ticket is yours was not accepted. Is this device’s clock right?',

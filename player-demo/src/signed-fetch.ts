@@ -6,7 +6,9 @@ import { makeProof, type Binding } from './proof.ts';
 export interface SignedRequest {
   readonly method: 'POST' | 'GET' | 'DELETE';
   readonly url: string;
+  /** The body: a session description, or JSON. */
   readonly sdp?: string;
+  readonly json?: object;
   readonly binding?: Binding;
 }
 
@@ -61,9 +63,11 @@ export function createSignedFetch(options: SignedFetchOptions): SignedFetch {
     });
   }
 
-  function withProof({ method, url, sdp }: SignedRequest, proof: string): PreparedRequest {
+  function withProof({ method, url, sdp, json }: SignedRequest, proof: string): PreparedRequest {
     const headers: Record<string, string> = { authorization: `DPoP ${options.ticket}`, dpop: proof };
-    if (sdp !== undefined) headers['content-type'] = 'application/sdp';
+    const body = sdp ?? (json === undefined ? undefined : JSON.stringify(json));
+    if (body !== undefined)
+      headers['content-type'] = sdp === undefined ? 'application/json' : 'application/sdp';
     return {
       url,
       init: {
@@ -71,7 +75,7 @@ export function createSignedFetch(options: SignedFetchOptions): SignedFetch {
         headers,
         credentials: 'omit',
         referrerPolicy: 'no-referrer',
-        ...(sdp === undefined ? {} : { body: sdp }),
+        ...(body === undefined ? {} : { body }),
       },
     };
   }

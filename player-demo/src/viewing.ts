@@ -1,5 +1,6 @@
 import { createNonces, type Nonces } from './nonces.ts';
 import { createOpenings, makeCertificate, type OwnCertificate } from './opening.ts';
+import { mintPass, type Pass } from './pass.ts';
 import { createSignedFetch } from './signed-fetch.ts';
 import type { StoredTicket } from './store.ts';
 import { createWatch, type Watch, type WatchOptions } from './watch.ts';
@@ -7,6 +8,8 @@ import { createWatch, type Watch, type WatchOptions } from './watch.ts';
 export interface Viewing {
   readonly watch: Watch;
   readonly warmUp: () => Promise<void>;
+  /** Addresses for other players. @throws Problem */
+  readonly mintPass: () => Promise<Pass>;
 }
 
 /** What a first viewing needs and what can be got while its ticket is still being bought. */
@@ -50,7 +53,11 @@ export function createViewing(
     createStream: () => new MediaStream(),
     waitMs,
   });
-  return { watch, warmUp: openings.warmUp };
+  return {
+    watch,
+    warmUp: openings.warmUp,
+    mintPass: () => mintPass(signed.send, endpoint, ticket.uri),
+  };
 }
 
 /** Resolves after `ms`, or at once when `signal` aborts. */

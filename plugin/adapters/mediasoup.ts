@@ -145,7 +145,7 @@ export async function createStage(options: StageOptions): Promise<Stage> {
           viewings.set(viewing, stream);
           // The stream or the stage may have gone while the worker was at it.
           if (!stream.isLive()) {
-            viewing.close();
+            viewing.close('source_ended');
             throw new Denial('stream_offline');
           }
           log.debug({ path, tookMs: clock.monotonicMs() - askedMs }, 'a viewing is prepared');

@@ -3,22 +3,17 @@
  * server. It decides nothing: the gate admits, the stage plays.
  */
 import { createHash } from 'node:crypto';
-import { asDenial, Denial, problemResponse } from '../errors.ts';
+import { Denial } from '../errors.ts';
 import type { Gate } from '../gate.ts';
+import { readText, requireContentType } from '../http/body.ts';
+import type { CorsOrigins } from '../http/cors.ts';
+import { readCredentials } from '../http/credentials.ts';
+import { answer, methodNotAllowed, optionsReply } from '../http/endpoint.ts';
 import { MAX_OFFER_BYTES, parseOffer, type Offer } from '../media/offer.ts';
 import type { Clock, Log, Viewing } from '../ports.ts';
 import { isStreamPath } from '../rights/index.ts';
 import type { Session } from '../session.ts';
 import { MAX_FRAGMENT_BYTES, parseFragment, writeFragment } from './whep/fragment.ts';
-import {
-  challenge,
-  corsHeaders,
-  preflightHeaders,
-  readCredentials,
-  readText,
-  requireContentType,
-  type CorsOrigins,
-} from './whep/http.ts';
 
 /** A viewer's media, as WHEP needs it. */
 export interface WhepViewing extends Viewing {
@@ -75,6 +70,7 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
   const { gate, stage, publicUrl, log, clock, corsOrigins = '*', bodyDeadlineMs = 10_000 } = options;
   const base = publicUrl.pathname.replace(/\/$/, '');
   const running = new Map<string, Running<V>>();
+  const endpoint = { nonce: () => gate.nonce(), corsOrigins, log };
   const absolute = (path: string): string => `${publicUrl.origin}${base}${path}`;
 
   /** Remembers a session until it ends; the repeated request of a lost reply finds it again. */
@@ -106,6 +102,7 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
         fingerprint: offer.fingerprintText,
         bodyHash: createHash('sha256').update(body).digest('base64url'),
         peer,
+        confidential: true, // DTLS-SRTP
       },
       { isLive: () => stage.isLive(uri), open: () => stage.view(uri, offer) },
     );
@@ -142,8 +139,8 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
 
   async function control(request: Request, path: string, token: string, part: string): Promise<Response> {
     const methods = part === '' ? 'GET, HEAD, PATCH, DELETE, OPTIONS' : 'GET, OPTIONS';
-    if (request.method === 'OPTIONS') return options200(methods, { 'accept-patch': FRAGMENT });
-    if (!methods.split(', ').includes(request.method)) return notAllowed(methods);
+    if (request.method === 'OPTIONS') return optionsReply(methods, { 'accept-patch': FRAGMENT });
+    if (!methods.split(', ').includes(request.method)) return methodNotAllowed(methods);
     const entry = running.get(token);
     if (entry === undefined) throw new Denial('session_ended');
     if (part === '' && isRead(request)) return empty(methods);
@@ -156,20 +153,9 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     return new Response(null, { status: 200 });
   }
 
-  function options200(methods: string, accept: Record<string, string>): Response {
-    return new Response(null, {
-      status: 200,
-      headers: { allow: methods, ...accept, ...preflightHeaders(methods) },
-    });
-  }
-
   /** There is no representation to read: success without content (draft-ietf-wish-whep section 4.1). */
   function empty(methods: string): Response {
     return new Response(null, { status: 204, headers: { allow: methods } });
-  }
-
-  function notAllowed(methods: string): Response {
-    return problemResponse(new Denial('method_not_allowed'), { allow: methods });
   }
 
   async function route(request: Request, peer: string): Promise<Response> {
@@ -184,35 +170,16 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     if (token !== undefined) return control(request, path, token, part);
     if (uri === undefined || !isStreamPath(uri)) throw new Denial('not_found');
     const methods = 'GET, HEAD, POST, OPTIONS';
-    if (request.method === 'OPTIONS') return options200(methods, { 'accept-post': SDP });
+    if (request.method === 'OPTIONS') return optionsReply(methods, { 'accept-post': SDP });
     if (isRead(request)) return empty(methods);
-    if (request.method !== 'POST') return notAllowed(methods);
+    if (request.method !== 'POST') return methodNotAllowed(methods);
     return play(request, uri, peer);
-  }
-
-  function refuse(error: unknown): Response {
-    const denial = asDenial(error);
-    if (denial.code === 'internal') {
-      const { cause } = denial;
-      log.error(
-        { error: cause instanceof Error ? `${cause.name}: ${cause.message}` : 'unknown' },
-        'a WHEP request failed',
-      );
-    }
-    const response = problemResponse(denial);
-    if (response.status === 401) response.headers.set('www-authenticate', challenge(denial));
-    return response;
   }
 
   return {
     async fetch(request, { peer }) {
       const startedMs = clock.monotonicMs();
-      const response = await route(request, peer).catch(refuse);
-      for (const [name, value] of Object.entries(corsHeaders(corsOrigins, request.headers.get('origin')))) {
-        response.headers.set(name, value);
-      }
-      response.headers.set('cache-control', 'no-store');
-      response.headers.set('dpop-nonce', gate.nonce());
+      const response = await answer(endpoint, request, () => route(request, peer));
       const tookMs = clock.monotonicMs() - startedMs;
       log.debug({ method: request.method, status: response.status, tookMs }, 'WHEP request');
       return response;

@@ -6,13 +6,11 @@ import {
   opusPacketSamples,
   parseFlvTag,
   profileLevelIdOf,
-  type AacConfig,
   type AccessUnit,
   type AvcConfig,
   type FlvTag,
 } from '../rtp/index.ts';
 import { createOpusTranscoder } from './opus-transcoder.ts';
-import { createRateMeter } from './rate-meter.ts';
 import {
   createAudioTrack,
   createVideoTrack,
@@ -34,38 +32,9 @@ export interface LiveFeedOptions {
   readonly onEnd?: () => void;
 }
 
-export interface VideoHealth {
-  /** `H.264`, or the name of a codec that cannot be shown. */
-  readonly codec: string;
-  readonly supported: boolean;
-  /** `null` until the first SPS. */
-  readonly profileLevelId: string | null;
-  /** Browsers show pictures that are out of order badly or not at all. */
-  readonly hasBFrames: boolean;
-  /** Between the last two keyframes; `null` before the second. */
-  readonly keyframeIntervalMs: number | null;
-  readonly bitsPerSecond: number;
-}
-
-export interface AudioHealth {
-  readonly codec: string;
-  readonly supported: boolean;
-  readonly sampleRateHz: number | null;
-  readonly channels: number | null;
-  readonly bitsPerSecond: number;
-}
-
-export interface FeedHealth {
-  /** `null` until the publisher sends any. */
-  readonly video: VideoHealth | null;
-  readonly audio: AudioHealth | null;
-  /** Tags that broke the format and were left out. */
-  readonly malformedTags: number;
-}
-
 export interface LiveFeed {
   /**
-   * Takes one FLV tag. The tag must not be written to afterwards. Never throws: a malformed tag is counted and left out.
+   * Takes one FLV tag. The tag must not be written to afterwards. Never throws: a malformed tag is left out.
    * @param timestampMs the publisher's own timestamp (modulo 2^32), where the host has changed the tag's
    */
   pushTag(tag: Buffer, timestampMs?: number): void;
@@ -75,7 +44,6 @@ export interface LiveFeed {
   close(): void;
   /** Milliseconds of media so far; never falls, and gaps over a second do not count. */
   mediaMs(): number;
-  health(): FeedHealth;
 }
 
 const NAL_SPS = 7;
@@ -87,8 +55,6 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
   const { path, stage, clock, log } = options;
   const timeline = createTimeline(clock);
   const unixOffsetMs = clock.nowMs() - clock.monotonicMs();
-  const videoRate = createRateMeter(clock);
-  const audioRate = createRateMeter(clock);
   const warned = new Set<string>();
 
   let stream: StageStream | undefined;
@@ -97,15 +63,8 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
   let audio: AudioTrack | undefined;
   let avc: AvcConfig | undefined;
   let profileLevelId: string | undefined;
-  let aac: AacConfig | undefined;
   let audioReady = false;
   let unsupportedVideo: string | undefined;
-  let unsupportedAudio: string | undefined;
-  let hasBFrames = false;
-  let latestPresentationMs = -Infinity;
-  let lastKeyframeMs: number | undefined;
-  let keyframeIntervalMs: number | null = null;
-  let malformedTags = 0;
   let closed = false;
 
   const transcoder = createOpusTranscoder({
@@ -180,34 +139,24 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     const dtsMs = timeline.map('video', tagMs);
     if (avc === undefined) return;
     const presentationMs = dtsMs + unit.compositionMs;
-    if (presentationMs < latestPresentationMs && !hasBFrames) {
-      hasBFrames = true;
-      log.warn({ path }, 'the video has B-frames, which browsers do not show well; publish without them');
-    }
-    latestPresentationMs = Math.max(latestPresentationMs, presentationMs);
     if (unit.keyframe) {
-      if (lastKeyframeMs !== undefined) keyframeIntervalMs = dtsMs - lastKeyframeMs;
-      lastKeyframeMs = dtsMs;
       const sps = unit.nals.find((nal) => ((nal[0] ?? 0) & 0x1f) === NAL_SPS);
       const inBand = sps === undefined ? undefined : profileLevelIdOf(sps);
       if (inBand !== undefined) showProfile(inBand);
     }
     let bytes = 0;
     for (const nal of unit.nals) bytes += nal.length;
-    videoRate.add(bytes);
     video?.send({ nals: unit.nals, presentationMs, keyframe: unit.keyframe, bytes });
   }
 
   function takeSound(data: Buffer, tagMs: number): void {
     const mediaMs = timeline.map('audio', tagMs);
-    audioRate.add(data.length);
     transcoder.push(data, mediaMs);
     if (audio === undefined) addAudioIfOpen();
   }
 
   function takeUnsupported(media: 'audio' | 'video', codec: string): void {
     if (media === 'video') unsupportedVideo = codec;
-    else unsupportedAudio = codec;
     const carried = media === 'video' ? 'H.264' : 'AAC';
     warnOnce(`${media} ${codec}`, { codec }, `viewers get no ${media}: only ${carried} is carried`);
   }
@@ -219,8 +168,6 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       case 'avc-frame':
         return takePicture(tag, timestampMs ?? tag.dtsMs);
       case 'aac-config':
-        aac = tag.config;
-        unsupportedAudio = undefined;
         return transcoder.configure(tag.config);
       case 'aac-frame':
         return takeSound(tag.data, timestampMs ?? tag.dtsMs);
@@ -230,31 +177,6 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     }
   }
 
-  function videoHealth(): VideoHealth | null {
-    const codec = unsupportedVideo ?? (avc === undefined ? undefined : 'H.264');
-    if (codec === undefined) return null;
-    return {
-      codec,
-      supported: unsupportedVideo === undefined,
-      profileLevelId: profileLevelId ?? null,
-      hasBFrames,
-      keyframeIntervalMs,
-      bitsPerSecond: videoRate.bitsPerSecond(),
-    };
-  }
-
-  function audioHealth(): AudioHealth | null {
-    const codec = unsupportedAudio ?? (aac === undefined ? undefined : 'AAC');
-    if (codec === undefined) return null;
-    return {
-      codec,
-      supported: unsupportedAudio === undefined,
-      sampleRateHz: aac?.sampleRateHz ?? null,
-      channels: aac?.channels ?? null,
-      bitsPerSecond: audioRate.bitsPerSecond(),
-    };
-  }
-
   return {
     pushTag(tag, timestampMs) {
       if (closed) return;
@@ -262,7 +184,6 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
         take(parseFlvTag(tag, avc?.nalLengthBytes), timestampMs);
       } catch (error) {
         if (error instanceof FormatError) {
-          malformedTags += 1;
           warnOnce(
             'malformed',
             { format: error.format, error: error.message },
@@ -273,11 +194,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
         }
       }
     },
-    restart() {
-      timeline.restart();
-      latestPresentationMs = -Infinity;
-      lastKeyframeMs = undefined;
-    },
+    restart: timeline.restart,
     close() {
       if (closed) return;
       closed = true;
@@ -286,6 +203,5 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       options.onEnd?.();
     },
     mediaMs: timeline.mediaMs,
-    health: () => ({ video: videoHealth(), audio: audioHealth(), malformedTags }),
   };
 }

@@ -1,28 +1,43 @@
-import type { Clock } from '../ports.ts';
-
 export interface RateMeter {
-  add(bytes: number): void;
-  /** Bits per second over the last whole window of at least a second; 0 before there was one. */
-  bitsPerSecond(): number;
+  /** @param atMs media time; what is added belongs to the time from then on */
+  add(amount: number, atMs: number): void;
+  /** Per second of media over the last whole window; 0 before there was one. */
+  perSecond(): number;
+  reset(): void;
 }
 
-const WINDOW_MS = 1000;
-/** A rate that is older than this is no rate any more. */
-const STALE_MS = 5000;
+/** Long enough that one large keyframe is not taken for the rate. */
+const WINDOW_MS = 2000;
 
-export function createRateMeter(clock: Clock): RateMeter {
-  let windowStartMs = clock.monotonicMs();
-  let windowBytes = 0;
+/** Measures on the media's own clock: a burst on the network is no change of rate. */
+export function createRateMeter(): RateMeter {
+  let startMs = -1;
+  let total = 0;
   let rate = 0;
   return {
-    add(bytes) {
-      windowBytes += bytes;
-      const elapsedMs = clock.monotonicMs() - windowStartMs;
-      if (elapsedMs < WINDOW_MS) return;
-      rate = Math.round((windowBytes * 8000) / elapsedMs);
-      windowStartMs += elapsedMs;
-      windowBytes = 0;
+    add(amount, atMs) {
+      if (startMs < 0) startMs = atMs;
+      const elapsedMs = atMs - startMs;
+      if (elapsedMs >= WINDOW_MS) {
+        rate = (total * 1000) / elapsedMs;
+        startMs = atMs;
+        total = 0;
+      }
+      total += amount;
     },
-    bitsPerSecond: () => (clock.monotonicMs() - windowStartMs > STALE_MS ? 0 : rate),
+    perSecond: () => rate,
+    reset() {
+      startMs = -1;
+      total = 0;
+      rate = 0;
+    },
   };
+}
+
+/** More than any network carries; what is stated is bounded. */
+const MAX_BITS_PER_SECOND = 100_000_000_000;
+
+/** Whole bits per second of a meter that counts bytes. */
+export function statedBits(bytes: RateMeter): number {
+  return Math.min(Math.round(bytes.perSecond() * 8), MAX_BITS_PER_SECOND);
 }

@@ -79,18 +79,22 @@ export function createTimeline(clock: Clock): Timeline {
     return positionMs + stepMs;
   }
 
+  /** Media time of a tag that goes on with `epoch`, else `undefined`. */
+  function follow(epoch: Epoch, track: Track, tagMs: number, elapsedMs: number): number | undefined {
+    const unwrappedMs = continued(epoch, track, tagMs, elapsedMs);
+    if (unwrappedMs === undefined) return undefined;
+    epoch.lastMs = Math.max(epoch.lastMs, unwrappedMs);
+    epoch.lastByTrackMs.set(track, unwrappedMs);
+    return unwrappedMs + epoch.offsetMs;
+  }
+
   function locate(track: Track, tagMs: number, nowMs: number): number {
-    const elapsedMs = nowMs - positionAtMs;
-    for (const epoch of [current, nowMs - switchedAtMs < OVERLAP_MS ? previous : undefined]) {
-      // A track that has arrived in the new epoch has left the old one.
-      if (epoch === undefined || (epoch === previous && current?.lastByTrackMs.has(track))) continue;
-      const unwrappedMs = continued(epoch, track, tagMs, epoch === current ? elapsedMs : 0);
-      if (unwrappedMs === undefined) continue;
-      epoch.lastMs = Math.max(epoch.lastMs, unwrappedMs);
-      epoch.lastByTrackMs.set(track, unwrappedMs);
-      return unwrappedMs + epoch.offsetMs;
-    }
-    return startEpoch(track, tagMs, nowMs);
+    const inCurrent = current && follow(current, track, tagMs, nowMs - positionAtMs);
+    if (inCurrent !== undefined) return inCurrent;
+    // A track that has arrived in the new epoch has left the old one.
+    const mayLag = nowMs - switchedAtMs < OVERLAP_MS && current?.lastByTrackMs.has(track) !== true;
+    const inPrevious = mayLag && previous !== undefined ? follow(previous, track, tagMs, 0) : undefined;
+    return inPrevious ?? startEpoch(track, tagMs, nowMs);
   }
 
   return {

@@ -1,6 +1,7 @@
 /** FLV tags as RTMP servers hand them out (Adobe FLV 10.1, annex E). */
 import { parseAacConfig, type AacConfig } from './aac-config.ts';
 import { parseAvcConfig, type AvcConfig, type NalLengthBytes } from './avc-config.ts';
+import { audioCodecName, CODEC_AVC, SOUND_AAC, videoCodecName } from './flv-codecs.ts';
 import { FormatError } from './format-error.ts';
 
 export const FLV_AUDIO = 8;
@@ -31,38 +32,23 @@ export type FlvTag =
 const IGNORED: FlvTag = { kind: 'ignored' };
 const FRAME_KEY = 1;
 const FRAME_GENERATED_KEY = 4;
-const FRAME_COMMAND = 5;
-const CODEC_AVC = 7;
-const SOUND_AAC = 10;
+export const FRAME_COMMAND = 5;
 /** More slices than any encoder makes; keeps one tag from becoming a flood of tiny packets. */
 const MAX_NALS = 1000;
-const MAX_COMPOSITION_MS = 10_000;
+export const MAX_COMPOSITION_MS = 10_000;
 
-const VIDEO_CODECS: Readonly<Record<number, string>> = {
-  2: 'Sorenson H.263',
-  3: 'Screen video',
-  4: 'VP6',
-  5: 'VP6 with alpha',
-  6: 'Screen video 2',
-  8: 'H.263',
-  9: 'MPEG-4 Part 2',
-  12: 'H.265',
-  13: 'AV1',
-};
-const AUDIO_CODECS: Readonly<Record<number, string>> = {
-  0: 'PCM',
-  1: 'ADPCM',
-  2: 'MP3',
-  3: 'PCM',
-  4: 'Nellymoser',
-  5: 'Nellymoser',
-  6: 'Nellymoser',
-  7: 'G.711 A-law',
-  8: 'G.711 mu-law',
-  9: 'enhanced RTMP audio',
-  11: 'Speex',
-  14: 'MP3',
-};
+/** True for the FrameType of a video tag that can be decoded without others. */
+export function isKeyframeType(frameType: number): boolean {
+  return frameType === FRAME_KEY || frameType === FRAME_GENERATED_KEY;
+}
+
+/** Where the body of a whole tag ends, with or without "previous tag size" behind it; -1 if its size is wrong. */
+export function tagEndOf(tag: Buffer): number {
+  if (tag.length < FLV_HEADER_BYTES) return -1;
+  const end = FLV_HEADER_BYTES + tag.readUIntBE(1, 3);
+  const trailed = tag.length === end + 4 && tag.readUInt32BE(end) === end;
+  return tag.length === end || trailed ? end : -1;
+}
 
 /** The tag's timestamp: milliseconds modulo 2^32. The tag must have a whole header. */
 function readTimestamp(tag: Buffer): number {
@@ -96,7 +82,7 @@ function parseVideo(body: Buffer, dtsMs: number, nalLengthBytes: NalLengthBytes)
   }
   const codecId = head & 0x0f;
   if (codecId !== CODEC_AVC) {
-    return { kind: 'unsupported', media: 'video', codec: VIDEO_CODECS[codecId] ?? `video codec ${codecId}` };
+    return { kind: 'unsupported', media: 'video', codec: videoCodecName(codecId) };
   }
   if (frameType === FRAME_COMMAND) return IGNORED;
   if (body.length < 5) throw new FormatError('flv', 'AVC tag is cut off');
@@ -108,12 +94,11 @@ function parseVideo(body: Buffer, dtsMs: number, nalLengthBytes: NalLengthBytes)
       if (Math.abs(compositionMs) > MAX_COMPOSITION_MS) {
         throw new FormatError('flv', 'composition time is out of range');
       }
-      const keyframe = frameType === FRAME_KEY || frameType === FRAME_GENERATED_KEY;
       return {
         kind: 'avc-frame',
         dtsMs,
         compositionMs,
-        keyframe,
+        keyframe: isKeyframeType(frameType),
         nals: splitNals(body, 5, nalLengthBytes),
       };
     }
@@ -127,8 +112,7 @@ function parseVideo(body: Buffer, dtsMs: number, nalLengthBytes: NalLengthBytes)
 function parseAudio(body: Buffer, dtsMs: number): FlvTag {
   const soundFormat = (body[0] ?? 0) >> 4;
   if (soundFormat !== SOUND_AAC) {
-    const codec = AUDIO_CODECS[soundFormat] ?? `audio codec ${soundFormat}`;
-    return { kind: 'unsupported', media: 'audio', codec };
+    return { kind: 'unsupported', media: 'audio', codec: audioCodecName(soundFormat) };
   }
   switch (body[1]) {
     case 0:
@@ -147,10 +131,8 @@ function parseAudio(body: Buffer, dtsMs: number): FlvTag {
  * @throws FormatError for a tag that breaks the format; codecs that we do not carry are `unsupported`, not errors
  */
 export function parseFlvTag(tag: Buffer, nalLengthBytes: NalLengthBytes = 4): FlvTag {
-  if (tag.length < FLV_HEADER_BYTES) throw new FormatError('flv', 'tag header is cut off');
-  const end = FLV_HEADER_BYTES + tag.readUIntBE(1, 3);
-  const trailed = tag.length === end + 4 && tag.readUInt32BE(end) === end;
-  if (tag.length !== end && !trailed) throw new FormatError('flv', 'tag size is wrong');
+  const end = tagEndOf(tag);
+  if (end < 0) throw new FormatError('flv', 'tag size is wrong');
   const body = tag.subarray(FLV_HEADER_BYTES, end);
   switch (tag[0]) {
     case FLV_AUDIO:

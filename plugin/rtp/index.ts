@@ -1,6 +1,30 @@
 export { parseAacConfig, type AacConfig } from './aac-config.ts';
 export { parseAvcConfig, profileLevelIdOf, type AvcConfig, type NalLengthBytes } from './avc-config.ts';
-export { FLV_AUDIO, FLV_SCRIPT, FLV_VIDEO, parseFlvTag, type AccessUnit, type FlvTag } from './flv.ts';
+export {
+  FLV_AUDIO,
+  FLV_HEADER_BYTES,
+  FLV_SCRIPT,
+  FLV_VIDEO,
+  FRAME_COMMAND,
+  isKeyframeType,
+  MAX_COMPOSITION_MS,
+  parseFlvTag,
+  tagEndOf,
+  type AccessUnit,
+  type FlvTag,
+} from './flv.ts';
+export {
+  audioCodecName,
+  CODEC_AVC,
+  FOURCC_AAC,
+  FOURCC_AVC,
+  FOURCC_HEVC,
+  FOURCC_VVC,
+  fourCcName,
+  SOUND_AAC,
+  SOUND_ENHANCED,
+  videoCodecName,
+} from './flv-codecs.ts';
 export { FormatError, type MediaFormat } from './format-error.ts';
 export {
   createH264Packetizer,

@@ -35,6 +35,7 @@ export {
   type TicketSecret,
   type VerifyTicketOptions,
 } from './open.ts';
+export { createPassBook, isPass, PASS_SECONDS, type PassBook, type TakenPass } from './pass.ts';
 export {
   createProof,
   createProofVerifier,

@@ -1,4 +1,4 @@
-/** Signed messages from a streaming server to the order server (`contract.ts`): redemptions and receipts. */
+/** Signed messages from a streaming server to the order server (`contract.ts`): redemptions, receipts, streams. */
 import { randomUUID } from 'node:crypto';
 import type { CryptoKey } from 'jose';
 import { z } from 'zod';
@@ -11,7 +11,7 @@ import { CLOCK_TOLERANCE_SECONDS } from './open.ts';
 import type { ReplayMemory } from './replay.ts';
 import { kidSchema } from './sealed.ts';
 
-export type ServerMessageTyp = 'redemption+jwt' | 'receipts+jwt';
+export type ServerMessageTyp = 'redemption+jwt' | 'receipts+jwt' | 'streams+jwt';
 
 const headerSchema = z.strictObject({ typ: z.string(), alg: z.enum(SIGNING_ALG_NAMES), kid: kidSchema });
 const senderSchema = z.object({ iss: z.string().min(1).max(200) });

@@ -31,6 +31,9 @@ describe('who may do what', () => {
     createOffer: `mutation { createOffer(input: { titleId: "${uuid}", name: "x", priceMinor: -1, currency: "x", rights: {}, validSeconds: 1 }) { id } }`,
     updateOffer: `mutation { updateOffer(id: "${uuid}", input: {}) { id } }`,
     createStreamKey: `mutation { createStreamKey(titleId: "${uuid}") }`,
+    rotateStreamKey: `mutation { rotateStreamKey(titleId: "${uuid}") }`,
+    revokeStreamKey: `mutation { revokeStreamKey(id: "${uuid}") }`,
+    streamKeys: `{ streamKeys(titleId: "${uuid}") { id } }`,
     registerStreamingServer: `mutation { registerStreamingServer(id: "!", publicUrl: "x", signingKey: ${key}, sealingKey: ${seal}) { id } }`,
   };
   const rules: Record<string, 'anyone' | 'account' | 'staff'> = {
@@ -50,6 +53,9 @@ describe('who may do what', () => {
     createOffer: 'staff',
     updateOffer: 'staff',
     createStreamKey: 'staff',
+    rotateStreamKey: 'staff',
+    revokeStreamKey: 'staff',
+    streamKeys: 'staff',
     registerStreamingServer: 'staff',
   };
   const everyField = [schema.getQueryType(), schema.getMutationType()].flatMap((type) =>

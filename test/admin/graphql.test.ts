@@ -219,19 +219,25 @@ describe('staff', () => {
     const titleId = title.data!['createTitle']!['id'];
     const offer = await server.graphql(
       `mutation ($titleId: ID!) { createOffer(input: { titleId: $titleId, name: "A", priceMinor: 100, currency: "EUR",
-        validSeconds: 3600, rights: { accesses: 3, tier: { maxHeight: 720 } } }) { id charging rights { accesses seconds tier { maxHeight } } } }`,
+        validSeconds: 3600, rights: { accesses: 3, tier: { maxHeight: 720 } } }) { id charging allowClearTransport rights { accesses seconds tier { maxHeight } } } }`,
       { titleId },
       token,
     );
     expect(offer.data).toMatchObject({
-      createOffer: { charging: 'prepaid', rights: { accesses: 3, seconds: null, tier: { maxHeight: 720 } } },
+      createOffer: {
+        charging: 'prepaid',
+        allowClearTransport: false,
+        rights: { accesses: 3, seconds: null, tier: { maxHeight: 720 } },
+      },
     });
     const changed = await server.graphql(
-      'mutation ($id: ID!) { updateOffer(id: $id, input: { priceMinor: 0, active: false }) { charging active name } }',
+      'mutation ($id: ID!) { updateOffer(id: $id, input: { priceMinor: 0, active: false, allowClearTransport: true }) { charging active name allowClearTransport } }',
       { id: offer.data!['createOffer']!['id'] },
       token,
     );
-    expect(changed.data).toEqual({ updateOffer: { charging: 'free', active: false, name: 'A' } });
+    expect(changed.data).toEqual({
+      updateOffer: { charging: 'free', active: false, name: 'A', allowClearTransport: true },
+    });
     const hidden = await server.graphql(
       'mutation ($id: ID!) { updateTitle(id: $id, input: { published: false }) { published offers { id } } }',
       { id: titleId },

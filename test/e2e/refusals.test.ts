@@ -293,15 +293,15 @@ describe('RTMP', () => {
     expect(encoder.child.exitCode).toBeNull();
   });
 
-  it('lets nobody play, with or without the stream key', async () => {
+  it('lets nobody play with the stream key', async () => {
     const player = runFfmpeg(['-i', rtmp(STREAM_KEY), '-t', '1', '-f', 'null', '-']);
     expect(await player.exited).not.toBe(0);
   });
 
-  it('lets nobody play over HTTP-FLV', async () => {
+  it('lets nobody play over HTTP-FLV without a ticket', async () => {
     const url = `http://127.0.0.1:${String(environment.httpFlvPort)}${DEMO_PATH}.flv`;
     const response = await fetch(url);
-    expect([response.status, await response.json()]).toMatchObject([403, { code: 'play_closed' }]);
+    expect([response.status, await response.json()]).toMatchObject([401, { code: 'ticket_missing' }]);
   });
 });
 

@@ -11,7 +11,7 @@ type Answer = (headers: Headers) => Response;
 async function setUp(...answers: (Answer | Error)[]) {
   const clock = { nowMs: 1_800_000_000_000 };
   const nowMs = (): number => clock.nowMs;
-  const sent: { method: string; headers: Headers; nonce: unknown }[] = [];
+  const sent: { method: string; headers: Headers; nonce: unknown; body: unknown }[] = [];
   const fetcher: typeof fetch = async (_input, init) => {
     const headers = new Headers(init?.headers);
     const proof = headers.get('dpop');
@@ -19,6 +19,7 @@ async function setUp(...answers: (Answer | Error)[]) {
       method: init?.method ?? 'GET',
       headers,
       nonce: proof === null ? null : decodeJwt(proof)['nonce'],
+      body: init?.body,
     });
     const answer = answers.shift();
     if (answer === undefined) throw new Error('one request too many');
@@ -75,6 +76,13 @@ test('each answer brings the nonce of the next request', async () => {
   const { signed, sent } = await setUp(ok('n-1'), ok('n-2'), ok('n-3'));
   for (let i = 0; i < 3; i++) await signed.send({ method: 'GET', url });
   expect(sent.map(({ nonce }) => nonce)).toEqual([undefined, 'n-1', 'n-2']);
+});
+
+test('JSON is sent as JSON', async () => {
+  const { signed, sent } = await setUp(ok('n-1'));
+  await signed.send({ method: 'POST', url, json: { uri: '/live/demo' } });
+  expect(sent).toMatchObject([{ method: 'POST', body: '{"uri":"/live/demo"}' }]);
+  expect(sent[0]?.headers.get('content-type')).toBe('application/json');
 });
 
 test('a refusal carries its code and the time to wait', async () => {

@@ -1,25 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { AccessRequest, Grant } from '../../plugin/contract.ts';
+import type { AccessRequest } from '../../plugin/contract.ts';
 import { Denial, type Code } from '../../plugin/errors.ts';
-import { createGate, type GateOptions } from '../../plugin/gate.ts';
+import type { GateOptions } from '../../plugin/gate.ts';
 import type { Clock } from '../../plugin/ports.ts';
 import { UNLIMITED_PLAY } from '../../plugin/rights/index.ts';
-import {
-  createReplayMemory,
-  generateSigningKey,
-  type ProofOptions,
-  type SigningKeyPair,
-} from '../../plugin/ticket/index.ts';
-import {
-  fakeViewing,
-  recordedRedemptions,
-  recordedSink,
-  recordingLog,
-  silentLog,
-  type FakeViewing,
-} from '../support/doubles.ts';
-import { createTicketWorld, SERVER_ID, type TicketWorld, type Viewer } from '../support/tickets.ts';
+import { generateSigningKey, type ProofOptions, type SigningKeyPair } from '../../plugin/ticket/index.ts';
+import { fakeViewing, recordingLog, type FakeViewing } from '../support/doubles.ts';
+import { codeOf, setUpGate } from '../support/gates.ts';
+import { createTicketWorld, type TicketWorld, type Viewer } from '../support/tickets.ts';
 
 const START_MS = Date.now();
 const clock: Clock & { ms: number } = { ms: START_MS, nowMs: () => clock.ms, monotonicMs: () => clock.ms };
@@ -36,46 +25,7 @@ beforeAll(async () => {
 
 const ONE_ACCESS = { ...UNLIMITED_PLAY, accesses: 1, tier: { maxHeight: 720 } };
 
-function setUp(options: Partial<GateOptions> = {}) {
-  const redemptions = recordedRedemptions();
-  const sink = recordedSink();
-  const opened: Grant[] = [];
-  const viewings: FakeViewing[] = [];
-  const gate = createGate({
-    serverId: SERVER_ID,
-    keys: world.keys,
-    unsealKeys: world.unsealKeys,
-    nonces: world.nonces,
-    replay: createReplayMemory({ clock }),
-    redemptions,
-    streamKeys: { authorizePublish: () => Promise.resolve() },
-    sink,
-    clock,
-    log: silentLog,
-    ...options,
-  });
-  const media = {
-    live: true,
-    isLive: () => media.live,
-    open: (grant: Grant) => {
-      opened.push(grant);
-      const viewing = fakeViewing();
-      viewings.push(viewing);
-      return Promise.resolve(viewing);
-    },
-  };
-  return { gate, media, opened, viewings, redemptions, sink };
-}
-
-async function codeOf(work: Promise<unknown>): Promise<Code | 'admitted'> {
-  try {
-    await work;
-    return 'admitted';
-  } catch (error) {
-    if (error instanceof Denial) return error.code;
-    throw error;
-  }
-}
+const setUp = (options: Partial<GateOptions> = {}) => setUpGate(world, clock, options);
 
 /** Flips one bit of the middle of a base64url part. */
 function tamper(token: string, part: number): string {

@@ -8,6 +8,7 @@ import { listen } from '../../plugin/listen.ts';
 import { createOrderServer, type OrderServer } from '../../plugin/order-server.ts';
 import { createStreamKey, generateSigningKey, hashStreamKey } from '../../plugin/ticket/index.ts';
 import { SESSION_ID, UNLIMITED } from '../support/doubles.ts';
+import { streamStatus } from '../support/streams.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 
@@ -78,6 +79,23 @@ describe('the order server’s client', () => {
     await orders.authorizePublish('/live/demo', key);
     expect(sent).toContain(hashStreamKey(key));
     expect(sent).not.toContain(key);
+  });
+
+  it('states what is on the air, and takes nothing but an empty answer for heard', async () => {
+    const sent: object[] = [];
+    handler = ({ url }, response, body) => {
+      sent.push({ url, typ: decodeProtectedHeader(body).typ, claims: decodeJwt(body) });
+      response.end('{}');
+    };
+    const streams = [streamStatus('/live/demo')];
+    await orders.deliverStreams(streams);
+    expect(sent).toMatchObject([
+      { url: '/v1/streams', typ: 'streams+jwt', claims: { iss: 'ss-one', streams } },
+    ]);
+    handler = answer(200, { stored: 1 });
+    expect(await codeOf(orders.deliverStreams(streams))).toBe('order_server_unreachable');
+    handler = answer(413, { code: 'body_too_large' });
+    expect(await codeOf(orders.deliverStreams(streams))).toBe('body_too_large');
   });
 
   it.each<[string, Handler, string]>([

@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { hostOf, loadTls, selfSignedCertFile } from '../../plugin/tls.ts';
+import { hostOf, loadTls, selfSignedCertFile, tlsFiles, type TlsOptions } from '../../plugin/tls.ts';
 
 let dataDir: string;
 beforeEach(async () => {
@@ -37,6 +37,24 @@ describe('a self-signed certificate', () => {
     for (const file of [selfSignedCertFile(dataDir), join(dataDir, 'tls', 'key.pem')]) {
       expect((await stat(file)).mode & 0o077).toBe(0);
     }
+  });
+});
+
+describe('the files of a certificate, for hosts that read them themselves', () => {
+  it('are those that were loaded', async () => {
+    const made: TlsOptions = { mode: 'self-signed', dataDir };
+    const tls = await loadTls(made);
+    const files = tlsFiles(made);
+    expect(await readFile(files?.cert ?? '', 'utf8')).toBe(tls?.cert);
+    expect(await readFile(files?.key ?? '', 'utf8')).toBe(tls?.key);
+    const named: TlsOptions = { mode: 'files', dataDir, certFile: files?.cert, keyFile: files?.key };
+    expect(tlsFiles(named)).toEqual(files);
+    expect(await loadTls(named)).toEqual(tls);
+  });
+
+  it('are none without TLS, and an error when they are not named', () => {
+    expect(tlsFiles({ mode: 'off', dataDir })).toBeNull();
+    expect(() => tlsFiles({ mode: 'files', dataDir, certFile: 'c' })).toThrow(/USHER_TLS_KEY/);
   });
 });
 

@@ -106,7 +106,13 @@ export async function createTestOffer(
     priceMinor = 0,
     rights = {},
     validSeconds = 3600,
-  }: { priceMinor?: number; rights?: Partial<Rights>; validSeconds?: number } = {},
+    allowClearTransport = false,
+  }: {
+    priceMinor?: number;
+    rights?: Partial<Rights>;
+    validSeconds?: number;
+    allowClearTransport?: boolean;
+  } = {},
 ): Promise<Offer & { path: string }> {
   const now = new Date(START_MS);
   const path = `/live/t-${randomUUID()}`;
@@ -125,6 +131,7 @@ export async function createTestOffer(
         currency: 'EUR',
         rights: { ...UNLIMITED_PLAY, ...rights },
         validSeconds,
+        allowClearTransport,
         active: true,
       },
       now,

@@ -98,6 +98,7 @@ export interface StaffOffer {
   readonly validSeconds?: number;
   readonly priceMinor?: number;
   readonly rights?: Record<string, unknown>;
+  readonly allowClearTransport?: boolean;
 }
 
 /** An offer of a title; free and not limited but by what is given. */
@@ -105,12 +106,22 @@ export async function createOffer(
   orderUrl: string,
   staffToken: string,
   titleId: string,
-  { validSeconds = 3600, priceMinor = 0, rights = {} }: StaffOffer,
+  { validSeconds = 3600, priceMinor = 0, rights = {}, allowClearTransport = false }: StaffOffer,
 ): Promise<string> {
   const made = await graphql<{ createOffer: { id: string } }>(
     orderUrl,
     'mutation ($input: OfferInput!) { createOffer(input: $input) { id } }',
-    { input: { titleId, name: 'Test', priceMinor, currency: 'EUR', validSeconds, rights } },
+    {
+      input: {
+        titleId,
+        name: 'Test',
+        priceMinor,
+        currency: 'EUR',
+        validSeconds,
+        rights,
+        allowClearTransport,
+      },
+    },
     staffToken,
   );
   return made.createOffer.id;

@@ -36,7 +36,8 @@ export interface StackEnvironment {
 /** Settings of a stack of its own: data directory and ports that nobody else uses. */
 export async function stackEnvironment(): Promise<StackEnvironment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'usher-stack-'));
-  const [order = 0, media = 0, rtc = 0, rtmp = 0, flv = 0] = await freePorts(5);
+  const ports = await freePorts(7);
+  const [order = 0, media = 0, rtc = 0, rtmp = 0, flv = 0, rtmps = 0, flvTls = 0] = ports;
   const orderUrl = `http://localhost:${String(order)}`;
   const mediaUrl = `http://localhost:${String(media)}`;
   const keys = await loadOrCreateServerKeys(join(dataDir, 'media'), 'demo', mediaUrl);
@@ -53,6 +54,8 @@ export async function stackEnvironment(): Promise<StackEnvironment> {
     USHER_RTC_PORT: String(rtc),
     USHER_RTMP_PORT: String(rtmp),
     USHER_NMS_HTTP_PORT: String(flv),
+    USHER_RTMPS_PORT: String(rtmps),
+    USHER_NMS_HTTPS_PORT: String(flvTls),
     USHER_ORDER_SERVER_URL: orderUrl,
     USHER_DEMO: '1',
     USHER_DEMO_SERVER: registration,

@@ -110,6 +110,7 @@ export async function createTicketWorld(clock: Clock): Promise<TicketWorld> {
         url: WHEP_URL,
         bodyHash: 'offer',
         peer: '192.0.2.1',
+        confidential: true,
         ...request,
       };
     },

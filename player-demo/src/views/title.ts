@@ -9,6 +9,7 @@ import { hrefOf, navigate } from '../router.ts';
 import type { StoredTicket } from '../store.ts';
 import { beginHeadStart, createViewing, waitMs, type HeadStart, type Viewing } from '../viewing.ts';
 import type { WatchState } from '../watch.ts';
+import { elsewhereView } from './elsewhere.ts';
 import { describeError, problemCard } from './notice.ts';
 import { playerView } from './player.ts';
 import { poster } from './poster.ts';
@@ -61,6 +62,7 @@ function loadedTitle(app: App, title: Title) {
   let ticket: StoredTicket | null = null;
   let viewing: Viewing | null = null;
   const panel = sessionPanel();
+  const elsewhere = elsewhereView(app.announce);
   const aside = h('aside', { class: 'aside', 'aria-label': 'Tickets' });
   const orderError = h('div', { class: 'order-error', role: 'alert', 'data-testid': 'order-error' });
 
@@ -83,6 +85,7 @@ function loadedTitle(app: App, title: Title) {
     if (state.phase === 'ended' && USED_UP.has(state.code) && ticket !== null) {
       void app.store.removeTicket(ticket.orderId);
       ticket = null;
+      elsewhere.use(null);
       renderAside();
     }
   }
@@ -94,11 +97,13 @@ function loadedTitle(app: App, title: Title) {
     renderAside();
     if (next === null) {
       player.show(null);
+      elsewhere.use(null);
       app.watching.set(null);
       return;
     }
     const explain = (sessionId: string): Promise<string | null> => explainEnd(app, sessionId);
     viewing = createViewing(next, { onState, onStream: player.attach, explainEnd: explain }, headStart);
+    elsewhere.use(viewing.mintPass);
     app.watching.set(viewing.watch);
     player.show(viewing.watch.state);
   }
@@ -182,6 +187,7 @@ function loadedTitle(app: App, title: Title) {
           player.element,
           h('div', { class: 'about' }, h('h1', { tabindex: -1 }, title.name), h('p', {}, title.description)),
           panel.element,
+          elsewhere.element,
         ),
         aside,
       ),
@@ -190,6 +196,7 @@ function loadedTitle(app: App, title: Title) {
       shownFor = '';
       unsubscribe();
       panel.stop();
+      elsewhere.dispose();
       player.dispose();
       void viewing?.watch.stop();
       app.watching.set(null);

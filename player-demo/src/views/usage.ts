@@ -134,6 +134,7 @@ const REASONS: Readonly<Record<string, string>> = {
   revoked: 'Ticket withdrawn',
   kicked: 'Ended by the shop',
   replaced: 'Went on elsewhere',
+  viewer_stalled: 'Connection too slow',
   server_stopped: 'Server stopped',
   server_crashed: 'Server failed',
   source_ended: 'Broadcast ended',

@@ -1,39 +1,35 @@
 /**
  * In front of one RTMP connection. The host's own answers come too early and its events too late, so its callbacks
- * are held: until the gate has admitted a publisher, the host hears of no stream, and no packet gets anywhere.
+ * are held: until the gate has admitted somebody, the host hears of no stream, and no packet gets anywhere.
  */
 import type { Socket } from 'node:net';
-import { asDenial, Denial, refusalOf } from '../../errors.ts';
+import { asDenial, Denial, refusalOf, rtmpStatus } from '../../errors.ts';
+import type { Gate } from '../../gate.ts';
+import { isConfidential } from '../../peer.ts';
 import type { Log } from '../../ports.ts';
-import type { HostConnectRequest, HostContext, HostPacket, HostSession } from './host.ts';
-import { parsePublishRequest } from './publish-request.ts';
-import type { Publishers, PublisherTap } from './publishers.ts';
-
-/** The gate as this adapter sees it. */
-export interface PublishGate {
-  /**
-   * Decides on a request to publish.
-   * @throws Denial
-   */
-  authorizePublish(request: { uri: string; streamKey: string; peer: string }): Promise<void>;
-}
-
-export interface RtmpLimits {
-  /** From connecting to publishing. */
-  readonly admitWithinMs: number;
-  /** A publisher that is silent this long has gone. */
-  readonly idleMs: number;
-}
+import type { BoxOffice } from './box-office.ts';
+import { isOnAir, type HostConnectRequest, type HostContext, type HostRtmpSession } from './host.ts';
+import { rtmpFormat } from './media-kind.ts';
+import { rtmpOutlet, type Reset } from './outlets.ts';
+import { createPacketGuard, MAX_MESSAGE_BYTES } from './packet-guard.ts';
+import { parsePlayRequest, parsePublishRequest } from './rtmp-request.ts';
+import type { Claim, Streams } from './streams.ts';
+import type { Viewer } from './viewer.ts';
 
 export interface RtmpGateOptions {
   readonly context: HostContext;
-  readonly gate: PublishGate;
-  readonly publishers: Publishers;
-  readonly limits: RtmpLimits;
+  readonly gate: Pick<Gate, 'authorizePublish'>;
+  readonly boxOffice: BoxOffice;
+  readonly streams: Streams;
+  /** A publisher that is silent this long has gone. */
+  readonly idleMs: number;
   readonly log: Log;
+  readonly reset: Reset;
   /** Called when the connection counts no longer as one that waits for admission. */
   readonly onSettled: () => void;
 }
+
+type Command = 'play' | 'publish';
 
 const RTMP_VERSION = 3;
 const FLUSH_WITHIN_MS = 1000;
@@ -41,154 +37,178 @@ const FLUSH_WITHIN_MS = 1000;
 const MAX_BYTES_BEFORE_ADMISSION = 64 * 1024;
 /** What the host may hold of messages that are not whole: their length times the number of chunk streams. */
 const MAX_COMMAND_BYTES = 16 * 1024;
-const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 const MAX_CHUNK_STREAMS = 16;
-/** The host keeps all packets since the last keyframe, twice, up to 4,096 of them and of any size. */
-const MAX_GROUP_BYTES = 32 * 1024 * 1024;
 const MAX_UNREAD_ANSWER_BYTES = 256 * 1024;
-const FLAG_KEYFRAME = 3;
+const KEEP_ALIVE_MS = 15_000;
 
 /** Puts the gate in front of a connection that the host has just taken. */
-export function guardRtmpConnection(socket: Socket, session: HostSession, options: RtmpGateOptions): void {
-  const { context, gate, publishers, limits, log } = options;
+export function guardRtmpConnection(
+  socket: Socket,
+  session: HostRtmpSession,
+  options: RtmpGateOptions,
+): void {
+  const { context, gate, boxOffice, streams, idleMs, log, reset } = options;
   const { rtmp } = session;
-  const hostPacket = rtmp.onPacketCallback;
   const hostConnect = rtmp.onConnectCallback;
   const hostPush = rtmp.onPushCallback;
+  const hostPlay = rtmp.onPlayCallback;
   const hostAlloc = rtmp.packetAlloc.bind(rtmp);
   const hostRespondPublish = rtmp.respondPublish.bind(rtmp);
+  const hostRespondPlay = rtmp.respondPlay.bind(rtmp);
   const peer = socket.remoteAddress ?? '';
-  let state: 'connecting' | 'deciding' | 'publishing' | 'ended' = 'connecting';
+  let state: 'connecting' | 'deciding' | 'publishing' | 'playing' | 'ended' = 'connecting';
   let request: HostConnectRequest | undefined;
-  let publishedPath: string | undefined;
+  let claim: Claim | undefined;
+  let viewer: Viewer | undefined;
   let receivedBytes = 0;
-  let groupBytes = 0;
-  let packetTimeMs = 0;
-  const tapId = `usher-${session.id}`;
-  const admitTimer = setTimeout(() => socket.destroy(), limits.admitWithinMs);
+
+  /** The host has heard of this connection, and must hear of its end. */
+  let isKnownToHost = false;
 
   /** Tells the peer why and goes on discarding what it sends, so that a reset does not overtake the answer. */
-  function deny(denial: Denial): void {
+  function deny(command: Command, denial: Denial): void {
     if (state === 'ended') return;
     state = 'ended';
-    const row = refusalOf(denial.code);
-    rtmp.sendStatusMessage(rtmp.streamId ?? 0, 'error', row.rtmp, `${denial.code}: ${row.title}`);
+    const text = `${denial.code}: ${refusalOf(denial.code).title}`;
+    rtmp.sendStatusMessage(rtmp.streamId ?? 0, 'error', rtmpStatus(denial.code, command), text);
     socket.end();
     socket.resume();
-    setTimeout(() => socket.destroy(), FLUSH_WITHIN_MS).unref();
+    const timer = setTimeout(() => socket.destroy(), FLUSH_WITHIN_MS).unref();
+    // The host's session has a buffer of 1 MiB: it is not to be held for a second longer than its connection.
+    socket.once('close', () => clearTimeout(timer));
   }
 
   function abort(reason: string): void {
-    log.info({ peer, reason, published: publishedPath ?? null }, 'RTMP connection ended');
+    log.info({ peer, reason, state }, 'RTMP connection ended');
     state = 'ended';
     socket.destroy();
   }
 
-  function onPacket(packet: HostPacket): void {
-    if (packet.size > packet.data.length) throw new Error('message changed its length midway');
-    groupBytes = packet.flags === FLAG_KEYFRAME ? packet.size : groupBytes + packet.size;
-    if (groupBytes > MAX_GROUP_BYTES) {
-      session.broadcast.flvGopCache?.clear();
-      session.broadcast.rtmpGopCache?.clear();
-      groupBytes = 0;
-    }
-    packetTimeMs = packet.dts;
-    hostPacket(packet);
+  function settle(next: 'publishing' | 'playing'): void {
+    state = next;
+    options.onSettled();
+    socket.resume();
   }
 
-  /**
-   * Nothing that the host has cached is needed: the subscriber is there before the first packet of this publisher, who
-   * waits for the answer and then sends his configuration first.
-   */
-  function subscribe(tap: PublisherTap): void {
-    session.broadcast.subscribers.set(tapId, {
-      id: tapId,
-      ip: '',
-      protocol: 'flv',
-      sendBuffer: (tag) => tap.pushTag(tag, packetTimeMs),
-      close: () => undefined,
-    });
+  /** The host keeps the query and shows it in its admin API and webhooks: no pass and no stream key in it. */
+  function connectHost({ app, name, host }: HostConnectRequest): void {
+    hostConnect({ app, name, host, query: {} });
+    isKnownToHost = true;
   }
 
   /** Hands an authorized publisher to the host. Synchronous: nobody can come between the check and the claim. */
-  function admit(uri: string, publish: HostConnectRequest): void {
-    if (context.broadcasts.get(uri)?.getPublishStatus() === 'publishing') throw new Denial('stream_busy');
-    const tap = publishers.claim(uri);
-    publishedPath = uri;
-    hostConnect(publish);
+  function publish(uri: string, named: HostConnectRequest): void {
+    if (isOnAir(context.broadcasts.get(uri))) throw new Denial('stream_busy');
+    claim = streams.claim(uri);
+    connectHost(named);
     hostPush();
     if (session.streamPath !== uri || session.broadcast.publisher !== session) {
       throw new Error('node-media-server refused the publisher');
     }
-    subscribe(tap);
-    rtmp.onPacketCallback = onPacket;
-    state = 'publishing';
-    clearTimeout(admitTimer);
-    options.onSettled();
-    socket.setTimeout(limits.idleMs, () => abort('the publisher fell silent'));
+    const guard = createPacketGuard(session.broadcast);
+    claim.listen(session.broadcast, guard.timeOf);
+    rtmp.onPacketCallback = guard.take;
+    socket.setTimeout(idleMs, () => abort('the publisher fell silent'));
     hostRespondPublish();
+    settle('publishing');
     log.info({ uri, peer }, 'publisher admitted');
-    socket.resume();
   }
 
+  /** False once the peer has gone or was told no. */
   function isDeciding(): boolean {
-    return state === 'deciding';
+    return state === 'deciding' && !socket.destroyed;
   }
 
-  async function decide(publish: HostConnectRequest): Promise<void> {
+  async function decidePublish(named: HostConnectRequest): Promise<void> {
+    const { uri, streamKey } = parsePublishRequest(named);
+    await gate.authorizePublish({ uri, streamKey, peer });
+    if (isDeciding()) publish(uri, named);
+  }
+
+  async function decidePlay(named: HostConnectRequest): Promise<void> {
+    const { uri, pass } = parsePlayRequest(named);
+    const encrypted = 'encrypted' in socket && socket.encrypted === true;
+    const confidential = isConfidential({ encrypted, address: peer, trustedProxies: 0 });
+    const admitted = await boxOffice.admit(
+      {
+        protocol: 'rtmp',
+        uri,
+        pass,
+        authorization: undefined,
+        proof: undefined,
+        method: 'play',
+        url: '',
+        bodyHash: '',
+        peer,
+        confidential,
+      },
+      rtmpFormat,
+    );
+    ({ viewer } = admitted);
+    if (!isDeciding()) return viewer.gone('viewer_left');
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on('drain', viewer.drain).on('drain', () => socket.resume());
+    const outlet = rtmpOutlet(socket, reset, (level, code, text) =>
+      rtmp.sendStatusMessage(rtmp.streamId ?? 0, level, code, text),
+    );
+    admitted.join(outlet, session, () => {
+      hostRespondPlay();
+      connectHost(named);
+      hostPlay();
+    });
+    settle('playing');
+  }
+
+  async function decide(command: Command, run: (named: HostConnectRequest) => Promise<void>): Promise<void> {
+    // One command per connection; a second one ends it.
+    if (state !== 'connecting' || request === undefined) return abort('a second command');
     state = 'deciding';
     socket.pause();
     try {
-      const { uri, streamKey } = parsePublishRequest(publish);
-      await gate.authorizePublish({ uri, streamKey, peer });
-      if (isDeciding() && !socket.destroyed) admit(uri, publish);
+      await run(request);
     } catch (error) {
       const denial = asDenial(error);
-      if (denial.code === 'internal') log.error({ error: String(error), peer }, 'publishing failed');
-      else log.info({ code: denial.code, peer }, 'publishing refused');
-      if (!socket.destroyed) deny(denial);
+      if (denial.code === 'internal') log.error({ error: String(error), peer }, 'an RTMP command failed');
+      else log.info({ code: denial.code, peer, command }, 'RTMP command refused');
+      if (!socket.destroyed) deny(command, denial);
     }
-  }
-
-  /** One command per connection; a second one ends it. */
-  function onCommand(run: (named: HostConnectRequest) => void): void {
-    if (state !== 'connecting' || request === undefined) return abort('a second command');
-    run(request);
   }
 
   function onData(chunk: Buffer): void {
     if (state === 'ended') return;
     if (receivedBytes === 0 && chunk[0] !== RTMP_VERSION) return abort('not RTMP');
     receivedBytes += chunk.length;
-    if (state !== 'publishing' && receivedBytes > MAX_BYTES_BEFORE_ADMISSION) {
-      return abort('too much before admission');
-    }
+    const isAdmitted = state === 'publishing' || state === 'playing';
+    if (!isAdmitted && receivedBytes > MAX_BYTES_BEFORE_ADMISSION) return abort('too much before admission');
     try {
       session.onData(chunk);
     } catch (error) {
       abort(error instanceof Error ? error.message : 'malformed');
     }
-    if (socket.writableLength > MAX_UNREAD_ANSWER_BYTES) abort('the peer does not read');
+    if (state === 'playing') {
+      // Who reads nothing is not listened to either: each command has an answer.
+      if (socket.writableNeedDrain) socket.pause();
+    } else if (socket.writableLength > MAX_UNREAD_ANSWER_BYTES) {
+      abort('the peer does not read');
+    }
   }
 
   function onClose(): void {
-    clearTimeout(admitTimer);
     state = 'ended';
-    if (publishedPath === undefined) {
-      // The host has told nobody of this connection, so it must not tell of its end.
-      context.sessions.delete(session.id);
-    } else {
-      session.broadcast.subscribers.delete(tapId);
-      session.onClose();
-      publishers.leave(publishedPath);
-      publishedPath = undefined;
-    }
+    viewer?.gone('viewer_left');
+    // Whom the host was never told of, it must not tell the end of.
+    if (isKnownToHost) session.onClose();
+    context.sessions.delete(session.id);
+    claim?.leave();
     options.onSettled();
   }
 
-  rtmp.onConnectCallback = (named) => (request = named);
-  rtmp.onPushCallback = () => onCommand((named) => void decide(named));
-  rtmp.onPlayCallback = () => onCommand(() => deny(new Denial('play_closed')));
+  rtmp.onConnectCallback = (named) => {
+    request = named;
+    rtmp.streamQuery = {};
+  };
+  rtmp.onPushCallback = () => void decide('publish', decidePublish);
+  rtmp.onPlayCallback = () => void decide('play', decidePlay);
   rtmp.onPacketCallback = () => undefined;
   rtmp.respondPublish = () => undefined;
   rtmp.respondPlay = () => undefined;

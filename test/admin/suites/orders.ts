@@ -1,4 +1,5 @@
 import { eq, sql } from 'drizzle-orm';
+import { decodeJwt } from 'jose';
 import { expect, it } from 'vitest';
 import {
   ledgerAccounts,
@@ -7,6 +8,7 @@ import {
   orders,
   tickets,
 } from '../../../admin/db/schema.ts';
+import { updateOffer, type OfferPatch } from '../../../admin/catalog/offers.ts';
 import { balancesOf, creditCustomer } from '../../../admin/ledger/ledger.ts';
 import { money } from '../../../admin/ledger/money.ts';
 import { placeOrder } from '../../../admin/orders/orders.ts';
@@ -61,6 +63,28 @@ export function ordersSuite(world: () => World): void {
     expect(new Set(placed.map(({ issued }) => issued.ticket)).size).toBe(1);
     expect(placed.filter(({ replayed }) => !replayed)).toHaveLength(1);
     expect(await balancesOf(db, customer.id)).toEqual([money(701, 'EUR')]);
+  });
+
+  it.each([
+    [true, 'clear'],
+    [false, undefined],
+  ])(
+    'an offer that allows clear transport (%s) makes tickets that say so: %s',
+    async (allowed, transport) => {
+      const offer = await createTestOffer(world(), { allowClearTransport: allowed });
+      expect(offer.transport).toBe(transport ?? null);
+      const { issued } = await orderOffer(world(), offer.id);
+      expect(decodeJwt(issued.ticket)['transport']).toBe(transport);
+    },
+  );
+
+  it('a changed offer keeps what the patch does not name, clear transport too', async () => {
+    const { db } = world();
+    const { id } = await createTestOffer(world(), { allowClearTransport: true });
+    const change = (patch: OfferPatch) => db.transaction((tx) => updateOffer(tx, id, patch));
+    expect(await change({ name: 'Other' })).toMatchObject({ name: 'Other', transport: 'clear' });
+    expect(await change({ allowClearTransport: false })).toMatchObject({ name: 'Other', transport: null });
+    expect(await change({ allowClearTransport: true })).toMatchObject({ transport: 'clear' });
   });
 
   it('refuses an idempotency key that was used with another offer or key', async () => {

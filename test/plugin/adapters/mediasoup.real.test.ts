@@ -135,7 +135,7 @@ describe('a stage with a real worker and Chromium', () => {
     expect(counted.mediaMs).toBeLessThan(10_000);
 
     // What is on its way while both are read would blur the comparison: end first, then what left must arrive.
-    viewing.close();
+    viewing.close('viewer_left');
     const { bytes } = await viewing.counters();
     const received = await statsWhen(page, (stats) => stats.bytes > bytes * 0.98);
     expect(received.bytes).toBeLessThan(bytes * 1.02);
@@ -306,7 +306,7 @@ describe('a stage with a real worker and Chromium', () => {
     const first = await other.view('/live/a', parseOffer(OFFERS.chromium));
     const second = parseOffer(OFFERS.firefoxLike);
     await expect(other.view('/live/a', second)).rejects.toMatchObject({ code: 'overloaded' });
-    first.close();
+    first.close('viewer_left');
     await expect(other.view('/live/a', second)).resolves.toBeDefined();
   });
 

@@ -93,6 +93,7 @@ describe('WHEP', () => {
           fingerprint: stage.views[0]?.offer.fingerprintText,
           bodyHash: createHash('sha256').update(OFFERS.chromium).digest('base64url'),
           peer: '192.0.2.7',
+          confidential: true,
         },
       ]);
     });

@@ -229,43 +229,15 @@ describe('what changes under way', () => {
     expect(depacketizeH264(packets)[0]!.nals[0]).toEqual(OTHER_SPS);
   });
 
-  test('a keyframe interval, a bitrate and B-frames are seen', async () => {
-    const setup = create();
-    setup.feed.pushTag(CONFIG);
-    await ready(setup);
-    expect(setup.feed.health()).toMatchObject({
-      video: {
-        codec: 'H.264',
-        supported: true,
-        profileLevelId: '42c00b',
-        hasBFrames: false,
-        keyframeIntervalMs: null,
-      },
-      audio: null,
-    });
-    for (let index = 0; index < 60; index++) {
-      setup.feed.pushTag(picture(index * 40, { key: index % 25 === 0, bytes: 5000 }));
-      setup.clock.advance(40);
-    }
-    expect(setup.feed.health().video).toMatchObject({ keyframeIntervalMs: 1000, hasBFrames: false });
-    expect(setup.feed.health().video!.bitsPerSecond).toBeCloseTo(1_000_000, -5);
-    setup.feed.pushTag(picture(2400, { cts: 120 }));
-    setup.feed.pushTag(picture(2440, { cts: 0 }));
-    setup.feed.pushTag(picture(2480, { cts: 0 }));
-    expect(setup.feed.health().video!.hasBFrames).toBe(true);
-    expect(setup.log.lines.filter(({ message }) => message.includes('B-frames'))).toHaveLength(1);
-  });
-
   test('video other than H.264 is not put on the stage, with one warning', () => {
     const setup = create();
     for (let index = 0; index < 5; index++)
       setup.feed.pushTag(makeTag(9, Buffer.from('906876633101', 'hex'), index));
     expect(setup.stage.streams).toHaveLength(0);
-    expect(setup.feed.health().video).toMatchObject({ codec: 'hvc1', supported: false });
     expect(setup.log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
   });
 
-  test('malformed tags are counted and left out, and the stream goes on', async () => {
+  test('malformed tags are left out, and the stream goes on', async () => {
     const setup = create();
     setup.feed.pushTag(CONFIG);
     const track = await ready(setup);
@@ -274,7 +246,6 @@ describe('what changes under way', () => {
     setup.feed.pushTag(makeTag(9, Buffer.from([0x27, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1])));
     setup.feed.pushTag(picture(40));
     expect(depacketizeH264(track.rtp)).toHaveLength(2);
-    expect(setup.feed.health().malformedTags).toBe(2);
     expect(setup.log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
   });
 });
@@ -322,5 +293,4 @@ test('without ffmpeg the pictures go on alone', async () => {
   publish(setup, 3, 120);
   expect(depacketizeH264(track.rtp)).toHaveLength(6);
   expect(trackOf(setup.stage, 'audio')).toBeUndefined();
-  expect(setup.feed.health().audio).toMatchObject({ codec: 'AAC', sampleRateHz: 44_100, channels: 1 });
 });

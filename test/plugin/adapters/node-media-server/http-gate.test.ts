@@ -1,60 +1,258 @@
-import fc from 'fast-check';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { guardHttp, refusalOfRequest } from '../../../../plugin/adapters/node-media-server/http-gate.ts';
+import WebSocket from 'ws';
+import type { FlvDesk } from '../../../../plugin/adapters/node-media-server/flv-desk.ts';
+import type { FlvTarget } from '../../../../plugin/adapters/node-media-server/flv-request.ts';
+import { guardHttp, type HttpGateOptions } from '../../../../plugin/adapters/node-media-server/http-gate.ts';
+import { Denial } from '../../../../plugin/errors.ts';
+import { silentLog } from '../../../support/doubles.ts';
+
+const NONCE = 'insecure-test-nonce';
+
+interface House {
+  readonly origin: string;
+  readonly port: number;
+  readonly server: Server;
+  readonly asked: {
+    protocol: string;
+    target: FlvTarget;
+    peer: string;
+    confidential: boolean;
+    authorization: string | null;
+  }[];
+  readonly settled: number[];
+  restore(): void;
+}
+
+/** A listener of which every path answers `host`, with the gate in front; the desk admits nobody. */
+async function setUp(options: Partial<HttpGateOptions> = {}): Promise<House> {
+  const asked: House['asked'] = [];
+  const settled: number[] = [];
+  const server = createServer((_, response) => response.end('host'));
+  const desk: FlvDesk = {
+    admit(protocol, target, { headers }, { peer, confidential }) {
+      asked.push({
+        protocol,
+        target,
+        peer,
+        confidential,
+        authorization: headers.headers.get('authorization'),
+      });
+      return Promise.reject(new Denial(target.pass === 'away' ? 'stream_offline' : 'ticket_missing'));
+    },
+    join: () => undefined,
+    publish(target, { peer, confidential }) {
+      asked.push({ protocol: 'publish', target, peer, confidential, authorization: null });
+      return Promise.reject(new Denial('stream_key_invalid'));
+    },
+  };
+  const restore = guardHttp(server, {
+    desk,
+    gate: { nonce: () => NONCE, mintPass: () => Promise.reject(new Denial('ticket_untrusted')) },
+    publicUrl: new URL('http://media.example'),
+    endpoints: () => ({}),
+    nmsAdminApi: true,
+    trustedProxies: 0,
+    corsOrigins: '*',
+    metrics: undefined,
+    log: silentLog,
+    reset: (socket) => void socket.destroy(),
+    onAsked: ({ remotePort }) => void settled.push(remotePort ?? 0),
+    ...options,
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { origin: `http://127.0.0.1:${port}`, port, server, asked, settled, restore };
+}
+
+/** Sends a path as it is: `fetch` would tidy it up. */
+async function raw(
+  port: number,
+  method: string,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; text: string; headers: Record<string, unknown> }> {
+  const request = httpRequest({ host: '127.0.0.1', port, method, path, headers });
+  request.end();
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  let text = '';
+  response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  await once(response, 'end');
+  return { status: response.statusCode ?? 0, text, headers: response.headers };
+}
+
+async function codeOf(port: number, method: string, path: string): Promise<string> {
+  const { text } = await raw(port, method, path);
+  return text === 'host' ? 'host' : text === '' ? 'empty' : (JSON.parse(text) as { code: string }).code;
+}
 
 test.each([
-  ['GET', '/live/a.flv', 'play_closed'],
-  ['HEAD', '/live/a.flv?pass=x', 'play_closed'],
-  ['GET', '/live/a/b.flv', 'play_closed'],
-  ['POST', '/live/a.flv', 'method_not_allowed'],
-  ['OPTIONS', '/live/a.flv', 'method_not_allowed'],
+  ['GET', '/live/a.flv', 'ticket_missing'],
+  ['GET', '/live/a.flv?pass=away', 'stream_offline'],
+  ['POST', '/live/a.flv?key=x', 'stream_key_invalid'],
+  ['PUT', '/live/a.flv', 'method_not_allowed'],
+  ['DELETE', '/live/a.flv', 'method_not_allowed'],
+  ['TRACE', '/live/a.flv', 'method_not_allowed'],
+  ['HEAD', '/live/a.flv', 'empty'],
+  ['OPTIONS', '/live/a.flv', 'empty'],
   ['GET', '/a%20b/c.flv', 'request_malformed'],
   ['GET', '/live/a.FLV', 'request_malformed'],
-  ['GET', '/live/a.flv/', 'request_malformed'],
   ['GET', '//live/a.flv', 'request_malformed'],
-  ['GET', '/live/../a.flv', 'request_malformed'],
-  ['GET', '/a.flv', 'request_malformed'],
   ['GET', 'http://host/live/a.flv', 'request_malformed'],
-  ['GET', '*', 'request_malformed'],
+  ['OPTIONS', '*', 'request_malformed'],
   ['GET', `/live/${'a'.repeat(3000)}`, 'request_malformed'],
   ['GET', '/', 'not_found'],
-  ['GET', '/api/v1/streams', 'not_found'],
-  ['GET', '/admin/', 'not_found'],
+  ['GET', '/pass/', 'not_found'],
+  ['GET', '/metrics', 'not_found'],
   ['GET', '/static/index.html', 'not_found'],
-])('%s %s: %s', (method, url, code) => {
-  expect(refusalOfRequest(method, url).code).toBe(code);
-});
-
-test('every request is refused with one of four codes', () => {
-  const codes = ['play_closed', 'method_not_allowed', 'request_malformed', 'not_found'];
-  fc.assert(
-    fc.property(fc.string(), fc.string({ unit: 'binary' }), (method, url) => {
-      expect(codes).toContain(refusalOfRequest(method, url).code);
-    }),
-  );
+])('%s %s: %s', async (method, path, code) => {
+  const { port, settled } = await setUp();
+  expect(await codeOf(port, method, path)).toBe(code);
+  expect(settled).toHaveLength(1);
 });
 
 test.each([
-  ['/admin', 'host'],
-  ['/admin/index.html', 'host'],
-  ['/api/v1/streams?token=x', 'host'],
-  ['/admin/x.flv', 'gate'],
-  ['/admin/x.FLV/', 'gate'],
-  ['/ADMIN/', 'gate'],
-  ['/administrator/', 'gate'],
-  ['/api/v2/', 'gate'],
-  ['/live/a.flv', 'gate'],
-])('with nmsAdminApi %s goes to the %s', async (path, whose) => {
-  const server = createServer((_, response) => response.end('host')).listen(0, '127.0.0.1');
-  onTestFinished(() => void server.close());
-  await once(server, 'listening');
-  const restore = guardHttp(server, { nmsAdminApi: true });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const answer = await fetch(`${url}${path}`);
-  expect((await answer.text()) === 'host' ? 'host' : 'gate').toBe(whose);
+  ['/admin', 'host', 'not_found'],
+  ['/admin/', 'host', 'not_found'],
+  ['/admin/index.html', 'host', 'not_found'],
+  ['/api/v1/streams?token=x', 'host', 'not_found'],
+  ['/api/v1/streams/live/a', 'host', 'not_found'],
+  ['/admin/x.flv', 'ticket_missing', 'ticket_missing'],
+  ['/admin/x.FLV/', 'request_malformed', 'request_malformed'],
+  ['/api/v1/x.flv', 'request_malformed', 'request_malformed'],
+  ['/admin/..%2flive/a.flv', 'request_malformed', 'request_malformed'],
+  ['/admin/../live/a.flv', 'request_malformed', 'request_malformed'],
+  ['/admin?x=.flv', 'not_found', 'not_found'],
+  ['/ADMIN/', 'not_found', 'not_found'],
+  ['/administrator/', 'not_found', 'not_found'],
+  ['/api/v1%2fstreams', 'not_found', 'not_found'],
+  ['/api/v2/', 'not_found', 'not_found'],
+  [`/admin/${'a'.repeat(3000)}`, 'request_malformed', 'request_malformed'],
+])('%s goes to: %s; with the admin API closed: %s', async (path, open, closed) => {
+  expect(await codeOf((await setUp()).port, 'GET', path)).toBe(open);
+  expect(await codeOf((await setUp({ nmsAdminApi: false })).port, 'GET', path)).toBe(closed);
+});
+
+test('a refusal is a problem document with a challenge, a nonce, for pages of any origin, and ends the connection', async () => {
+  const { port } = await setUp();
+  const { status, headers, text } = await raw(port, 'GET', '/live/a.flv', { origin: 'https://shop.example' });
+  expect([status, JSON.parse(text)]).toEqual([
+    401,
+    expect.objectContaining({ code: 'ticket_missing', status: 401 }),
+  ]);
+  expect(headers).toMatchObject({
+    'content-type': 'application/problem+json',
+    'www-authenticate': expect.stringContaining('DPoP'),
+    'dpop-nonce': NONCE,
+    'cache-control': 'no-store',
+    'access-control-allow-origin': '*',
+    connection: 'close',
+  });
+  const away = await raw(port, 'GET', '/live/a.flv?pass=away');
+  expect([away.status, away.headers['retry-after']]).toEqual([409, '3']);
+});
+
+test('OPTIONS of a page is answered without a ticket', async () => {
+  const { port, asked } = await setUp();
+  const { status, headers } = await raw(port, 'OPTIONS', '/live/a.flv', { origin: 'https://shop.example' });
+  expect([status, headers.allow, asked.length]).toEqual([200, 'GET, POST, OPTIONS', 0]);
+  expect(String(headers['access-control-allow-headers'])).toContain('DPoP');
+});
+
+test('a pass is asked for here, and only by POST', async () => {
+  const { port } = await setUp();
+  expect(await codeOf(port, 'POST', '/pass')).not.toBe('not_found');
+  expect(await codeOf(port, 'GET', '/pass')).toBe('method_not_allowed');
+});
+
+test('metrics are for this machine, and not for what a proxy on it passes on', async () => {
+  const metrics = { response: () => Promise.resolve(new Response('usher_sessions 0\n')) };
+  const { port } = await setUp({ metrics });
+  expect((await raw(port, 'GET', '/metrics')).text).toBe('usher_sessions 0\n');
+  expect(await codeOf(port, 'POST', '/metrics')).toBe('not_found');
+  for (const name of ['x-forwarded-for', 'forwarded']) {
+    expect((await raw(port, 'GET', '/metrics', { [name]: '192.0.2.1' })).status).toBe(404);
+  }
+});
+
+test('the client is who the trusted proxies say, and nobody else’s word counts', async () => {
+  const forwarded = { 'x-forwarded-for': '192.0.2.9', 'x-forwarded-proto': 'http' };
+  const direct = await setUp();
+  await raw(direct.port, 'GET', '/live/a.flv', forwarded);
+  expect(direct.asked).toMatchObject([{ peer: '127.0.0.1', confidential: true }]);
+  const behind = await setUp({ trustedProxies: 1 });
+  await raw(behind.port, 'GET', '/live/a.flv', forwarded);
+  expect(behind.asked).toMatchObject([{ peer: '192.0.2.9', confidential: false }]);
+});
+
+test('a WebSocket without header fields is told by a close code and a reason, one with them by a status', async () => {
+  const { port, asked } = await setUp();
+  const page = new WebSocket(`ws://127.0.0.1:${port}/live/a.flv?pass=away`);
+  const [code, reason] = (await once(page, 'close')) as [number, Buffer];
+  expect([code, String(reason)]).toEqual([4409, expect.stringMatching(/^stream_offline: /)]);
+  const client = new WebSocket(`ws://127.0.0.1:${port}/live/a.flv`, { headers: { authorization: 'DPoP x' } });
+  client.on('error', () => undefined);
+  const [, response] = (await once(client, 'unexpected-response')) as [unknown, IncomingMessage];
+  expect([response.statusCode, response.headers['dpop-nonce']]).toEqual([401, NONCE]);
+  client.terminate();
+  expect(asked.map(({ protocol, authorization }) => [protocol, authorization])).toEqual([
+    ['ws-flv', null],
+    ['ws-flv', 'DPoP x'],
+  ]);
+});
+
+test.each(['post', 'publisher', 'flv, PUBLISHER'])(
+  'a WebSocket of subprotocol %s publishes',
+  async (protocols) => {
+    const { port, asked } = await setUp();
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/live/a.flv?key=x`, protocols.split(', '));
+    const [code] = (await once(socket, 'close')) as [number];
+    expect([code, asked[0]?.protocol]).toEqual([4403, 'publish']);
+  },
+);
+
+test.each([
+  ['/live/a%20b/c.flv', 400],
+  ['/a%20b/c.flv', 400],
+  ['/live/a.flv?sign=1&sign=2', 400],
+  ['/', 404],
+  ['/admin/', 404],
+  ['/api/v1/events', 404],
+])('a WebSocket on %s gets none: %i', async (path, status) => {
+  const { port, asked } = await setUp();
+  const socket = connect(port, '127.0.0.1');
+  socket.write(
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}\r\n\r\n`,
+  );
+  let text = '';
+  socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
+  await once(socket, 'close');
+  expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  expect(asked).toEqual([]);
+});
+
+test('an upgrade to something else ends without a session', async () => {
+  const { port } = await setUp();
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined).resume();
+  socket.write('GET /live/a.flv HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+  await once(socket, 'close');
+});
+
+test('afterwards the listener is the host’s again', async () => {
+  const { port, server, restore } = await setUp();
   restore();
-  expect(await (await fetch(`${url}/live/a.flv`)).text()).toBe('host');
+  expect(await codeOf(port, 'GET', '/live/a.flv')).toBe('host');
+  expect([
+    server.listenerCount('request'),
+    server.listenerCount('upgrade'),
+    server.listenerCount('session'),
+  ]).toEqual([1, 0, 0]);
 });

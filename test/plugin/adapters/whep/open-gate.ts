@@ -71,7 +71,7 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
         isEnded: () => over,
         async end(reason: EndReason) {
           over = true;
-          viewing.close();
+          viewing.close(reason);
           ended.resolve(reason);
         },
         receipts: () => gate.receipts,

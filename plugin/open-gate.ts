@@ -1,0 +1,129 @@
+/**
+ * What every media server needs beside its media: the gate with keys, order server, receipts, metrics and log, from
+ * the environment. `guardNodeMediaServer(nms, usher.gate, usher)` takes the rest of it as its options.
+ */
+import { randomBytes } from 'node:crypto';
+import { pino } from 'pino';
+import { systemClock } from './clock.ts';
+import { readMediaConfig, type MediaConfig } from './config.ts';
+import type { StreamStatus } from './contract.ts';
+import { exitOnSignals } from './exit.ts';
+import { createGate, type Gate } from './gate.ts';
+import { createMediaMetrics, type MediaMetrics } from './metrics.ts';
+import { createOrderServer } from './order-server.ts';
+import type { Clock, Log } from './ports.ts';
+import type { PublicUrls } from './public-urls.ts';
+import { createOutbox } from './receipts/outbox.ts';
+import { loadOrCreateServerKeys, type ServerKeys } from './server-keys.ts';
+import { createStreamsReport, type StreamsReport } from './streams-report.ts';
+import { createNonces, createRemoteKeySource, createReplayMemory } from './ticket/index.ts';
+
+export interface OpenedGate {
+  readonly gate: Gate;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly metrics: MediaMetrics;
+  /** Where node-media-server's listeners are for viewers. */
+  readonly publicUrls: PublicUrls;
+  /** Reverse proxies in front that set X-Forwarded-For and X-Forwarded-Proto. */
+  readonly trustedProxies: number;
+  /** What the order server must know of this server. */
+  readonly registration: ServerKeys['registration'];
+  /** From here on the order server is told what is on the air, and the metrics show it. To be called once. */
+  reportStreams(this: void, read: () => readonly StreamStatus[]): Pick<StreamsReport, 'changed'>;
+  /** Ends every session with a final receipt, then delivers the receipts: within about 1.5 s. Idempotent. */
+  close(this: void): Promise<void>;
+  /**
+   * On SIGINT, SIGTERM and the end of an IPC parent: closes, then runs `stopHost`, then ends the process; within 1.8 s
+   * in any case.
+   */
+  exitOnSignals(this: void, stopHost?: () => unknown): void;
+}
+
+const LAST_RECEIPTS_WITHIN_MS = 1000;
+
+/**
+ * Opens the gate for settings that have been read.
+ * @param liveStreams how many streams there are, where that is not what `reportStreams` is told
+ * @throws Error when the key file cannot be read or is not one
+ */
+export async function openGateFor(
+  config: MediaConfig,
+  log: Log,
+  liveStreams?: () => number,
+): Promise<OpenedGate> {
+  const clock = systemClock;
+  const issuer = config.USHER_ORDER_SERVER_URL;
+  const serverId = config.USHER_SERVER_ID;
+  const keys = await loadOrCreateServerKeys(config.USHER_MEDIA_DATA, serverId, config.publicUrl);
+  const orderServer = createOrderServer({ url: issuer, serverId, signingKey: keys.signing, clock });
+  const outbox = createOutbox({ delivery: orderServer, log });
+  let readStreams = (): readonly StreamStatus[] => [];
+  let report: StreamsReport | undefined;
+  const metrics = createMediaMetrics({
+    sessions: () => gate.sessions().length,
+    liveStreams: liveStreams ?? (() => readStreams().length),
+    receiptsWaiting: () => outbox.waiting(),
+    streams: () => readStreams(),
+  });
+  const gate = createGate({
+    serverId,
+    keys: createRemoteKeySource({
+      issuers: [{ issuer, jwksUrl: `${issuer}/.well-known/jwks.json` }],
+      clock,
+    }),
+    unsealKeys: [keys.sealing],
+    // Fresh with each start, as the replay memory is: what was used before a restart cannot be used after it.
+    nonces: createNonces({ secret: randomBytes(32), clock }),
+    replay: createReplayMemory({ clock }),
+    redemptions: orderServer,
+    streamKeys: orderServer,
+    sink: outbox,
+    clock,
+    log,
+    observe: metrics.observe,
+  });
+
+  let closing: Promise<void> | undefined;
+  async function shutDown(): Promise<void> {
+    await gate.close('server_stopped');
+    const late = new Promise((resolve) => setTimeout(resolve, LAST_RECEIPTS_WITHIN_MS).unref());
+    const [lost] = await Promise.all([
+      outbox.close(LAST_RECEIPTS_WITHIN_MS),
+      Promise.race([report?.close(), late]),
+    ]);
+    if (lost > 0) log.error({ receipts: lost }, 'receipts could not be delivered before the end');
+  }
+  const close = (): Promise<void> => (closing ??= shutDown());
+
+  return {
+    gate,
+    log,
+    clock,
+    metrics,
+    publicUrls: config.playUrls,
+    trustedProxies: config.USHER_TRUSTED_PROXIES,
+    registration: keys.registration,
+    reportStreams(read) {
+      readStreams = read;
+      return (report = createStreamsReport({ read, deliver: orderServer.deliverStreams, clock, log }));
+    },
+    close,
+    exitOnSignals(stopHost) {
+      exitOnSignals(async () => {
+        await close();
+        await stopHost?.();
+      });
+    },
+  };
+}
+
+/**
+ * Opens the gate for a media server of your own, by `USHER_*` settings.
+ * @param log default: pino, at `USHER_LOG_LEVEL`, to the standard output
+ * @throws TypeError with one line per setting that is wrong; Error when the key file cannot be read or is not one
+ */
+export async function openGate(env: NodeJS.ProcessEnv = process.env, log?: Log): Promise<OpenedGate> {
+  const config = readMediaConfig(env);
+  return openGateFor(config, log ?? pino({ name: 'media', level: config.USHER_LOG_LEVEL }));
+}

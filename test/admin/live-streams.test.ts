@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { liveStreamsSuite } from './suites/live-streams.ts';
+
+describeDatabase('pglite', liveStreamsSuite);

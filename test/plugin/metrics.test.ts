@@ -1,0 +1,56 @@
+import { expect, it } from 'vitest';
+import type { StreamStatus } from '../../plugin/contract.ts';
+import { createMediaMetrics } from '../../plugin/metrics.ts';
+import { HEALTHY, streamStatus } from '../support/streams.ts';
+
+function create(streams: () => readonly StreamStatus[]) {
+  const metrics = createMediaMetrics({
+    sessions: () => 2,
+    liveStreams: () => streams().length,
+    receiptsWaiting: () => 0,
+    streams,
+  });
+  return async (): Promise<string[]> => {
+    const text = await (await metrics.response()).text();
+    return text.split('\n').filter((line) => /^usher_(publisher|stream_viewers)/.test(line));
+  };
+}
+
+it('a healthy publisher is there with its rates, keyframes and codecs', async () => {
+  const scrape = create(() => [streamStatus('/live/demo', { viewers: 12 })]);
+  expect((await scrape()).sort()).toEqual([
+    'usher_publisher_b_frames{path="/live/demo"} 0',
+    'usher_publisher_bits_per_second{path="/live/demo",media="audio"} 128000',
+    'usher_publisher_bits_per_second{path="/live/demo",media="video"} 2500000',
+    'usher_publisher_info{path="/live/demo",video_codec="H.264",audio_codec="AAC"} 1',
+    'usher_publisher_keyframe_interval_seconds{path="/live/demo"} 2',
+    'usher_stream_viewers{path="/live/demo"} 12',
+  ]);
+});
+
+it('what a publisher does not send is not there', async () => {
+  const scrape = create(() => [streamStatus('/live/radio', { health: { ...HEALTHY, video: null } })]);
+  expect((await scrape()).sort()).toEqual([
+    'usher_publisher_bits_per_second{path="/live/radio",media="audio"} 128000',
+    'usher_publisher_info{path="/live/radio",video_codec="none",audio_codec="AAC"} 1',
+    'usher_stream_viewers{path="/live/radio"} 0',
+  ]);
+});
+
+it('a stream that has gone is gone from the next scrape', async () => {
+  let streams = [streamStatus('/live/a')];
+  const scrape = create(() => streams);
+  expect(await scrape()).toHaveLength(6);
+  streams = [];
+  expect(await scrape()).toEqual([]);
+});
+
+it('a codec’s own characters stay inside their label, and no more than 500 streams are listed', async () => {
+  const video = { ...HEALTHY.video!, codec: 'a"}\\' };
+  const streams = Array.from({ length: 600 }, (_, index) =>
+    streamStatus(`/live/${String(index)}`, { health: { ...HEALTHY, video } }),
+  );
+  const lines = await create(() => streams)();
+  expect(lines.filter((line) => line.startsWith('usher_stream_viewers'))).toHaveLength(500);
+  expect(lines).toContain('usher_publisher_info{path="/live/0",video_codec="a\\"}\\\\",audio_codec="AAC"} 1');
+});
