@@ -38,8 +38,15 @@ export async function interleave<T>(
   return results;
 }
 
-/** A figure compared pair by pair; `bar` is judged by the median ratio. */
-export function compared(name: string, unit: string, a: number[], b: number[], bar?: number): Figure {
+/** A figure compared pair by pair; `bar` is judged by the median ratio, or by the upper end of its 95% interval. */
+export function compared(
+  name: string,
+  unit: string,
+  a: number[],
+  b: number[],
+  bar?: number,
+  judged: 'median' | 'upper' = 'median',
+): Figure {
   const { value: ratio, low, high } = ratioOfPairs(a, b);
   return {
     name,
@@ -48,7 +55,7 @@ export function compared(name: string, unit: string, a: number[], b: number[], b
     beside: median(b),
     ratio,
     interval: [low, high],
-    ...(bar === undefined ? {} : { bar, ok: ratio <= bar }),
+    ...(bar === undefined ? {} : { bar, ok: (judged === 'upper' ? high : ratio) <= bar }),
   };
 }
 

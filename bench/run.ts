@@ -5,6 +5,7 @@ import { printFigure, type Bench } from './harness.ts';
 const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   ttff: () => import('./ttff.ts'),
   tap: () => import('./tap.ts'),
+  flv: () => import('./flv.ts'),
 };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });

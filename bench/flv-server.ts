@@ -1,0 +1,69 @@
+/** A node-media-server of the fan-out bench, bare or guarded, in a process of its own: `flv-server.ts bare|guarded`. */
+import { mkdtemp } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePorts } from '../test/support/stack.ts';
+import { startGuardedNms, STREAM_KEY, type Nms } from '../test/support/guarded-nms.ts';
+
+export interface ServerReady {
+  readonly http: number;
+  readonly publishUrl: string;
+}
+
+export type ServerQuestion = { readonly ask: 'usage' } | { readonly ask: 'queries'; readonly count: number };
+
+export interface ServerUsage {
+  readonly cpuSeconds: number;
+  readonly rssBytes: number;
+}
+
+export const PATH = '/live/bench';
+
+async function startBare(): Promise<{ http: number; rtmp: number }> {
+  const require = createRequire(import.meta.url);
+  const NodeMediaServer = require('node-media-server') as new (settings: object) => Nms;
+  const logger = require('node-media-server/src/core/logger.js') as object;
+  Object.defineProperty(logger, 'level', { get: () => 'error', set: () => undefined });
+  const [http = 0, rtmp = 0] = await freePorts(2);
+  const nms = new NodeMediaServer({
+    bind: '127.0.0.1',
+    http: { port: http },
+    rtmp: { port: rtmp },
+    record: { auto: false },
+    store: { path: await mkdtemp(join(tmpdir(), 'usher-bench-')) },
+  });
+  await nms.run();
+  return { http, rtmp };
+}
+
+async function main(mode: string | undefined): Promise<void> {
+  const house =
+    mode === 'guarded'
+      ? await startGuardedNms({ guard: { maxWaitingConnections: 1000 }, gate: { receiptIntervalMs: 5000 } })
+      : undefined;
+  const { http, rtmp } = house?.ports ?? (await startBare());
+
+  async function queries(count: number): Promise<string[]> {
+    const all: string[] = [];
+    for (let index = 0; index < count; index++) {
+      all.push(house === undefined ? '' : `?pass=${await house.pass(PATH)}`);
+    }
+    return all;
+  }
+
+  function usage(): ServerUsage {
+    const { user, system } = process.cpuUsage();
+    return { cpuSeconds: (user + system) / 1e6, rssBytes: process.memoryUsage.rss() };
+  }
+
+  process.on('message', (question: ServerQuestion) => {
+    if (question.ask === 'usage') process.send?.(usage());
+    else void queries(question.count).then((all) => process.send?.(all));
+  });
+  process.on('disconnect', () => process.exit(0));
+  const publishUrl = `rtmp://127.0.0.1:${String(rtmp)}${PATH}?key=${STREAM_KEY}`;
+  process.send?.({ http, publishUrl } satisfies ServerReady);
+}
+
+if (import.meta.main) await main(process.argv[2]);

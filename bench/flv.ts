@@ -1,0 +1,130 @@
+/**
+ * Fan-out over HTTP-FLV: CPU of the server process per delivered Gbit, guarded beside bare node-media-server. One
+ * encoder feeds both; viewers read in a third process.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { runFfmpeg } from '../test/support/stack.ts';
+import { PATH, type ServerQuestion, type ServerReady, type ServerUsage } from './flv-server.ts';
+import type { ReadersQuestion } from './flv-readers.ts';
+import { compared, interleave, type Bench, type Figure } from './harness.ts';
+
+const VIEWERS = [50, 200, 500];
+const PAIRS = 8;
+const BAR = 1.1;
+const SETTLE_MS = 1500;
+const MEASURED_MS = 3000;
+
+/** 1.5 Mb/s of 720p30 and sound, a keyframe every second. */
+const ENCODING =
+  '-c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -g 30 -b:v 1400k -maxrate 1400k -bufsize 1400k -c:a aac -b:a 96k';
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function start(module: string, args: string[] = []): ChildProcess {
+  return fork(fileURLToPath(new URL(module, import.meta.url)), args, {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+}
+
+/** One question at a time; a child that ends instead is an error. */
+async function ask<T>(child: ChildProcess, question?: ServerQuestion | ReadersQuestion): Promise<T> {
+  const ended = new AbortController();
+  const exit = once(child, 'exit', { signal: ended.signal }).then(() => {
+    throw new Error('a process of the bench has ended');
+  });
+  exit.catch(() => undefined);
+  const answer = once(child, 'message', { signal: ended.signal }).then(([message]) => message as T);
+  if (question !== undefined) child.send(question);
+  try {
+    return await Promise.race([answer, exit]);
+  } finally {
+    ended.abort();
+    answer.catch(() => undefined);
+  }
+}
+
+interface Side {
+  readonly child: ChildProcess;
+  readonly ready: ServerReady;
+}
+
+async function run(progress: (line: string) => void): Promise<Figure[]> {
+  const readers = start('./flv-readers.ts');
+  const children = [readers];
+  async function startSide(mode: 'bare' | 'guarded'): Promise<Side> {
+    const child = start('./flv-server.ts', [mode]);
+    children.push(child);
+    return { child, ready: await ask<ServerReady>(child) };
+  }
+
+  /** CPU seconds per Gbit that arrived. */
+  async function measure({ child, ready }: Side, viewers: number): Promise<number> {
+    const queries = await ask<string[]>(child, { ask: 'queries', count: viewers });
+    await ask<number>(readers, { ask: 'connect', port: ready.http, path: PATH, queries });
+    await wait(SETTLE_MS);
+    const [usage, bytes] = [
+      await ask<ServerUsage>(child, { ask: 'usage' }),
+      await ask<number>(readers, { ask: 'bytes' }),
+    ];
+    await wait(MEASURED_MS);
+    const [usageAfter, bytesAfter] = [
+      await ask<ServerUsage>(child, { ask: 'usage' }),
+      await ask<number>(readers, { ask: 'bytes' }),
+    ];
+    await ask<number>(readers, { ask: 'close' });
+    await wait(SETTLE_MS / 3);
+    return (usageAfter.cpuSeconds - usage.cpuSeconds) / (((bytesAfter - bytes) * 8) / 1e9);
+  }
+
+  try {
+    const [guarded, bare, otherBare] = [
+      await startSide('guarded'),
+      await startSide('bare'),
+      await startSide('bare'),
+    ];
+    const outputs = [guarded, bare, otherBare].map(({ ready }) => `[f=flv]${ready.publishUrl}`).join('|');
+    const source = 'testsrc2=size=1280x720:rate=30,noise=alls=20:allf=t,format=yuv420p';
+    const encoder = runFfmpeg([
+      ...[
+        '-re',
+        '-f',
+        'lavfi',
+        '-i',
+        source,
+        '-re',
+        '-f',
+        'lavfi',
+        '-i',
+        'sine=frequency=440:sample_rate=48000',
+      ],
+      ...ENCODING.split(' '),
+      ...['-map', '0:v', '-map', '1:a', '-flags', '+global_header', '-f', 'tee', outputs],
+    ]);
+    await wait(3000);
+    const figures: Figure[] = [];
+    for (const viewers of VIEWERS) {
+      const note = (line: string): void => progress(`${String(viewers)} viewers: ${line}`);
+      const side = (of: Side) => () => measure(of, viewers);
+      const main = await interleave(PAIRS, side(guarded), side(bare), note);
+      const name = `CPU per Gbit to ${String(viewers)} viewers, beside bare node-media-server`;
+      figures.push(compared(name, 's', main.a, main.b, BAR, 'upper'));
+      const same = await interleave(PAIRS / 2, side(otherBare), side(bare), note);
+      figures.push(compared(`A/A (bare, bare), ${String(viewers)} viewers`, 's', same.a, same.b));
+    }
+    const { rssBytes } = await ask<ServerUsage>(guarded.child, { ask: 'usage' });
+    const beside = (await ask<ServerUsage>(bare.child, { ask: 'usage' })).rssBytes;
+    figures.push({ name: 'memory at the end', value: rssBytes / 1e6, unit: 'MB', beside: beside / 1e6 });
+    await encoder.stop();
+    return figures;
+  } finally {
+    for (const child of children) child.kill();
+  }
+}
+
+export const bench: Bench = {
+  name: 'flv',
+  what: `HTTP-FLV to ${VIEWERS.join('/')} viewers, 1.5 Mb/s, ${String(PAIRS)} pairs of ${String(MEASURED_MS / 1000)} s each`,
+  run,
+};
