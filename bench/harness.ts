@@ -11,7 +11,7 @@ export interface Figure {
   /** value / beside, by pairs: the median and its 95% interval. */
   readonly ratio?: number;
   readonly interval?: readonly [low: number, high: number];
-  /** What the ratio may be at most. */
+  /** What the ratio must keep to, or the value where there is no ratio. */
   readonly bar?: number;
   readonly ok?: boolean;
 }
@@ -19,7 +19,8 @@ export interface Figure {
 export interface Bench {
   readonly name: string;
   readonly what: string;
-  run(progress: (line: string) => void): Promise<Figure[]>;
+  /** @param quick fewer repetitions, to try the bench and not to judge by it */
+  run(progress: (line: string) => void, quick: boolean): Promise<Figure[]>;
 }
 
 /** Runs A and B in turn, the order changing from pair to pair, so that a drift of the machine meets both alike. */
@@ -38,9 +39,21 @@ export async function interleave<T>(
   return results;
 }
 
-/** A figure compared pair by pair; `bar` is judged by the median ratio. */
-export function compared(name: string, unit: string, a: number[], b: number[], bar?: number): Figure {
+/** A figure compared pair by pair; the bar, a ratio that it may have at most or must have at least, is judged by the median. */
+export function compared(
+  name: string,
+  unit: string,
+  a: number[],
+  b: number[],
+  bar?: number | { readonly atLeast: number },
+): Figure {
   const { value: ratio, low, high } = ratioOfPairs(a, b);
+  const judged =
+    bar === undefined
+      ? {}
+      : typeof bar === 'number'
+        ? { bar, ok: ratio <= bar }
+        : { bar: bar.atLeast, ok: ratio >= bar.atLeast };
   return {
     name,
     unit,
@@ -48,7 +61,7 @@ export function compared(name: string, unit: string, a: number[], b: number[], b
     beside: median(b),
     ratio,
     interval: [low, high],
-    ...(bar === undefined ? {} : { bar, ok: ratio <= bar }),
+    ...judged,
   };
 }
 

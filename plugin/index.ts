@@ -3,11 +3,15 @@ export { systemClock } from './clock.ts';
 export { readMediaConfig, type MediaConfig } from './config.ts';
 export {
   END_REASONS,
+  heartbeatSchema,
   receiptBatchSchema,
   receiptSchema,
   receiptsStoredSchema,
   redeemedSchema,
   redemptionSchema,
+  revocationSchema,
+  revocationsRequestSchema,
+  snapshotSchema,
   type AccessRequest,
   type EndReason,
   type Grant,
@@ -17,6 +21,9 @@ export {
   type ReceiptsStored,
   type Redeemed,
   type Redemption,
+  type Revocation,
+  type RevocationSnapshot,
+  type RevocationsRequest,
   type SessionRequest,
 } from './contract.ts';
 export {
@@ -30,10 +37,20 @@ export {
 } from './errors.ts';
 export { createGate, type Gate, type GateOptions, type Media } from './gate.ts';
 export { createLiveFeed } from './media/live.ts';
+export { enrol, rotateServerKeys, type EnrolOptions, type RotateOptions } from './enrolment.ts';
+export { createKeyVault, type KeyVault, type KeyVaultOptions } from './key-vault.ts';
+export { createPinning, loadPins, type Pins } from './order-server-pins.ts';
 export { createOrderServer, type OrderServer, type OrderServerOptions } from './order-server.ts';
 export type * from './ports.ts';
 export { createReceiptChain, receiptHash } from './receipts/chain.ts';
 export { createOutbox, type Outbox, type OutboxOptions } from './receipts/outbox.ts';
+export { createReports, type ReportsOptions } from './reports.ts';
+export {
+  createRevocationFeed,
+  type FeedStats,
+  type RevocationFeed,
+  type RevocationFeedOptions,
+} from './revocations/feed.ts';
 export * from './rights/index.ts';
 export { loadOrCreateServerKeys, type ServerKeys } from './server-keys.ts';
 export type { Session } from './session.ts';

@@ -21,9 +21,12 @@ import { createOrderServer } from './order-server.ts';
 import { peerAddress } from './peer.ts';
 import type { Log } from './ports.ts';
 import { createOutbox } from './receipts/outbox.ts';
+import { createReports } from './reports.ts';
+import { createRevocationFeed } from './revocations/feed.ts';
 import { loadOrCreateServerKeys } from './server-keys.ts';
-import { createNonces, createRemoteKeySource, createReplayMemory } from './ticket/index.ts';
+import { createNonces, createReplayMemory, openSharedReplay } from './ticket/index.ts';
 import { hostOf, loadTls } from './tls.ts';
+import { mediaKeyVault, trustOrderServer } from './trusted-order-server.ts';
 
 export interface MediaServer {
   readonly url: string;
@@ -98,7 +101,12 @@ async function startWorker(): Promise<types.Worker> {
 export async function startMediaServer(config: MediaConfig, log: Log): Promise<MediaServer> {
   warnAboutWorker(config, log);
   const [serverKeys, tls] = await Promise.all([
-    loadOrCreateServerKeys(config.USHER_MEDIA_DATA, config.USHER_SERVER_ID, config.publicUrl),
+    loadOrCreateServerKeys(
+      config.USHER_MEDIA_DATA,
+      config.USHER_SERVER_ID,
+      config.publicUrl,
+      mediaKeyVault(config),
+    ),
     loadTls({
       mode: config.USHER_TLS,
       certFile: config.USHER_TLS_CERT,
@@ -109,11 +117,11 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     requireFreePorts(config),
   ]);
 
-  const issuer = config.USHER_ORDER_SERVER_URL;
+  const keys = await trustOrderServer({ config, serverKeys, clock, log });
   const orderServer = createOrderServer({
-    url: issuer,
+    url: config.USHER_ORDER_SERVER_URL,
     serverId: config.USHER_SERVER_ID,
-    signingKey: serverKeys.signing,
+    signingKey: () => serverKeys.signing,
     clock,
   });
   const outbox = createOutbox({ delivery: orderServer, log });
@@ -132,22 +140,27 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     clock,
     log,
   });
+  const shared =
+    config.USHER_REPLAY_MEMORY === 'shared'
+      ? openSharedReplay({ directory: join(config.USHER_MEDIA_DATA, 'replay'), clock })
+      : null;
+  const revocations = createRevocationFeed({ source: orderServer, clock, log });
   const metrics = createMediaMetrics({
     sessions: () => gate.sessions().length,
     liveStreams: () => stage.stats().streams,
     receiptsWaiting: () => outbox.waiting(),
+    revocationFeed: () => revocations.stats(),
   });
   const gate = createGate({
     serverId: config.USHER_SERVER_ID,
-    keys: createRemoteKeySource({
-      issuers: [{ issuer, jwksUrl: `${issuer}/.well-known/jwks.json` }],
-      clock,
-    }),
-    unsealKeys: [serverKeys.sealing],
-    // Fresh with each start, as the replay memory is: what was used before a restart cannot be used after it.
-    nonces: createNonces({ secret: randomBytes(32), clock }),
-    replay: createReplayMemory({ clock }),
+    keys,
+    unsealKeys: serverKeys.unsealKeys,
+    // Fresh with each start, as a process' own replay memory is: what was used before cannot be used after it.
+    nonces: createNonces({ secret: shared?.secret ?? randomBytes(32), clock }),
+    replay: shared?.replay ?? createReplayMemory({ clock }),
     redemptions: orderServer,
+    revocations,
+    reports: createReports({ send: orderServer.reportReplay, clock, log }),
     streamKeys: orderServer,
     sink: outbox,
     clock,
@@ -192,13 +205,17 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
   await listen(server, config.USHER_MEDIA_PORT, config.USHER_MEDIA_HOST, 'USHER_MEDIA_PORT');
   log.info({ url: config.publicUrl, server: config.USHER_SERVER_ID }, 'media server ready');
 
+  const unwatchKeys = serverKeys.watch(log);
   let closing: Promise<void> | undefined;
   async function shutDown(): Promise<void> {
     server.close();
+    unwatchKeys();
+    revocations.close();
     await gate.close('server_stopped');
     guard.close();
     stage.close();
     worker.close();
+    shared?.close();
     const [lost] = await Promise.all([outbox.close(LAST_RECEIPTS_WITHIN_MS), host.stop()]);
     if (lost > 0) log.error({ receipts: lost }, 'receipts could not be delivered before the end');
     server.closeAllConnections();

@@ -18,3 +18,9 @@ export function peerAddress(
 
 /** An IPv4 address that came in over an IPv6 socket, in its own spelling. */
 const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '');
+
+/** True for an address of this machine only. */
+export function isLoopback(address: string): boolean {
+  const own = plain(address);
+  return own === '::1' || (isIP(own) === 4 && own.startsWith('127.'));
+}

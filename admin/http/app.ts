@@ -5,19 +5,23 @@ import { Hono, type Context } from 'hono';
 import { Denial, problemResponse } from '../../plugin/errors.ts';
 import { peerAddress } from '../../plugin/peer.ts';
 import type { Services } from '../context.ts';
+import { JWKS_MAX_AGE_SECONDS } from '../trust/key-rows.ts';
 import { listServers } from '../trust/servers.ts';
 import { readBody } from './body.ts';
+import { enrol, takeServerKeys } from './enrolments.ts';
 import { errorFields } from './error-fields.ts';
 import { createGraphqlEndpoint } from './graphql.ts';
 import { graphiqlPage, playerFile, playerPolicy } from './pages.ts';
 import { toDenial } from './problems.ts';
 import { MAX_RECEIPTS_BYTES, takeReceipts } from './receipts.ts';
 import { MAX_REDEMPTION_BYTES, redeem } from './redemptions.ts';
+import type { RevocationsEndpoint } from './revocations.ts';
 
 export interface AppOptions {
   readonly publicUrl: string;
   /** Reverse proxies in front that set X-Forwarded-For. */
   readonly trustedProxies: number;
+  readonly revocations: RevocationsEndpoint;
 }
 
 type Env = { Bindings: HttpBindings };
@@ -89,7 +93,7 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
       GET: (context) =>
         context.json({ keys: services.authority.publicJwks }, 200, {
           'content-type': 'application/jwk-set+json',
-          'cache-control': 'public, max-age=300',
+          'cache-control': `public, max-age=${String(JWKS_MAX_AGE_SECONDS)}`,
           'access-control-allow-origin': '*',
           'cross-origin-resource-policy': 'cross-origin',
         }),
@@ -107,6 +111,16 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
         return context.body(await registry.metrics(), 200, { 'content-type': registry.contentType });
       },
     },
+    '/v1/enrolments': {
+      POST: async (context) => {
+        const enrolled = await enrol(services, context, { ...options, peer: peerOf(context) });
+        return context.json(enrolled, 200, { 'cache-control': 'no-store' });
+      },
+    },
+    '/v1/server-keys': {
+      POST: async (context) =>
+        context.json(await takeServerKeys(services, context), 200, { 'cache-control': 'no-store' }),
+    },
     '/v1/redemptions': {
       POST: async (context) => {
         const jws = await readBody(context, 'application/jose', MAX_REDEMPTION_BYTES);
@@ -119,6 +133,7 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
         return context.json(await takeReceipts(services, jws), 200, { 'cache-control': 'no-store' });
       },
     },
+    '/v1/revocations': { GET: (context) => options.revocations.get(context) },
   };
 }
 
@@ -165,8 +180,9 @@ export function createApp(services: Services, options: AppOptions): Hono<Env> {
     return player(context, services, url.pathname.slice(1));
   });
 
-  app.onError((error) => {
+  app.onError(async (error) => {
     const denial = toDenial(error);
+    if (denial.code === 'server_untrusted') await services.delayRefusal();
     if (denial.code === 'internal' || !(error instanceof Denial))
       log.error({ ...errorFields(error), code: denial.code }, 'a request failed');
     return problemResponse(denial);

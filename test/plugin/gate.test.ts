@@ -13,6 +13,7 @@ import {
 } from '../../plugin/ticket/index.ts';
 import {
   fakeViewing,
+  nothingRevoked,
   recordedRedemptions,
   recordedSink,
   recordingLog,
@@ -48,6 +49,7 @@ function setUp(options: Partial<GateOptions> = {}) {
     nonces: world.nonces,
     replay: createReplayMemory({ clock }),
     redemptions,
+    revocations: nothingRevoked,
     streamKeys: { authorizePublish: () => Promise.resolve() },
     sink,
     clock,

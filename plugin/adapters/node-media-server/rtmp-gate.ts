@@ -5,9 +5,12 @@
 import type { Socket } from 'node:net';
 import { asDenial, Denial, refusalOf } from '../../errors.ts';
 import type { Log } from '../../ports.ts';
+import { createRefusalDelay } from '../../refusal-delay.ts';
 import type { HostConnectRequest, HostContext, HostPacket, HostSession } from './host.ts';
 import { parsePublishRequest } from './publish-request.ts';
 import type { Publishers, PublisherTap } from './publishers.ts';
+
+const delayRefusal = createRefusalDelay();
 
 /** The gate as this adapter sees it. */
 export interface PublishGate {
@@ -146,6 +149,7 @@ export function guardRtmpConnection(socket: Socket, session: HostSession, option
       const denial = asDenial(error);
       if (denial.code === 'internal') log.error({ error: String(error), peer }, 'publishing failed');
       else log.info({ code: denial.code, peer }, 'publishing refused');
+      if (denial.code === 'stream_key_invalid') await delayRefusal();
       if (!socket.destroyed) deny(denial);
     }
   }
