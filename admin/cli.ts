@@ -1,41 +1,27 @@
 #!/usr/bin/env node
 /** `usher`: the servers and their chores from one command. */
-import { parseArgs } from 'node:util';
-import { readMediaConfig } from '../plugin/config.ts';
-import { loadOrCreateServerKeys } from '../plugin/server-keys.ts';
-import { readConfig } from './config.ts';
-import { openDatabase } from './db/connect.ts';
-import { runOrderServer } from './main.ts';
-import { seedDemo } from './seed.ts';
+import { commandList, findCommand, UsageError, type Command, type CommandTable } from './cli/command.ts';
+import { KEY_COMMANDS } from './cli/keys.ts';
+import { MEDIA_COMMANDS } from './cli/media.ts';
+import { ticketInspect } from './cli/ticket-inspect.ts';
 
-const HELP = `usher <command>
+/** A command without arguments. */
+function plain(summary: string, work: () => Promise<void>): Command {
+  return {
+    usage: '',
+    summary,
+    async run(args) {
+      if (args.length > 0) throw new UsageError('this command takes no arguments');
+      await work();
+    },
+  };
+}
 
-  serve         the order server
-  media         a media server with the gate in front of it
-  registration  what the order server must know of this media server: variables of registerStreamingServer
-  migrate       bring the database up to date
-  seed          make the demo's titles and accounts
-  help          this text
+// Each command loads what it needs: a chore should not wait for the servers.
 
-Settings come from the environment (USHER_*, DATABASE_URL); see the documentation.`;
-
-async function withDatabase(
-  work: (
-    config: ReturnType<typeof readConfig>,
-    db: Awaited<ReturnType<typeof openDatabase>>['db'],
-  ) => Promise<void>,
-): Promise<void> {
-  const config = readConfig(process.env);
-  const database = await openDatabase(
-    config.databaseUrl === undefined
-      ? { kind: 'pglite', dataDirectory: config.dataDir }
-      : { kind: 'postgres', url: config.databaseUrl },
-  );
-  try {
-    await work(config, database.db);
-  } finally {
-    await database.close();
-  }
+async function serve(): Promise<void> {
+  const { runOrderServer } = await import('./main.ts');
+  await runOrderServer(process.env);
 }
 
 async function runMedia(): Promise<void> {
@@ -43,47 +29,79 @@ async function runMedia(): Promise<void> {
   await runMediaServer(process.env);
 }
 
-/** Public keys only; the private ones are made now if this media server has not been started yet. */
-async function printRegistration(): Promise<void> {
-  const { USHER_MEDIA_DATA, USHER_SERVER_ID, publicUrl } = readMediaConfig(process.env);
-  const { registration } = await loadOrCreateServerKeys(USHER_MEDIA_DATA, USHER_SERVER_ID, publicUrl);
-  console.log(JSON.stringify(registration, null, 2));
+async function migrate(): Promise<void> {
+  const { withDatabase } = await import('./cli/database.ts');
+  await withDatabase(async () => {
+    console.log('The database is up to date.');
+  });
 }
 
-const COMMANDS: Readonly<Record<string, () => Promise<void>>> = {
-  serve: () => runOrderServer(process.env),
-  media: runMedia,
-  registration: printRegistration,
-  migrate: () =>
-    withDatabase(async () => {
-      console.log('The database is up to date.');
-    }),
-  seed: () =>
-    withDatabase(async (config, db) => {
-      const { streamPath } = await seedDemo(db, {
-        dataDir: config.dataDir,
-        serverFile: config.demoServerFile,
-        now: new Date(),
-      });
-      console.log(`The demo is in place: ${streamPath}`);
-    }),
-  help: async () => {
-    console.log(HELP);
-  },
+async function seed(): Promise<void> {
+  const [{ withDatabase }, { seedDemo }] = await Promise.all([
+    import('./cli/database.ts'),
+    import('./seed.ts'),
+  ]);
+  await withDatabase(async (config, db) => {
+    const { streamPath } = await seedDemo(db, {
+      dataDir: config.dataDir,
+      serverFile: config.demoServerFile,
+      now: new Date(),
+    });
+    console.log(`The demo is in place: ${streamPath}`);
+  });
+}
+
+const COMMANDS: CommandTable = {
+  serve: plain('the order server', serve),
+  media: plain('a media server with the gate in front of it', runMedia),
+  ...MEDIA_COMMANDS,
+  migrate: plain('bring the database up to date', migrate),
+  seed: plain("make the demo's titles and accounts", seed),
+  ...KEY_COMMANDS,
+  'ticket inspect': ticketInspect,
 };
 
-async function run(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' } },
-  });
-  const [name = 'help', ...rest] = values.help === true ? ['help'] : positionals;
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined || rest.length > 0) throw new TypeError(`no such command\n\n${HELP}`);
-  await command();
+const HELP = `usher <command>
+
+${commandList({ ...COMMANDS, help: plain('this text, or that of one command', async () => undefined) })}
+
+Settings come from the environment (USHER_*, DATABASE_URL); see the documentation.`;
+
+const WRONG_USE = 2;
+
+async function run(words: readonly string[]): Promise<number> {
+  const wanted = words[0] === 'help' ? words.slice(1) : words;
+  const found = findCommand(COMMANDS, wanted);
+  const asksForHelp =
+    words.length !== wanted.length || words.some((word) => word === '--help' || word === '-h');
+  if (asksForHelp || words.length === 0) {
+    console.log(
+      found === null
+        ? HELP
+        : [
+            `usher ${found.name} ${found.command.usage}`.trimEnd(),
+            found.command.summary,
+            ...(found.command.details === undefined ? [] : [found.command.details]),
+          ].join('\n\n'),
+    );
+    return 0;
+  }
+  if (found === null) throw new UsageError(`no such command\n\n${HELP}`);
+  try {
+    return (await found.command.run(found.args)) ?? 0;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`${error.message}\n\nusher ${found.name} ${found.command.usage}`.trimEnd());
+  }
 }
 
-run().catch((error: unknown) => {
-  console.error(`usher: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-});
+run(process.argv.slice(2)).then(
+  (code) => {
+    // A server goes on running: only a code that says something ends the process.
+    if (code !== 0) process.exitCode = code;
+  },
+  (error: unknown) => {
+    console.error(`usher: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = error instanceof UsageError ? WRONG_USE : 1;
+  },
+);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { masterKeySchema } from '../plugin/key-vault.ts';
 import { checkSettings } from '../plugin/settings.ts';
 import { selfSignedCertFile } from '../plugin/tls.ts';
 
@@ -22,6 +23,10 @@ const envSchema = z.object({
   USHER_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
   /** 1: makes the demo's titles and accounts, and lets customers top up their balance for nothing. */
   USHER_DEMO: z.enum(['0', '1']).default('0'),
+  /** What private keys are encrypted under in the database; only the demo does without. */
+  USHER_MASTER_KEY: masterKeySchema.optional(),
+  /** The master key before that one, while changing over. */
+  USHER_MASTER_KEY_OLD: masterKeySchema.optional(),
   /** File with the registration of the demo's streaming server. */
   USHER_DEMO_SERVER: z.string().min(1).optional(),
   /** PostgreSQL; without it the embedded database under USHER_DATA. */
@@ -46,6 +51,9 @@ export interface Config {
   readonly demo: boolean;
   readonly demoServerFile: string | undefined;
   readonly databaseUrl: string | undefined;
+  /** 32 bytes. */
+  readonly masterKey: Uint8Array | undefined;
+  readonly oldMasterKey: Uint8Array | undefined;
 }
 
 /**
@@ -63,6 +71,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       if (parsed.data[name] === undefined) lines.push(`${name}: USHER_TLS=files needs it`);
     }
   }
+  if (parsed.data?.USHER_MASTER_KEY_OLD !== undefined && parsed.data.USHER_MASTER_KEY === undefined)
+    lines.push('USHER_MASTER_KEY: USHER_MASTER_KEY_OLD needs it');
   if (!parsed.success || lines.length > 0) throw new TypeError(lines.join('\n'));
   const settings = parsed.data;
   const scheme = settings.USHER_TLS === 'off' ? 'http' : 'https';
@@ -84,5 +94,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     demo: settings.USHER_DEMO === '1',
     demoServerFile: settings.USHER_DEMO_SERVER,
     databaseUrl: settings.DATABASE_URL,
+    masterKey: settings.USHER_MASTER_KEY,
+    oldMasterKey: settings.USHER_MASTER_KEY_OLD,
   };
 }

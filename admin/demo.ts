@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { readMediaConfig } from '../plugin/config.ts';
 import { loadOrCreateServerKeys } from '../plugin/server-keys.ts';
 import { hostOf, loadTls } from '../plugin/tls.ts';
+import { mediaKeyVault } from '../plugin/trusted-order-server.ts';
 import { readConfig, type Config } from './config.ts';
 import { demoEncoderArguments } from './demo-encoder.ts';
 import { demoText } from './demo-text.ts';
@@ -113,7 +114,12 @@ async function main(): Promise<void> {
   });
   const dataDir = resolve(order.dataDir);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const keys = await loadOrCreateServerKeys(media.USHER_MEDIA_DATA, media.USHER_SERVER_ID, media.publicUrl);
+  const keys = await loadOrCreateServerKeys(
+    media.USHER_MEDIA_DATA,
+    media.USHER_SERVER_ID,
+    media.publicUrl,
+    mediaKeyVault(media),
+  );
   const registration = join(dataDir, 'demo-server.json');
   await writeFile(registration, JSON.stringify(keys.registration), { mode: 0o600 });
 

@@ -2,6 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { serverSchema } from '../plugin/registration.ts';
 import { UNLIMITED_PLAY, type Rights } from '../plugin/rights/index.ts';
 import { createStreamKey, hashStreamKey, isStreamKey } from '../plugin/ticket/index.ts';
 import { createAccount, findAccountByEmail, type Role } from './accounts/accounts.ts';
@@ -11,7 +12,7 @@ import { createTitle, findTitle } from './catalog/titles.ts';
 import type { Database } from './db/connect.ts';
 import { creditCustomer } from './ledger/ledger.ts';
 import { money } from './ledger/money.ts';
-import { registerServer, serverSchema } from './trust/servers.ts';
+import { registerServer } from './trust/servers.ts';
 
 interface DemoLogin {
   readonly email: string;

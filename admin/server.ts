@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { systemClock } from '../plugin/clock.ts';
 import { listen } from '../plugin/listen.ts';
 import type { Clock, Log } from '../plugin/ports.ts';
+import { createRefusalDelay } from '../plugin/refusal-delay.ts';
 import { hostOf, loadTls } from '../plugin/tls.ts';
 import { pruneSessions } from './accounts/sessions.ts';
 import type { Config } from './config.ts';
@@ -15,9 +16,11 @@ import { openDatabase, type Database } from './db/connect.ts';
 import { createApp } from './http/app.ts';
 import { errorFields } from './http/error-fields.ts';
 import { createMetrics } from './http/metrics.ts';
+import { createRevocationsEndpoint } from './http/revocations.ts';
 import { createThrottle } from './http/throttle.ts';
-import { createMessageReader } from './trust/messages.ts';
-import { loadAuthority } from './trust/signing-keys.ts';
+import { createRevocationFeed } from './revocations/feed.ts';
+import { createMessageReader, pruneMessages } from './trust/messages.ts';
+import { keyVaultOf, loadAuthority } from './trust/signing-keys.ts';
 
 export interface OrderServer {
   /** Where it listens. */
@@ -34,6 +37,8 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_CONNECTIONS = 1000;
 const CLOSE_WITHIN_MS = 1000;
 const PRUNE_EVERY_MS = 60_000;
+/** Another process may have rotated the signing keys. */
+const REFRESH_KEYS_EVERY_MS = 10_000;
 
 const SERVER_OPTIONS = {
   headersTimeout: HEADERS_WITHIN_MS,
@@ -54,10 +59,26 @@ function servicesOf(config: Config, db: Database, log: Log, clock: Clock): Omit<
     metrics: createMetrics(),
     demo: config.demo,
     secureCookies: config.publicUrl.startsWith('https:'),
+    feed: createRevocationFeed(db, clock, {
+      failed: (error) => {
+        log.error(errorFields(error), 'the revocation feed cannot be read');
+      },
+      recovered: () => {
+        log.info({}, 'the revocation feed can be read again');
+      },
+    }),
+    delayRefusal: createRefusalDelay(),
     throttles: {
+      requests: createThrottle({ burst: 1000, refillSeconds: 0.02 }, nowMs),
+      accountRequests: createThrottle({ burst: 600, refillSeconds: 0.05 }, nowMs),
       logins: createThrottle({ burst: 60, refillSeconds: 2 }, nowMs),
       login: createThrottle({ burst: 10, refillSeconds: 30 }, nowMs),
+      // Wide: who knows an address could else keep its owner out.
+      loginTarget: createThrottle({ burst: 50, refillSeconds: 5 }, nowMs),
+      orders: createThrottle({ burst: 400, refillSeconds: 1 }, nowMs),
+      reports: createThrottle({ burst: 60, refillSeconds: 1 }, nowMs),
       anonymousOrders: createThrottle({ burst: 60, refillSeconds: 2 }, nowMs),
+      enrolments: createThrottle({ burst: 10, refillSeconds: 30 }, nowMs),
     },
   };
 }
@@ -86,12 +107,16 @@ export async function createOrderServer(
   );
   try {
     const base = servicesOf(config, database.db, log, clock);
-    const authority = await loadAuthority(database.db, config.publicUrl, new Date(clock.nowMs()));
-    log.warn(
-      {},
-      'the ticket signing key is stored in the database as it is: protect the database and its backups',
-    );
-    const app = createApp({ ...base, authority }, config);
+    const authority = await loadAuthority(database.db, {
+      issuer: config.publicUrl,
+      clock,
+      vault: keyVaultOf(config),
+      demo: config.demo,
+      log,
+    });
+    const services = { ...base, authority };
+    const revocations = createRevocationsEndpoint(services);
+    const app = createApp(services, { ...config, revocations });
     const server = createAdaptorServer({
       fetch: app.fetch,
       ...(tls === null
@@ -101,17 +126,27 @@ export async function createOrderServer(
     server.maxConnections = MAX_CONNECTIONS;
     await listen(server, config.port, config.host, 'USHER_PORT');
     const pruning = setInterval(() => {
-      pruneSessions(database.db, new Date(clock.nowMs())).catch((error: unknown) => {
-        log.warn(errorFields(error), 'what has expired was not removed');
-      });
+      const nowMs = clock.nowMs();
+      Promise.all([pruneSessions(database.db, new Date(nowMs)), pruneMessages(database.db, nowMs)]).catch(
+        (error: unknown) => {
+          log.warn(errorFields(error), 'what has expired was not removed');
+        },
+      );
     }, PRUNE_EVERY_MS);
+    const refreshing = setInterval(() => void authority.refresh(), REFRESH_KEYS_EVERY_MS);
     const { port } = server.address() as AddressInfo;
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;
     let closing: Promise<void> | undefined;
     return {
       url: `${tls === null ? 'http' : 'https'}://${host}:${port}`,
       db: database.db,
-      close: () => (closing ??= closeAll(server, pruning, () => database.close())),
+      close: () => {
+        clearInterval(refreshing);
+        // Answers without an end of their own.
+        base.feed.close();
+        revocations.close();
+        return (closing ??= closeAll(server, pruning, () => database.close()));
+      },
     };
   } catch (error) {
     await database.close();

@@ -109,7 +109,7 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
       const side = (of: Side) => () => measure(of, viewers);
       const main = await interleave(PAIRS, side(guarded), side(bare), note);
       const name = `CPU per Gbit to ${String(viewers)} viewers, beside bare node-media-server`;
-      figures.push(compared(name, 's', main.a, main.b, BAR, 'upper'));
+      figures.push(compared(name, 's', main.a, main.b, { upperAtMost: BAR }));
       const same = await interleave(PAIRS / 2, side(otherBare), side(bare), note);
       figures.push(compared(`A/A (bare, bare), ${String(viewers)} viewers`, 's', same.a, same.b));
     }

@@ -11,7 +11,7 @@ export interface Figure {
   /** value / beside, by pairs: the median and its 95% interval. */
   readonly ratio?: number;
   readonly interval?: readonly [low: number, high: number];
-  /** What the ratio may be at most. */
+  /** What the ratio must keep to, or the value where there is no ratio. */
   readonly bar?: number;
   readonly ok?: boolean;
 }
@@ -19,7 +19,8 @@ export interface Figure {
 export interface Bench {
   readonly name: string;
   readonly what: string;
-  run(progress: (line: string) => void): Promise<Figure[]>;
+  /** @param quick fewer repetitions, to try the bench and not to judge by it */
+  run(progress: (line: string) => void, quick: boolean): Promise<Figure[]>;
 }
 
 /** Runs A and B in turn, the order changing from pair to pair, so that a drift of the machine meets both alike. */
@@ -38,16 +39,22 @@ export async function interleave<T>(
   return results;
 }
 
-/** A figure compared pair by pair; `bar` is judged by the median ratio, or by the upper end of its 95% interval. */
-export function compared(
-  name: string,
-  unit: string,
-  a: number[],
-  b: number[],
-  bar?: number,
-  judged: 'median' | 'upper' = 'median',
-): Figure {
+type Bar = number | { readonly atLeast: number } | { readonly upperAtMost: number };
+
+function judge(bar: Bar | undefined, ratio: number, high: number): Pick<Figure, 'bar' | 'ok'> {
+  if (bar === undefined) return {};
+  if (typeof bar === 'number') return { bar, ok: ratio <= bar };
+  if ('atLeast' in bar) return { bar: bar.atLeast, ok: ratio >= bar.atLeast };
+  return { bar: bar.upperAtMost, ok: high <= bar.upperAtMost };
+}
+
+/**
+ * A figure compared pair by pair. The bar is a ratio that it may have at most, judged by the median or by the upper end
+ * of its 95% interval, or one that it must have at least.
+ */
+export function compared(name: string, unit: string, a: number[], b: number[], bar?: Bar): Figure {
   const { value: ratio, low, high } = ratioOfPairs(a, b);
+  const judged = judge(bar, ratio, high);
   return {
     name,
     unit,
@@ -55,7 +62,7 @@ export function compared(
     beside: median(b),
     ratio,
     interval: [low, high],
-    ...(bar === undefined ? {} : { bar, ok: (judged === 'upper' ? high : ratio) <= bar }),
+    ...judged,
   };
 }
 

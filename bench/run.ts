@@ -1,4 +1,4 @@
-/** `npm run bench -- NAME [--json]`. Exit status 1 when a bar was missed. */
+/** `npm run bench -- NAME [--json] [--quick]`. Exit status 1 when a bar was missed. */
 import { parseArgs } from 'node:util';
 import { printFigure, type Bench } from './harness.ts';
 
@@ -6,14 +6,18 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   ttff: () => import('./ttff.ts'),
   tap: () => import('./tap.ts'),
   flv: () => import('./flv.ts'),
+  admit: () => import('./admit.ts'),
 };
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean' }, quick: { type: 'boolean' } },
+});
 const [name] = positionals;
 const load = name === undefined ? undefined : BENCHES[name];
 if (name === undefined || load === undefined) {
   console.error(
-    `usage: npm run bench -- NAME [--json], where NAME is one of: ${Object.keys(BENCHES).join(', ')}`,
+    `usage: npm run bench -- NAME [--json] [--quick], where NAME is one of: ${Object.keys(BENCHES).join(', ')}`,
   );
   process.exit(2);
 }
@@ -21,7 +25,7 @@ const { bench } = await load();
 console.log(`${bench.name}: ${bench.what}`);
 const figures = await bench.run((line) => {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`);
-});
+}, values.quick === true);
 if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
 for (const figure of figures) console.log(printFigure(figure));
 if (values.json === true) console.log(JSON.stringify({ bench: name, figures }));

@@ -28,3 +28,38 @@ export function ratioOfPairs(a: readonly number[], b: readonly number[]): Interv
   const at = (share: number): number => resampled[Math.floor(share * (RESAMPLES - 1))] ?? Number.NaN;
   return { value: median(ratios), low: at(0.025), high: at(0.975) };
 }
+
+/** The value that this share of all is not above (nearest rank). */
+export function quantile(values: readonly number[], share: number): number {
+  if (values.length === 0) throw new TypeError('no values');
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
+
+/** Student's t at 97.5%, by degrees of freedom from 1 to 30; beyond, the normal distribution's is near enough. */
+const T_975 = [
+  12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.2, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.1,
+  2.09, 2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04,
+];
+
+/** The slope of y over x by least squares, with its 95% interval. Throws TypeError for fewer than 3 points. */
+export function slopeOf(x: readonly number[], y: readonly number[]): Interval {
+  if (x.length !== y.length || x.length < 3) throw new TypeError('not the same number of values, or too few');
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [meanX, meanY] = [mean(x), mean(y)];
+  const at = (values: readonly number[], index: number): number => values[index] ?? Number.NaN;
+  let [xx, xy] = [0, 0];
+  for (const [index, value] of x.entries()) {
+    xx += (value - meanX) ** 2;
+    xy += (value - meanX) * (at(y, index) - meanY);
+  }
+  const slope = xy / xx;
+  const rest = x.reduce(
+    (sum, value, index) => sum + (at(y, index) - meanY - slope * (value - meanX)) ** 2,
+    0,
+  );
+  const freedom = x.length - 2;
+  const half = (T_975[freedom - 1] ?? 1.96) * Math.sqrt(rest / freedom / xx);
+  return { value: slope, low: slope - half, high: slope + half };
+}

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { masterKeySchema } from './key-vault.ts';
+import { enrolmentCodeSchema } from './registration.ts';
 import type { PublicUrls } from './public-urls.ts';
 import { checkSettings } from './settings.ts';
 
@@ -42,6 +44,17 @@ const mediaSchema = z.object({
   USHER_ORDER_SERVER_URL: origin.default('http://localhost:4000'),
   /** Directory of this server's keys. */
   USHER_MEDIA_DATA: z.string().min(1).default('.usher/media'),
+  /** What this server's private keys are encrypted under in their file. */
+  USHER_MEDIA_MASTER_KEY: masterKeySchema.optional(),
+  /** The master key before that one, while changing over. */
+  USHER_MEDIA_MASTER_KEY_OLD: masterKeySchema.optional(),
+  /** One-time code from the order server's staff: enrols at the start, unless that has been done. */
+  USHER_ENROLMENT_CODE: enrolmentCodeSchema.optional(),
+  /**
+   * Where used proofs are remembered: by each process for itself, or shared by the processes that use one data directory
+   * (a local one) and stand behind one URL.
+   */
+  USHER_REPLAY_MEMORY: z.enum(['process', 'shared']).default('process'),
   /** The ffmpeg to run. */
   USHER_FFMPEG: z.string().min(1).default('ffmpeg'),
   /** How many reverse proxies in front of the servers set X-Forwarded-For. */

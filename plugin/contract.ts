@@ -187,7 +187,7 @@ export type StreamStatus = z.infer<typeof streamStatusSchema>;
 // Each body is a compact JWS (content-type application/jose) signed with the registered server key.
 
 /** In every server message: who speaks to whom, when, and a number used once. */
-const envelope = {
+export const envelope = {
   iss: z.string().min(1).max(200),
   aud: z.string().min(1).max(500),
   iat: unixSeconds,
@@ -215,6 +215,15 @@ export const redemptionSchema = z.discriminatedUnion('op', [
     session: uuid,
     uri: streamPathSchema,
     keyHash: sha256Text,
+  }),
+  /** Something that staff should see. `session` is the one that it happened to, or a new id when there was none. */
+  z.strictObject({
+    ...envelope,
+    op: z.literal('report'),
+    session: uuid,
+    /** The ticket's `jti`. */
+    ticket: uuid,
+    what: z.enum(['proof_replayed']),
   }),
 ]);
 export type Redemption = z.infer<typeof redemptionSchema>;
@@ -263,3 +272,77 @@ export const streamsReportSchema = z.strictObject({
     ),
 });
 export type StreamsReport = z.infer<typeof streamsReportSchema>;
+
+// ---------------------------------------------------------------- order server -> streaming server
+// GET /v1/revocations?after=N: server-sent events. The request carries `Authorization: Bearer <compact JWS>`,
+// `typ: "revocations+jwt"`, whose `after` is that of the query.
+
+/** Nothing is known yet: the answer begins with a snapshot. */
+export const KNOWS_NOTHING = -1;
+/** Revocations in one `snapshot` or `snapshot-part` event. */
+export const MAX_REVOCATIONS_PER_EVENT = 500;
+/** Characters of one event's data: 500 revocations of at most 250. */
+export const MAX_REVOCATION_EVENT_CHARS = 128 * 1024;
+
+const feedSeq = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+
+/** The signed request for the feed. */
+export const revocationsRequestSchema = z.strictObject({
+  ...envelope,
+  /** The latest `seq` that the streaming server has, or `KNOWS_NOTHING`. */
+  after: z.number().int().min(KNOWS_NOTHING).max(Number.MAX_SAFE_INTEGER),
+});
+export type RevocationsRequest = z.infer<typeof revocationsRequestSchema>;
+
+const revocationMembers = {
+  /** The entry's place in the feed. */
+  seq: feedSeq,
+  /** Unix seconds after which nothing that it concerns can be alive; both sides drop it then. */
+  until: unixSeconds,
+};
+
+/** `event: revocation`: one entry of the feed. What is revoked stays so; what is kicked may come back. */
+export const revocationSchema = z.discriminatedUnion('kind', [
+  /** One ticket, by its `jti`. */
+  z.strictObject({
+    ...revocationMembers,
+    kind: z.literal('ticket'),
+    value: uuid,
+    action: z.literal('revoke'),
+  }),
+  /** Every ticket of one order, by their `sub`; a revoked account is one such entry per order. */
+  z.strictObject({
+    ...revocationMembers,
+    kind: z.literal('subject'),
+    value: z.string().regex(/^[A-Za-z0-9._:-]{1,100}$/),
+    action: z.literal('revoke'),
+  }),
+  /** Every ticket bound to one proof key, by its `cnf.jkt`. */
+  z.strictObject({
+    ...revocationMembers,
+    kind: z.literal('key'),
+    value: sha256Text,
+    action: z.literal('revoke'),
+  }),
+  /** One media session. */
+  z.strictObject({
+    ...revocationMembers,
+    kind: z.literal('session'),
+    value: uuid,
+    action: z.literal('kick'),
+  }),
+]);
+export type Revocation = z.infer<typeof revocationSchema>;
+
+/** `event: heartbeat`, once a second: the latest `seq`. Ahead of what has come, it shows a gap. */
+export const heartbeatSchema = z.strictObject({ seq: feedSeq });
+
+/**
+ * `event: snapshot`: everything that is revoked now, in place of all that was known. More than fits into one event is
+ * preceded by `snapshot-part` events of the same form and `seq`.
+ */
+export const snapshotSchema = z.strictObject({
+  seq: feedSeq,
+  revocations: z.array(revocationSchema).max(MAX_REVOCATIONS_PER_EVENT),
+});
+export type RevocationSnapshot = z.infer<typeof snapshotSchema>;

@@ -141,6 +141,8 @@ export const REFUSALS = {
     rtmp: PLAY_DENIED,
   },
   message_replayed: { title: 'The message has been used before', http: 409, rtsp: 403, rtmp: PLAY_DENIED },
+  enrolment_refused: { title: 'The enrolment code is not valid', http: 403, rtsp: 403, rtmp: PLAY_DENIED },
+  tls_required: { title: 'This goes over TLS only', http: 403, rtsp: 403, rtmp: PLAY_DENIED },
   rate_limited: {
     title: 'Too many requests',
     http: 429,

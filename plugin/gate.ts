@@ -9,10 +9,14 @@ import type {
   Log,
   ReceiptSink,
   Redemptions,
+  Reports,
+  Revocable,
+  Revocations,
   StreamKeys,
   UnsealKey,
   Viewing,
 } from './ports.ts';
+import { createEnforcer } from './revocations/enforce.ts';
 import { authorizeAsk, isCounted, type Ask } from './rights/index.ts';
 import { startSession, type Session } from './session.ts';
 import {
@@ -24,6 +28,7 @@ import {
   unsealTicket,
   verifyTicket,
   type Nonces,
+  type ProofRequest,
   type ReplayMemory,
   type TicketClaims,
 } from './ticket/index.ts';
@@ -36,8 +41,11 @@ export interface GateOptions {
   readonly nonces: Nonces;
   readonly replay: ReplayMemory;
   readonly redemptions: Redemptions;
+  readonly revocations: Revocations;
   readonly streamKeys: StreamKeys;
   readonly sink: ReceiptSink;
+  /** Told of proofs that are shown again. */
+  readonly reports?: Reports;
   readonly clock: Clock;
   readonly log: Log;
   /** Milliseconds between progress receipts; default 5000. */
@@ -122,8 +130,9 @@ const ticketHash = (ticket: string): string => createHash('sha256').update(ticke
 /** Makes the gate of one streaming server. */
 export function createGate(options: GateOptions): Gate {
   const { serverId, keys, unsealKeys, redemptions, streamKeys, sink, clock, log } = options;
-  const { nonces, replay, receiptIntervalMs = 5000, maxSessions = 10_000 } = options;
+  const { nonces, replay, revocations, reports, receiptIntervalMs = 5000, maxSessions = 10_000 } = options;
   const proofs = createProofVerifier({ nonces, replay, clock });
+  const enforcer = createEnforcer(revocations);
   /** Every session that is being opened or running, and the hash of the ticket that it was admitted with. */
   const running = new Map<Session, string>();
   const attempts = new Map<string, Attempt>();
@@ -132,11 +141,30 @@ export function createGate(options: GateOptions): Gate {
   let closed = false;
   const isClosed = (): boolean => closed; // A function: it changes while we wait.
 
+  /** Costs next to nothing, and so comes before everything that costs something. */
+  function requireUnrevoked({ jti, sub, cnf }: TicketClaims): void {
+    const target: Revocable = { ticketId: jti, subject: sub, jkt: cnf?.jkt ?? null, sessionId: null };
+    if (revocations.isStale()) {
+      throw new Denial('order_server_unreachable', { detail: 'what is revoked is not known' });
+    }
+    if (revocations.find(target) !== null) throw new Denial('ticket_revoked');
+  }
+
+  async function verifyProof(request: ProofRequest, ticketId: string, sessionId: string | null) {
+    try {
+      return await proofs.verify(request);
+    } catch (error) {
+      if (asDenial(error).code === 'proof_replayed') reports?.proofReplayed(ticketId, sessionId);
+      throw error;
+    }
+  }
+
   /** Everything that needs no other party: ticket, proof, ask. */
   async function check(request: AccessRequest): Promise<Presented> {
     const { scheme, ticket } = parseAuthorization(request.authorization);
     const claims = await verifyTicket(ticket, { keys, nowSeconds: Math.floor(clock.nowMs() / 1000) });
     authorizeTicket(claims, { serverId, uri: request.uri });
+    requireUnrevoked(claims);
     let attempt: string | null = null;
     let ask: Ask = DEFAULT_ASK;
     if (claims.cnf === undefined) {
@@ -145,14 +173,18 @@ export function createGate(options: GateOptions): Gate {
     } else {
       if (scheme !== 'dpop') throw new Denial('proof_missing');
       const { proof, method, url, fingerprint } = request;
-      const proven = await proofs.verify({
-        proof,
-        method,
-        url,
-        ticket,
-        jkt: claims.cnf.jkt,
-        ...(fingerprint === undefined ? {} : { fingerprint }),
-      });
+      const proven = await verifyProof(
+        {
+          proof,
+          method,
+          url,
+          ticket,
+          jkt: claims.cnf.jkt,
+          ...(fingerprint === undefined ? {} : { fingerprint }),
+        },
+        claims.jti,
+        null,
+      );
       attempt = proven.attempt;
       ask = proven.ask ?? DEFAULT_ASK;
     }
@@ -242,6 +274,13 @@ export function createGate(options: GateOptions): Gate {
         watermark,
       };
       const { redeemed, viewing } = await take(grant, presented, media);
+      // It may have been revoked while the order server was asked and the media were opened.
+      const lost = revocations.find(grant);
+      if (lost !== null) {
+        viewing.close(lost);
+        if (redeemed !== null) void release(grant.sessionId);
+        throw new Denial(lost === 'kicked' ? 'session_ended' : 'ticket_revoked');
+      }
       const session = startSession({
         grant,
         viewing,
@@ -253,6 +292,7 @@ export function createGate(options: GateOptions): Gate {
         receiptIntervalMs,
       });
       running.set(session, ticketHash(presented.ticket));
+      enforcer.watch(session);
       void session.ended.then(() => running.delete(session));
       if (isClosed()) void session.end('server_stopped');
       log.info({ session: session.id, ticket: claims.jti, uri: claims.uri }, 'admitted');
@@ -282,6 +322,7 @@ export function createGate(options: GateOptions): Gate {
       const { claims } = taken.value;
       authorizeTicket(claims, { serverId, uri: request.uri });
       if (clock.nowMs() >= claims.exp * 1000) throw new Denial('ticket_expired', { detail: 'exp' });
+      requireUnrevoked(claims);
       requireTransport(claims, request);
       if (claims.addr !== undefined && claims.addr !== request.peer) {
         throw new Denial('rights_insufficient', { detail: 'addr' });
@@ -351,7 +392,8 @@ export function createGate(options: GateOptions): Gate {
       if (ticketHash(ticket) !== admittedWith)
         throw new Denial('ticket_untrusted', { detail: 'not the ticket of this session' });
       if (scheme !== 'dpop') throw new Denial('proof_missing');
-      await proofs.verify({ proof, method, url, ticket, jkt });
+      const { ticketId, sessionId } = session.grant;
+      await verifyProof({ proof, method, url, ticket, jkt }, ticketId, sessionId);
     },
     async authorizePublish({ uri, streamKey, peer }) {
       try {

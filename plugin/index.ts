@@ -4,12 +4,16 @@ export { readMediaConfig, type MediaConfig } from './config.ts';
 export {
   END_REASONS,
   HEALTH_WARNINGS,
+  heartbeatSchema,
   publisherHealthSchema,
   receiptBatchSchema,
   receiptSchema,
   receiptsStoredSchema,
   redeemedSchema,
   redemptionSchema,
+  revocationSchema,
+  revocationsRequestSchema,
+  snapshotSchema,
   streamsReportSchema,
   type AccessRequest,
   type EndReason,
@@ -22,6 +26,9 @@ export {
   type ReceiptsStored,
   type Redeemed,
   type Redemption,
+  type Revocation,
+  type RevocationSnapshot,
+  type RevocationsRequest,
   type SessionRequest,
   type StreamStatus,
 } from './contract.ts';
@@ -37,6 +44,9 @@ export {
 export { createGate, type Gate, type GateOptions, type Media } from './gate.ts';
 export { createPassDesk, type PassClient, type PassDesk, type PassDeskOptions } from './http/pass.ts';
 export { createLiveFeed } from './media/live.ts';
+export { enrol, rotateServerKeys, type EnrolOptions, type RotateOptions } from './enrolment.ts';
+export { createKeyVault, type KeyVault, type KeyVaultOptions } from './key-vault.ts';
+export { createPinning, loadPins, type Pins } from './order-server-pins.ts';
 export {
   createPublisherHealth,
   type PublisherHealthMeter,
@@ -48,6 +58,13 @@ export type * from './ports.ts';
 export { playEndpoints, type PlayEndpoints, type PublicUrls } from './public-urls.ts';
 export { createReceiptChain, receiptHash } from './receipts/chain.ts';
 export { createOutbox, type Outbox, type OutboxOptions } from './receipts/outbox.ts';
+export { createReports, type ReportsOptions } from './reports.ts';
+export {
+  createRevocationFeed,
+  type FeedStats,
+  type RevocationFeed,
+  type RevocationFeedOptions,
+} from './revocations/feed.ts';
 export * from './rights/index.ts';
 export { loadOrCreateServerKeys, type ServerKeys } from './server-keys.ts';
 export { createStreamsReport, type StreamsReport, type StreamsReportOptions } from './streams-report.ts';

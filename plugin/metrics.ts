@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Protocol, StreamStatus } from './contract.ts';
 import type { Code } from './errors.ts';
+import type { FeedStats } from './revocations/feed.ts';
 
 export interface MediaMetrics {
   observe(this: void, outcome: Code | 'admitted', protocol: Protocol): void;
@@ -56,6 +57,7 @@ export function createMediaMetrics(read: {
   liveStreams(): number;
   receiptsWaiting(): number;
   streams(): readonly StreamStatus[];
+  revocationFeed(): FeedStats;
 }): MediaMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -70,6 +72,25 @@ export function createMediaMetrics(read: {
   gauge('usher_receipts_waiting', 'Receipts that the order server has not acknowledged yet', () =>
     read.receiptsWaiting(),
   );
+  gauge(
+    'usher_revocation_feed_age_seconds',
+    'Since the order server was last heard on the revocation feed; infinite before the first time',
+    () => read.revocationFeed().ageMs / 1000,
+  );
+  gauge(
+    'usher_revocations',
+    'What is revoked, as far as this server knows',
+    () => read.revocationFeed().entries,
+  );
+  new Counter({
+    name: 'usher_revocation_feed_reconnects_total',
+    help: 'Connections to the revocation feed after the first',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(read.revocationFeed().reconnects);
+    },
+  });
 
   const setStreams = createStreamGauges(registry);
 

@@ -3,6 +3,7 @@
  * the environment. `guardNodeMediaServer(nms, usher.gate, usher)` takes the rest of it as its options.
  */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
 import { readMediaConfig, type MediaConfig } from './config.ts';
@@ -14,9 +15,12 @@ import { createOrderServer } from './order-server.ts';
 import type { Clock, Log } from './ports.ts';
 import type { PublicUrls } from './public-urls.ts';
 import { createOutbox } from './receipts/outbox.ts';
-import { loadOrCreateServerKeys, type ServerKeys } from './server-keys.ts';
+import { createReports } from './reports.ts';
+import { createRevocationFeed } from './revocations/feed.ts';
+import { loadOrCreateServerKeys } from './server-keys.ts';
 import { createStreamsReport, type StreamsReport } from './streams-report.ts';
-import { createNonces, createRemoteKeySource, createReplayMemory } from './ticket/index.ts';
+import { createNonces, createReplayMemory, openSharedReplay } from './ticket/index.ts';
+import { mediaKeyVault, trustOrderServer } from './trusted-order-server.ts';
 
 export interface OpenedGate {
   readonly gate: Gate;
@@ -27,8 +31,6 @@ export interface OpenedGate {
   readonly publicUrls: PublicUrls;
   /** Reverse proxies in front that set X-Forwarded-For and X-Forwarded-Proto. */
   readonly trustedProxies: number;
-  /** What the order server must know of this server. */
-  readonly registration: ServerKeys['registration'];
   /** From here on the order server is told what is on the air, and the metrics show it. To be called once. */
   reportStreams(this: void, read: () => readonly StreamStatus[]): Pick<StreamsReport, 'changed'>;
   /** Ends every session with a final receipt, then delivers the receipts: within about 1.5 s. Idempotent. */
@@ -53,30 +55,40 @@ export async function openGateFor(
   liveStreams?: () => number,
 ): Promise<OpenedGate> {
   const clock = systemClock;
-  const issuer = config.USHER_ORDER_SERVER_URL;
-  const serverId = config.USHER_SERVER_ID;
-  const keys = await loadOrCreateServerKeys(config.USHER_MEDIA_DATA, serverId, config.publicUrl);
-  const orderServer = createOrderServer({ url: issuer, serverId, signingKey: keys.signing, clock });
+  const { USHER_MEDIA_DATA: dataDir, USHER_SERVER_ID: serverId } = config;
+  const serverKeys = await loadOrCreateServerKeys(dataDir, serverId, config.publicUrl, mediaKeyVault(config));
+  const keys = await trustOrderServer({ config, serverKeys, clock, log });
+  const orderServer = createOrderServer({
+    url: config.USHER_ORDER_SERVER_URL,
+    serverId,
+    signingKey: () => serverKeys.signing,
+    clock,
+  });
   const outbox = createOutbox({ delivery: orderServer, log });
   let readStreams = (): readonly StreamStatus[] => [];
   let report: StreamsReport | undefined;
+  const shared =
+    config.USHER_REPLAY_MEMORY === 'shared'
+      ? openSharedReplay({ directory: join(dataDir, 'replay'), clock })
+      : null;
+  const revocations = createRevocationFeed({ source: orderServer, clock, log });
   const metrics = createMediaMetrics({
     sessions: () => gate.sessions().length,
     liveStreams: liveStreams ?? (() => readStreams().length),
     receiptsWaiting: () => outbox.waiting(),
     streams: () => readStreams(),
+    revocationFeed: () => revocations.stats(),
   });
   const gate = createGate({
     serverId,
-    keys: createRemoteKeySource({
-      issuers: [{ issuer, jwksUrl: `${issuer}/.well-known/jwks.json` }],
-      clock,
-    }),
-    unsealKeys: [keys.sealing],
-    // Fresh with each start, as the replay memory is: what was used before a restart cannot be used after it.
-    nonces: createNonces({ secret: randomBytes(32), clock }),
-    replay: createReplayMemory({ clock }),
+    keys,
+    unsealKeys: serverKeys.unsealKeys,
+    // Fresh with each start, as a process' own replay memory is: what was used before cannot be used after it.
+    nonces: createNonces({ secret: shared?.secret ?? randomBytes(32), clock }),
+    replay: shared?.replay ?? createReplayMemory({ clock }),
     redemptions: orderServer,
+    revocations,
+    reports: createReports({ send: orderServer.reportReplay, clock, log }),
     streamKeys: orderServer,
     sink: outbox,
     clock,
@@ -84,14 +96,18 @@ export async function openGateFor(
     observe: metrics.observe,
   });
 
+  const unwatchKeys = serverKeys.watch(log);
   let closing: Promise<void> | undefined;
   async function shutDown(): Promise<void> {
+    unwatchKeys();
+    revocations.close();
     await gate.close('server_stopped');
     const late = new Promise((resolve) => setTimeout(resolve, LAST_RECEIPTS_WITHIN_MS).unref());
     const [lost] = await Promise.all([
       outbox.close(LAST_RECEIPTS_WITHIN_MS),
       Promise.race([report?.close(), late]),
     ]);
+    shared?.close();
     if (lost > 0) log.error({ receipts: lost }, 'receipts could not be delivered before the end');
   }
   const close = (): Promise<void> => (closing ??= shutDown());
@@ -103,7 +119,6 @@ export async function openGateFor(
     metrics,
     publicUrls: config.playUrls,
     trustedProxies: config.USHER_TRUSTED_PROXIES,
-    registration: keys.registration,
     reportStreams(read) {
       readStreams = read;
       return (report = createStreamsReport({ read, deliver: orderServer.deliverStreams, clock, log }));

@@ -1,5 +1,5 @@
 /** The order server as the streaming server sees it: signed requests out, strictly parsed answers back. */
-import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { CryptoKey } from 'jose';
 import { z } from 'zod';
@@ -8,11 +8,12 @@ import {
   redeemedSchema,
   type ReceiptBatch,
   type Redemption,
+  type RevocationsRequest,
   type StreamsReport,
   type StreamStatus,
 } from './contract.ts';
 import { Denial, REFUSALS, type Code } from './errors.ts';
-import type { Clock, ReceiptDelivery, Redemptions, StreamKeys } from './ports.ts';
+import type { Clock, ReceiptDelivery, Redemptions, RevocationSource, StreamKeys } from './ports.ts';
 import { hashStreamKey, signServerMessage, type ServerMessageTyp } from './ticket/index.ts';
 import { uuidv7 } from 'uuidv7';
 
@@ -20,7 +21,8 @@ export interface OrderServerOptions {
   /** Base URL; also the audience of the messages (the order server's `iss`). */
   readonly url: string;
   readonly serverId: string;
-  readonly signingKey: {
+  /** Asked for at every message: the key may be rotated. */
+  readonly signingKey: () => {
     readonly kid: string;
     readonly alg: 'Ed25519' | 'ES256';
     readonly privateKey: CryptoKey;
@@ -30,15 +32,29 @@ export interface OrderServerOptions {
   readonly timeoutMs?: number;
 }
 
-export interface OrderServer extends Redemptions, StreamKeys, ReceiptDelivery {
+export interface OrderServer extends Redemptions, StreamKeys, ReceiptDelivery, RevocationSource {
   /** States everything that is on the air here. @throws Denial `order_server_unreachable` and others. */
   deliverStreams(this: void, streams: readonly StreamStatus[]): Promise<void>;
+  /**
+   * Tells staff that a proof of this ticket was shown again.
+   * @param session `null` when it was no request of a session
+   * @throws Denial
+   */
+  reportReplay(ticketId: string, session: string | null): Promise<void>;
 }
 
 const MAX_ANSWER_BYTES = 256 * 1024;
 /** At the same time; what is more waits its turn. */
 const MAX_CONNECTIONS = 32;
-const problemSchema = z.object({ code: z.string(), detail: z.string().max(200).optional() });
+/** A detail is handed on to viewers and the log: the name of a claim or a rule, and nothing that a value could be. */
+const problemSchema = z.object({
+  code: z.string(),
+  detail: z
+    .string()
+    .regex(/^[A-Za-z. ]{1,40}$/)
+    .optional()
+    .catch(undefined),
+});
 
 type Body<T> = T extends unknown ? Omit<T, 'iss' | 'aud' | 'iat' | 'jti'> : never;
 
@@ -46,7 +62,28 @@ function isCode(text: string): text is Code {
   return Object.hasOwn(REFUSALS, text);
 }
 
-/** Client of `POST /v1/redemptions`, `POST /v1/receipts` and `POST /v1/streams` (docs/protocol.md). */
+async function readAnswer(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size > MAX_ANSWER_BYTES) throw new Error('the answer is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The refusal that an answer carries. */
+function refusalIn(answer: unknown): Denial {
+  const problem = problemSchema.safeParse(answer);
+  if (!problem.success || !isCode(problem.data.code) || problem.data.code === 'internal') {
+    return new Denial('order_server_unreachable');
+  }
+  const { code, detail } = problem.data;
+  return new Denial(code, detail === undefined ? {} : { detail });
+}
+
+/** Client of `POST /v1/redemptions`, `/v1/receipts`, `/v1/streams` and `GET /v1/revocations` (docs/protocol.md). */
 export function createOrderServer(options: OrderServerOptions): OrderServer {
   const { serverId, signingKey, clock, timeoutMs = 3000 } = options;
   const base = options.url.replace(/\/$/, '');
@@ -64,18 +101,9 @@ export function createOrderServer(options: OrderServerOptions): OrderServer {
     });
     outgoing.on('error', reject);
     outgoing.on('response', (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on('error', reject);
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.byteLength;
-        if (size > MAX_ANSWER_BYTES) response.destroy(new Error('the answer is too large'));
-        else chunks.push(chunk);
-      });
-      response.on('end', () => {
-        const { statusCode = 0 } = response;
-        resolve({ ok: statusCode >= 200 && statusCode < 300, body: Buffer.concat(chunks).toString('utf8') });
-      });
+      const { statusCode = 0 } = response;
+      const ok = statusCode >= 200 && statusCode < 300;
+      readAnswer(response).then((body) => resolve({ ok, body }), reject);
     });
     outgoing.end(jws);
     return promise;
@@ -92,18 +120,38 @@ export function createOrderServer(options: OrderServerOptions): OrderServer {
       throw new Denial('order_server_unreachable', { cause });
     }
     if (ok) return answer;
-    const problem = problemSchema.safeParse(answer);
-    if (!problem.success || !isCode(problem.data.code) || problem.data.code === 'internal') {
-      throw new Denial('order_server_unreachable');
+    throw refusalIn(answer);
+  }
+
+  /** A stream of events over a connection of its own; the answer's head must come within the time of an exchange. */
+  async function openStream(path: string, jws: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const outgoing = (isTls ? httpsRequest : httpRequest)(base + path, {
+      agent: false,
+      headers: { authorization: `Bearer ${jws}`, accept: 'text/event-stream' },
+      signal,
+    });
+    const deadline = setTimeout(() => outgoing.destroy(new Error('no answer in time')), timeoutMs);
+    outgoing.on('error', reject);
+    outgoing.on('response', resolve);
+    outgoing.end();
+    try {
+      const response = await promise;
+      const type = response.headers['content-type'] ?? '';
+      if (response.statusCode === 200 && /^text\/event-stream(;|$)/i.test(type)) return response;
+      throw refusalIn(JSON.parse(await readAnswer(response)));
+    } catch (cause) {
+      outgoing.destroy();
+      throw cause instanceof Denial ? cause : new Denial('order_server_unreachable', { cause });
+    } finally {
+      clearTimeout(deadline);
     }
-    const { code, detail } = problem.data;
-    throw new Denial(code, detail === undefined ? {} : { detail });
   }
 
   const sign = (
     typ: ServerMessageTyp,
-    payload: Body<Redemption> | Body<ReceiptBatch> | Body<StreamsReport>,
-  ) => signServerMessage({ typ, payload, iss: serverId, aud: base, key: signingKey, clock });
+    payload: Body<Redemption | ReceiptBatch | RevocationsRequest | StreamsReport>,
+  ) => signServerMessage({ typ, payload, iss: serverId, aud: base, key: signingKey(), clock });
 
   async function redeem<T>(payload: Body<Redemption>, schema: z.ZodType<T>): Promise<T> {
     const answer = schema.safeParse(await post('/v1/redemptions', await sign('redemption+jwt', payload)));
@@ -123,6 +171,11 @@ export function createOrderServer(options: OrderServerOptions): OrderServer {
     async authorizePublish(uri, streamKey) {
       await redeem({ op: 'publish', session: uuidv7(), uri, keyHash: hashStreamKey(streamKey) }, done);
     },
+    async reportReplay(ticket, session) {
+      await redeem({ op: 'report', session: session ?? uuidv7(), ticket, what: 'proof_replayed' }, done);
+    },
+    openRevocations: async (after, signal) =>
+      openStream(`/v1/revocations?after=${String(after)}`, await sign('revocations+jwt', { after }), signal),
     async deliver(receipts) {
       const answer = await post('/v1/receipts', await sign('receipts+jwt', { receipts: [...receipts] }));
       const parsed = receiptsStoredSchema.safeParse(answer);

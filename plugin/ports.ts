@@ -3,7 +3,7 @@
  * narrow interface that it uses; only the composition root sees the implementations.
  */
 import type { CryptoKey, JWK } from 'jose';
-import type { EndReason, Receipt, ReceiptsStored, Redeemed } from './contract.ts';
+import type { EndReason, Receipt, ReceiptsStored, Redeemed, Revocation } from './contract.ts';
 
 export interface Clock {
   /** Unix time in milliseconds. */
@@ -41,6 +41,42 @@ export interface Redemptions {
   reserve(session: string, attempt: string | null, ticket: string): Promise<Redeemed>;
   commit(session: string): Promise<Redeemed>;
   release(session: string): Promise<void>;
+}
+
+/** What a revocation can name; a `Grant` is one. */
+export interface Revocable {
+  readonly ticketId: string;
+  readonly subject: string;
+  /** `null` for a bearer ticket. */
+  readonly jkt: string | null;
+  /** `null` before there is a session. */
+  readonly sessionId: string | null;
+}
+
+/** What the order server has taken back. */
+export interface Revocations {
+  /** Why a ticket must not be admitted, or its session not go on; `null` when it may. Constant time. */
+  find(target: Revocable): 'revoked' | 'kicked' | null;
+  /** True when too little is known of what is revoked, or for too long nothing was heard, to admit anybody. */
+  isStale(): boolean;
+  /** Calls back with each entry as it comes, and with `null` when all may have changed: everything is to be looked at. */
+  onChange(listener: (entry: Revocation | null) => void): void;
+}
+
+/** The far end of the revocation feed. */
+export interface RevocationSource {
+  /**
+   * Opens the stream of events (`contract.ts`) that follow number `after`. The signal ends it at any time; then, and
+   * when the connection breaks, reading throws.
+   * @throws Denial
+   */
+  openRevocations(after: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+}
+
+/** Takes note of what staff should see; never fails, never waits. */
+export interface Reports {
+  /** Somebody has shown a proof again. @param sessionId `null` when it was no request of a session */
+  proofReplayed(ticketId: string, sessionId: string | null): void;
 }
 
 /** Who may publish. */

@@ -1,7 +1,7 @@
 /** A session: one admitted viewing, from grant to end. State, timers and counters; decisions are the gate's. */
 import { randomBytes } from 'node:crypto';
 import type { EndReason, Grant, Receipt, Redeemed } from './contract.ts';
-import { asDenial } from './errors.ts';
+import { asDenial, type Code } from './errors.ts';
 import type { Clock, Log, MediaCounters, ReceiptSink, Redemptions, Viewing } from './ports.ts';
 import { createReceiptChain } from './receipts/chain.ts';
 
@@ -41,6 +41,13 @@ const COMMIT_RETRY_MS = 2000;
 const KEPT_RECEIPTS = 100;
 /** setTimeout's own limit is 2^31 - 1 ms; a longer wait is taken in steps. */
 const LONGEST_WAIT_MS = 2_000_000_000;
+
+/** Why the order server would not let an access be taken; anything else is a right that is used up. */
+const END_OF_CODE: Readonly<Partial<Record<Code, EndReason>>> = {
+  ticket_revoked: 'revoked',
+  ticket_expired: 'expired',
+  session_ended: 'kicked',
+};
 
 /** Starts the timers of an admitted viewing. */
 export function startSession<V extends Viewing>(options: SessionOptions<V>): Session<V> {
@@ -107,7 +114,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
       const { code } = asDenial(error);
       log.warn({ ...ids, code }, 'the access could not be committed');
       if (code === 'order_server_unreachable') after(COMMIT_RETRY_MS, () => guard(commit()));
-      else await end('exhausted');
+      else await end(END_OF_CODE[code] ?? 'exhausted');
     }
   }
 

@@ -20,7 +20,7 @@ const VITEST = 'node_modules/vitest/vitest.mjs';
 
 /**
  * @typedef {object} Command
- * @property {('ffmpeg' | 'chromium' | 'postgresql')[]} system
+ * @property {('ffmpeg' | 'chromium' | 'postgresql' | 'python')[]} system
  * @property {'find' | 'build' | 'none'} worker
  * @property {boolean} player whether the player's bundle is needed
  * @property {string[] | null} program null: set-up only
@@ -30,16 +30,22 @@ const VITEST = 'node_modules/vitest/vitest.mjs';
 const COMMANDS = {
   start: { system: ['ffmpeg'], worker: 'find', player: true, program: ['admin/demo.ts'] },
   test: {
-    system: ['ffmpeg', 'chromium', 'postgresql'],
+    system: ['ffmpeg', 'chromium', 'postgresql', 'python'],
     worker: 'find',
     player: true,
     program: [VITEST, 'run'],
   },
   'test:fast': { system: [], worker: 'none', player: false, program: [VITEST, 'run', '--project', 'unit'] },
   bench: { system: ['ffmpeg'], worker: 'find', player: true, program: ['bench/run.ts'] },
+  campaign: { system: [], worker: 'none', player: false, program: ['tools/campaign.ts'] },
   'worker:build': { system: [], worker: 'build', player: false, program: null },
   // What .ci/run does first.
-  prepare: { system: ['ffmpeg', 'chromium', 'postgresql'], worker: 'find', player: true, program: null },
+  prepare: {
+    system: ['ffmpeg', 'chromium', 'postgresql', 'python'],
+    worker: 'find',
+    player: true,
+    program: null,
+  },
 };
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

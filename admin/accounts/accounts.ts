@@ -60,11 +60,14 @@ export async function createAccount(db: Executor, input: SignUp, role: Role, now
  * @throws Denial `credentials_invalid`, `rate_limited`.
  */
 export async function authenticate(db: Executor, email: string, password: string): Promise<Account> {
-  const [found] = await db
-    .select({ ...COLUMNS, passwordHash: accounts.passwordHash })
-    .from(accounts)
-    .where(eq(accounts.email, email));
-  const right = await verifyPassword(found?.passwordHash ?? null, password);
+  let found: (Account & { passwordHash: string }) | undefined;
+  const right = await verifyPassword(async () => {
+    [found] = await db
+      .select({ ...COLUMNS, passwordHash: accounts.passwordHash })
+      .from(accounts)
+      .where(eq(accounts.email, email));
+    return found?.passwordHash ?? null;
+  }, password);
   if (found === undefined || !right) {
     throw new Denial('credentials_invalid');
   }

@@ -37,15 +37,16 @@ export function hashPassword(password: string): Promise<string> {
 let dummy: Promise<string> | undefined;
 
 /**
- * Compares a password with a hash, in the same time when there is none (no such account).
- * @throws Denial `rate_limited` when too many hashes wait.
+ * Compares a password with the hash that `find` answers, in the same time when it answers none (no such account). It is
+ * asked when the password's turn has come: many logins at once put no crowd of queries before an admission.
+ * @throws Denial `rate_limited` when too many hashes wait, and what `find` throws.
  */
-export async function verifyPassword(hash: string | null, password: string): Promise<boolean> {
-  if (hash === null) {
+export function verifyPassword(find: () => Promise<string | null>, password: string): Promise<boolean> {
+  return alone(async () => {
+    const hash = await find();
+    if (hash !== null) return argon2.verify(hash, password);
     dummy ??= argon2.hash('no account has this password', PARAMETERS);
-    const dummyHash = await dummy;
-    await alone(() => argon2.verify(dummyHash, password));
+    await argon2.verify(await dummy, password);
     return false;
-  }
-  return alone(() => argon2.verify(hash, password));
+  });
 }

@@ -20,6 +20,7 @@ import {
 } from 'drizzle-orm/pg-core';
 import type { JWK } from 'jose';
 import type { PublisherHealth, Receipt } from '../../plugin/contract.ts';
+import type { StoredKey } from '../../plugin/key-vault.ts';
 import type { Rights } from '../../plugin/rights/index.ts';
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
@@ -36,6 +37,8 @@ export const accounts = pgTable('accounts', {
   /** Argon2id, PHC string. Read only by signIn. */
   passwordHash: text('password_hash').notNull(),
   createdAt: at('created_at').notNull(),
+  /** Since then it may not order; its tickets of that moment are revoked. */
+  revokedAt: at('revoked_at'),
 });
 
 export const sessions = pgTable(
@@ -116,8 +119,26 @@ export const streamingServers = pgTable('streaming_servers', {
   /** Public keys. */
   signingKey: jsonb('signing_key').$type<JWK>().notNull(),
   sealingKey: jsonb('sealing_key').$type<JWK>().notNull(),
+  /** The signing key before the last rotation, and until when messages may still be signed with it. */
+  previousSigningKey: jsonb('previous_signing_key').$type<JWK>(),
+  previousSigningUntil: at('previous_signing_until'),
   active: boolean('active').notNull(),
   registeredAt: at('registered_at').notNull(),
+});
+
+/** The latest one-time code of each streaming server that may enrol. */
+export const enrolmentCodes = pgTable('enrolment_codes', {
+  serverId: text('server_id').primaryKey(),
+  /** SHA-256 of the code, base64url; the code itself was shown once. */
+  codeHash: text('code_hash').notNull(),
+  createdBy: uuid('created_by')
+    .notNull()
+    .references(() => accounts.id),
+  createdAt: at('created_at').notNull(),
+  expiresAt: at('expires_at').notNull(),
+  usedAt: at('used_at'),
+  /** Thumbprint of the signing key that used it: its repetition is answered alike. */
+  usedBy: text('used_by'),
 });
 
 /** Which servers carry a title; a title without a row is carried by all of them. */
@@ -158,9 +179,14 @@ export const signingKeys = pgTable('signing_keys', {
   kid: text('kid').primaryKey(),
   alg: text('alg', { enum: ['Ed25519', 'ES256'] }).notNull(),
   publicJwk: jsonb('public_jwk').$type<JWK>().notNull(),
-  /** Read only by loadSigningKeys. */
-  privateJwk: jsonb('private_jwk').$type<JWK>().notNull(),
+  /** Sealed under the master key where there is one; read only by trust/signing-keys.ts. Null once it signs no more. */
+  privateJwk: jsonb('private_jwk').$type<StoredKey>(),
+  /** A JWS over this key's thumbprint by the key that signed before it; null for the first. */
+  endorsement: text('endorsement'),
   createdAt: at('created_at').notNull(),
+  /** The latest key whose moment has come signs. */
+  signsFrom: at('signs_from').notNull(),
+  /** Not published from then on: no ticket signed by it is alive. Null while that is not known. */
   retiredAt: at('retired_at'),
 });
 
@@ -265,6 +291,8 @@ export const tickets = pgTable(
     orderId: uuid('order_id')
       .notNull()
       .references(() => orders.id),
+    /** The claim `sub`: a pseudonym of the order. */
+    subject: text('subject').notNull(),
     uri: text('uri').notNull(),
     jkt: text('jkt').notNull(),
     audience: text('audience').array().notNull(),
@@ -281,7 +309,7 @@ export const tickets = pgTable(
     bytesUsed: counter('bytes_used').notNull(),
     revokedAt: at('revoked_at'),
   },
-  (table) => [index('tickets_order').on(table.orderId)],
+  (table) => [index('tickets_order').on(table.orderId), index('tickets_jkt').on(table.jkt)],
 );
 
 /** Viewings, by the session id that the streaming server gave them. */
@@ -307,6 +335,8 @@ export const mediaSessions = pgTable(
     startedAtSeconds: counter('started_at_seconds'),
     endedAt: at('ended_at'),
     endReason: text('end_reason'),
+    /** Staff have ended it; the streaming server's last receipt follows. */
+    kickedAt: at('kicked_at'),
     /** The last receipt. */
     lastSeq: integer('last_seq'),
     lastHash: text('last_hash'),
@@ -317,6 +347,9 @@ export const mediaSessions = pgTable(
     index('media_sessions_ticket').on(table.ticketId),
     uniqueIndex('media_sessions_attempt')
       .on(table.ticketId, table.serverId, table.attempt)
+      .where(sql`${table.state} in ('reserved', 'committed')`),
+    index('media_sessions_running')
+      .on(table.id)
       .where(sql`${table.state} in ('reserved', 'committed')`),
   ],
 );
@@ -352,4 +385,59 @@ export const receipts = pgTable(
     primaryKey({ columns: [table.sessionId, table.seq] }),
     index('receipts_ticket').on(table.ticketId),
   ],
+);
+
+// ---------------------------------------------------------------- revocation
+
+/** The numbered feed. Rows are never changed or deleted: who ended what, when and why. */
+export const revocations = pgTable(
+  'revocations',
+  {
+    id: uuid('id').primaryKey(),
+    /** Without gaps, in the order in which the transactions that wrote them committed. */
+    seq: counter('seq').notNull().unique(),
+    kind: text('kind', { enum: ['ticket', 'subject', 'key', 'session'] }).notNull(),
+    /** A ticket's `jti`, `sub` or `cnf.jkt`, or the id of a media session. */
+    value: text('value').notNull(),
+    /** When nothing that it concerns can be alive any more. */
+    until: at('until').notNull(),
+    reason: text('reason').notNull(),
+    revokedBy: uuid('revoked_by')
+      .notNull()
+      .references(() => accounts.id),
+    createdAt: at('created_at').notNull(),
+  },
+  (table) => [
+    unique('revocations_value').on(table.kind, table.value),
+    index('revocations_until').on(table.until),
+  ],
+);
+
+/** What streaming servers have noticed about a ticket, once per ticket and kind. */
+export const ticketFlags = pgTable(
+  'ticket_flags',
+  {
+    id: uuid('id').primaryKey(),
+    ticketId: uuid('ticket_id')
+      .notNull()
+      .references(() => tickets.jti),
+    what: text('what', { enum: ['proof_replayed'] }).notNull(),
+    times: integer('times').notNull(),
+    firstAt: at('first_at').notNull(),
+    lastAt: at('last_at').notNull(),
+    /** The one that reported it last. */
+    serverId: text('server_id').notNull(),
+  },
+  (table) => [unique('ticket_flags_ticket').on(table.ticketId, table.what)],
+);
+
+/** Messages of streaming servers that were taken: none is taken twice, by whichever process. */
+export const serverMessages = pgTable(
+  'server_messages',
+  {
+    /** SHA-256 of sender and `jti`, base64url. */
+    id: text('id').primaryKey(),
+    seenAt: at('seen_at').notNull(),
+  },
+  (table) => [index('server_messages_seen').on(table.seenAt)],
 );

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Denial } from '../../plugin/errors.ts';
+import { Denial, type Code } from '../../plugin/errors.ts';
 import {
   authenticate,
   createAccount,
@@ -9,7 +9,7 @@ import {
   type Account,
 } from '../accounts/accounts.ts';
 import { endSession, startSession } from '../accounts/sessions.ts';
-import type { RequestContext } from '../context.ts';
+import type { RequestContext, Services } from '../context.ts';
 import { balancesOf, creditCustomer } from '../ledger/ledger.ts';
 import { currencySchema, MAX_AMOUNT_MINOR, money } from '../ledger/money.ts';
 import { idempotencyKeySchema, listOrders } from '../orders/orders.ts';
@@ -89,6 +89,16 @@ async function signInAs(account: Account, context: RequestContext): Promise<Sign
   return { account, token };
 }
 
+/** Runs a guess at an account; its refusal with this code is held back for a random while. */
+async function delayed<T>(services: Services, code: Code, guess: () => Promise<T>): Promise<T> {
+  try {
+    return await guess();
+  } catch (error) {
+    if (error instanceof Denial && error.code === code) await services.delayRefusal();
+    throw error;
+  }
+}
+
 const passwordInput = z.string().max(200);
 
 const amountSchema = z.int().min(1).max(MAX_AMOUNT_MINOR);
@@ -107,7 +117,10 @@ builder.mutationFields((t) => ({
       const { services, peer } = context;
       services.throttles.logins.take(peer);
       const input = parseInput(signUpSchema, args);
-      return signInAs(await createAccount(services.db, input, 'viewer', now(context)), context);
+      const account = await delayed(services, 'conflict', () =>
+        createAccount(services.db, input, 'viewer', now(context)),
+      );
+      return signInAs(account, context);
     },
   }),
   signIn: t.field({
@@ -121,9 +134,13 @@ builder.mutationFields((t) => ({
       const password = passwordInput.safeParse(args.password);
       const throttleKey = `${peer} ${email.data ?? ''}`;
       services.throttles.login.take(throttleKey);
+      services.throttles.loginTarget.take(email.data ?? '');
       // What can't be an address is answered like an address that is not known.
-      const account = await authenticate(services.db, email.data ?? '', password.data ?? '');
+      const account = await delayed(services, 'credentials_invalid', () =>
+        authenticate(services.db, email.data ?? '', password.data ?? ''),
+      );
       services.throttles.login.forget(throttleKey);
+      services.throttles.loginTarget.forget(email.data ?? '');
       return signInAs(account, context);
     },
   }),

@@ -1,9 +1,10 @@
 import { asDenial } from '../../plugin/errors.ts';
 import type { Offer } from '../catalog/offers.ts';
 import type { Title } from '../catalog/titles.ts';
-import { loadOrderDetails } from '../orders/details.ts';
+import { loadOrderDetails, type OrderTicket } from '../orders/details.ts';
 import { findOrder, orderRequestSchema, placeOrder, type Order, type PlacedOrder } from '../orders/orders.ts';
 import type { Usage } from '../receipts/queries.ts';
+import type { TicketFlag } from '../tickets/flags.ts';
 import { createBatch } from './batch.ts';
 import { allow, builder } from './builder.ts';
 import { given, parseId, parseInput, signedIn } from './input.ts';
@@ -34,6 +35,29 @@ export const UsageType = builder.objectRef<Usage>('Receipt').implement({
   }),
 });
 
+export const TicketFlagType = builder.objectRef<TicketFlag>('TicketFlag').implement({
+  description: 'What streaming servers have noticed about a ticket.',
+  fields: (t) => ({
+    id: t.exposeID('id'),
+    ticketId: t.exposeID('ticketId'),
+    what: t.exposeString('what', { description: '"proof_replayed": a proof of its holder came twice.' }),
+    times: t.exposeInt('times', { description: 'Reports; at most one a minute and streaming server.' }),
+    firstAt: t.field({ type: 'DateTime', resolve: (flag) => flag.firstAt }),
+    lastAt: t.field({ type: 'DateTime', resolve: (flag) => flag.lastAt }),
+    serverId: t.exposeString('serverId', { description: 'Who reported it last.' }),
+  }),
+});
+
+const OrderTicketType = builder.objectRef<OrderTicket>('OrderTicket').implement({
+  fields: (t) => ({
+    id: t.exposeID('id', { description: 'The claim jti.' }),
+    issuedAt: t.field({ type: 'DateTime', resolve: (ticket) => ticket.issuedAt }),
+    expiresAt: t.field({ type: 'DateTime', resolve: (ticket) => ticket.expiresAt }),
+    revokedAt: t.field({ type: 'DateTime', nullable: true, resolve: (ticket) => ticket.revokedAt }),
+    flags: t.field({ type: [TicketFlagType], resolve: (ticket) => ticket.flags }),
+  }),
+});
+
 const details = createBatch((context, orders: readonly Order[]) =>
   loadOrderDetails(context.services.db, orders),
 );
@@ -56,6 +80,10 @@ export const OrderType = builder.objectRef<Order>('Order').implement({
       type: 'DateTime',
       description: 'When the ticket expires.',
       resolve: async (order, _args, context) => (await details(context, order)).expiresAt,
+    }),
+    tickets: t.field({
+      type: [OrderTicketType],
+      resolve: async (order, _args, context) => (await details(context, order)).tickets,
     }),
     sessions: t.field({
       type: [UsageType],
@@ -123,6 +151,7 @@ builder.mutationField('placeOrder', (t) =>
     resolve: async (_root, { input }, { services, account, peer }) => {
       try {
         if (account === null) services.throttles.anonymousOrders.take(peer);
+        else services.throttles.orders.take(account.id);
         const request = parseInput(orderRequestSchema, {
           ...input,
           offerId: parseId(input.offerId),

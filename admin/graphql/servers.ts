@@ -1,10 +1,12 @@
 import type { JWK } from 'jose';
 import { HEALTH_WARNINGS, type HealthWarning, type PublisherHealth } from '../../plugin/contract.ts';
+import { serverIdSchema, thumbprint } from '../../plugin/ticket/index.ts';
+import { createEnrolmentCode, type EnrolmentCode } from '../trust/enrolment.ts';
 import { listLiveStreams, type LiveStream } from '../trust/live-streams.ts';
-import { listServers, registerServer, serverSchema, type StreamingServer } from '../trust/servers.ts';
+import { deactivateServer, listRegistered, type RegisteredServer } from '../trust/servers.ts';
 import { createBatch } from './batch.ts';
 import { allow, builder } from './builder.ts';
-import { given, now, parseInput } from './input.ts';
+import { now, parseInput, signedIn } from './input.ts';
 
 /** A public key of an elliptic curve, as JWK (RFC 7517). Members that are not here, private ones above all, are refused. */
 export const PublicKeyInput = builder.inputType('PublicKeyInput', {
@@ -27,6 +29,10 @@ const PublicKey = builder.objectRef<JWK>('PublicKey').implement({
     x: t.string({ resolve: (key) => key.x ?? '' }),
     y: t.string({ nullable: true, resolve: (key) => key.y ?? null }),
     kid: t.string({ nullable: true, resolve: (key) => key.kid ?? null }),
+    fingerprint: t.string({
+      description: 'RFC 7638 thumbprint, SHA-256.',
+      resolve: (key) => thumbprint(key),
+    }),
   }),
 });
 
@@ -87,10 +93,12 @@ const liveStreams = createBatch((context, serverIds: readonly string[]) =>
   listLiveStreams(context.services.db, serverIds, context.services.clock.nowMs()),
 );
 
-const StreamingServerType = builder.objectRef<StreamingServer>('StreamingServer').implement({
+const StreamingServerType = builder.objectRef<RegisteredServer>('StreamingServer').implement({
   fields: (t) => ({
     id: t.exposeID('id'),
     publicUrl: t.exposeString('publicUrl'),
+    active: t.exposeBoolean('active', { description: 'False: its messages are refused.' }),
+    registeredAt: t.expose('registeredAt', { type: 'DateTime' }),
     signingKey: t.field({ type: PublicKey, resolve: (server) => server.signingKey }),
     sealingKey: t.field({ type: PublicKey, resolve: (server) => server.sealingKey }),
     streams: t.field({
@@ -101,33 +109,48 @@ const StreamingServerType = builder.objectRef<StreamingServer>('StreamingServer'
   }),
 });
 
+const EnrolmentCodeType = builder.objectRef<EnrolmentCode>('EnrolmentCode').implement({
+  description: 'With it a streaming server registers its keys, once: `usher media enrol`.',
+  fields: (t) => ({
+    serverId: t.exposeID('serverId'),
+    code: t.exposeString('code', { description: 'Shown this once.' }),
+    expiresAt: t.expose('expiresAt', { type: 'DateTime' }),
+  }),
+});
+
 builder.queryField('streamingServers', (t) =>
   t.field({
     ...allow('staff'),
     type: [StreamingServerType],
-    resolve: (_root, _args, { services }) => listServers(services.db),
+    resolve: (_root, _args, { services }) => listRegistered(services.db),
   }),
 );
 
 builder.mutationField('registerStreamingServer', (t) =>
   t.field({
     ...allow('staff'),
+    type: EnrolmentCodeType,
+    description:
+      'Makes a one-time code with which a streaming server enrols under this id. It voids the code before it.',
+    args: { id: t.arg.string({ description: "Its id in a ticket's aud." }) },
+    resolve: (_root, args, context) =>
+      createEnrolmentCode(
+        context.services.db,
+        parseInput(serverIdSchema, args.id),
+        signedIn(context).id,
+        now(context),
+      ),
+  }),
+);
+
+builder.mutationField('deactivateStreamingServer', (t) =>
+  t.field({
+    ...allow('staff'),
     type: StreamingServerType,
-    description: 'Registers a streaming server, or replaces what is known of it.',
-    args: {
-      id: t.arg.string({ description: "Its id in a ticket's aud." }),
-      publicUrl: t.arg.string(),
-      signingKey: t.arg({ type: PublicKeyInput }),
-      sealingKey: t.arg({ type: PublicKeyInput }),
-    },
-    resolve: async (_root, args, context) => {
-      const server = parseInput(serverSchema, {
-        ...args,
-        signingKey: given(args.signingKey),
-        sealingKey: given(args.sealingKey),
-      });
-      await registerServer(context.services.db, server, now(context));
-      return server;
-    },
+    description:
+      'Refuses everything that a streaming server sends from now on, and sells no tickets for it. It comes back by enrolling anew.',
+    args: { id: t.arg.string() },
+    resolve: (_root, args, context) =>
+      deactivateServer(context.services.db, parseInput(serverIdSchema, args.id)),
   }),
 );

@@ -6,20 +6,24 @@ import { MAX_STREAMS_REPORT_BYTES } from '../../plugin/contract.ts';
 import { Denial, problemResponse } from '../../plugin/errors.ts';
 import { peerAddress } from '../../plugin/peer.ts';
 import type { Services } from '../context.ts';
+import { JWKS_MAX_AGE_SECONDS } from '../trust/key-rows.ts';
 import { listServers } from '../trust/servers.ts';
 import { readBody } from './body.ts';
+import { enrol, takeServerKeys } from './enrolments.ts';
 import { errorFields } from './error-fields.ts';
 import { createGraphqlEndpoint } from './graphql.ts';
 import { graphiqlPage, playerFile, playerPolicy } from './pages.ts';
 import { toDenial } from './problems.ts';
 import { MAX_RECEIPTS_BYTES, takeReceipts } from './receipts.ts';
 import { MAX_REDEMPTION_BYTES, redeem } from './redemptions.ts';
+import type { RevocationsEndpoint } from './revocations.ts';
 import { takeStreams } from './streams.ts';
 
 export interface AppOptions {
   readonly publicUrl: string;
   /** Reverse proxies in front that set X-Forwarded-For. */
   readonly trustedProxies: number;
+  readonly revocations: RevocationsEndpoint;
 }
 
 type Env = { Bindings: HttpBindings };
@@ -91,7 +95,7 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
       GET: (context) =>
         context.json({ keys: services.authority.publicJwks }, 200, {
           'content-type': 'application/jwk-set+json',
-          'cache-control': 'public, max-age=300',
+          'cache-control': `public, max-age=${String(JWKS_MAX_AGE_SECONDS)}`,
           'access-control-allow-origin': '*',
           'cross-origin-resource-policy': 'cross-origin',
         }),
@@ -108,6 +112,16 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
         const { registry } = services.metrics;
         return context.body(await registry.metrics(), 200, { 'content-type': registry.contentType });
       },
+    },
+    '/v1/enrolments': {
+      POST: async (context) => {
+        const enrolled = await enrol(services, context, { ...options, peer: peerOf(context) });
+        return context.json(enrolled, 200, { 'cache-control': 'no-store' });
+      },
+    },
+    '/v1/server-keys': {
+      POST: async (context) =>
+        context.json(await takeServerKeys(services, context), 200, { 'cache-control': 'no-store' }),
     },
     '/v1/redemptions': {
       POST: async (context) => {
@@ -127,6 +141,7 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
         return context.json(await takeStreams(services, jws), 200, { 'cache-control': 'no-store' });
       },
     },
+    '/v1/revocations': { GET: (context) => options.revocations.get(context) },
   };
 }
 
@@ -173,8 +188,9 @@ export function createApp(services: Services, options: AppOptions): Hono<Env> {
     return player(context, services, url.pathname.slice(1));
   });
 
-  app.onError((error) => {
+  app.onError(async (error) => {
     const denial = toDenial(error);
+    if (denial.code === 'server_untrusted') await services.delayRefusal();
     if (denial.code === 'internal' || !(error instanceof Denial))
       log.error({ ...errorFields(error), code: denial.code }, 'a request failed');
     return problemResponse(denial);

@@ -85,6 +85,14 @@ interface Answer {
   errors?: { extensions?: Record<string, unknown> }[];
 }
 
+/** Seconds that a caller who was too fast is asked to wait; `null` when nothing in the answer says so. */
+function retryAfterOf({ errors = [] }: Answer): number | null {
+  const limited = errors.filter(({ extensions }) => extensions?.['code'] === 'rate_limited');
+  if (limited.length === 0) return null;
+  const waits = limited.map(({ extensions }) => Number(extensions?.['retryAfterSeconds'] ?? 0));
+  return Math.max(1, ...waits);
+}
+
 export interface GraphqlEndpoint {
   /** Answers `POST /graphql`. @throws Denial for a request that is no GraphQL request. */
   post(context: Context, peer: string): Promise<Response>;
@@ -126,13 +134,17 @@ export function createGraphqlEndpoint(services: Services, publicUrl: string): Gr
   return {
     post: async (context, peer) => {
       refuseOtherOrigins(context, ownOrigin);
+      services.throttles.requests.take(peer);
       const operation = parseOperation(await readBody(context, 'application/json', MAX_BODY_BYTES));
       const request = new Request(`${ownOrigin}/graphql`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', accept: 'application/json' },
         body: JSON.stringify(operation),
       });
-      const answer = (await (await yoga.fetch(request, await contextOf(context, peer))).json()) as Answer;
+      const requestContext = await contextOf(context, peer);
+      const { account } = requestContext;
+      if (account !== null) services.throttles.accountRequests.take(account.id);
+      const answer = (await (await yoga.fetch(request, requestContext)).json()) as Answer;
       for (const error of answer.errors ?? []) {
         const code = error.extensions?.['code'];
         // GraphQL's own codes have no row in our table: all of them say that the document is at fault.
@@ -142,7 +154,10 @@ export function createGraphqlEndpoint(services: Services, publicUrl: string): Gr
       // Without data nothing ran: the document itself was refused.
       const ran = answer.data !== undefined;
       context.header('cache-control', 'no-store');
-      return context.json(answer, ran ? 200 : 400);
+      const retryAfterSeconds = retryAfterOf(answer);
+      if (retryAfterSeconds === null) return context.json(answer, ran ? 200 : 400);
+      context.header('retry-after', String(retryAfterSeconds));
+      return context.json(answer, 429);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
 export interface Metrics {
   readonly registry: Registry;
@@ -6,6 +6,7 @@ export interface Metrics {
   readonly orders: Counter<'outcome'>;
   readonly redemptions: Counter<'op' | 'outcome'>;
   readonly receipts: Counter<'outcome'>;
+  readonly feedConnections: Gauge;
 }
 
 /** Labels are codes and routes: a bounded set, and nothing of a request. */
@@ -37,6 +38,11 @@ export function createMetrics(): Metrics {
       name: 'usher_receipts_total',
       help: 'Receipts by outcome: stored, or the reason of the refusal',
       labelNames: ['outcome'],
+      registers,
+    }),
+    feedConnections: new Gauge({
+      name: 'usher_revocation_feed_connections',
+      help: 'Streaming servers that read the revocation feed, by connection',
       registers,
     }),
   };

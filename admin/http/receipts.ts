@@ -2,6 +2,7 @@
 import { receiptBatchSchema, type ReceiptsStored } from '../../plugin/contract.ts';
 import type { Services } from '../context.ts';
 import { storeReceipts } from '../receipts/store.ts';
+import { useMessage } from '../trust/messages.ts';
 
 /** 500 receipts of about 400 bytes, in base64url. */
 export const MAX_RECEIPTS_BYTES = 512 * 1024;
@@ -10,13 +11,16 @@ export const MAX_RECEIPTS_BYTES = 512 * 1024;
 export async function takeReceipts(services: Services, jws: string): Promise<ReceiptsStored> {
   const { db, messages, clock, metrics } = services;
   const nowMs = clock.nowMs();
-  const message = await messages.read(jws, {
+  const { message, use } = await messages.verify(jws, {
     typ: 'receipts+jwt',
     schema: receiptBatchSchema,
     maxChars: MAX_RECEIPTS_BYTES,
   });
   const batch = { serverId: message.iss, receipts: message.receipts, jws };
-  const result = await db.transaction((tx) => storeReceipts(tx, batch, nowMs));
+  const result = await db.transaction(async (tx) => {
+    await useMessage(tx, use, nowMs);
+    return storeReceipts(tx, batch, nowMs);
+  });
   metrics.receipts.inc({ outcome: 'stored' }, result.stored);
   for (const { reason } of result.refused) metrics.receipts.inc({ outcome: reason });
   return result;

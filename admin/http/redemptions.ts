@@ -5,13 +5,16 @@ import { verifyTicket } from '../../plugin/ticket/index.ts';
 import { authorizePublish } from '../catalog/stream-keys.ts';
 import type { Services } from '../context.ts';
 import { isSqlState } from '../db/connect.ts';
+import { flagTicket } from '../tickets/flags.ts';
 import { commit, release, reserve } from '../tickets/redeem.ts';
+import { useMessage, type MessageUse } from '../trust/messages.ts';
 import { toDenial } from './problems.ts';
 
 export const MAX_REDEMPTION_BYTES = 8 * 1024;
 
-async function run(services: Services, message: Redemption): Promise<object> {
-  const { db, authority, clock } = services;
+/** Does what a message asks, and marks it as used by the same statement where it changes what is counted. */
+async function run(services: Services, message: Redemption, use: MessageUse): Promise<object> {
+  const { db, authority, clock, throttles } = services;
   const nowMs = clock.nowMs();
   const session = message.session.toLowerCase();
   switch (message.op) {
@@ -26,16 +29,24 @@ async function run(services: Services, message: Redemption): Promise<object> {
         ticketId: claims.jti,
         serverId: message.iss,
       };
-      return reserve(db, request, nowMs);
+      return reserve(db, request, nowMs, use);
     }
     case 'commit':
-      return commit(db, session, message.iss, nowMs);
+      return commit(db, session, message.iss, nowMs, use);
     case 'release':
-      await release(db, session, message.iss, nowMs);
+      await release(db, session, message.iss, nowMs, use);
       return {};
     case 'publish':
+      await useMessage(db, use, nowMs);
       await authorizePublish(db, message.uri, message.keyHash, new Date(nowMs));
       return {};
+    case 'report': {
+      throttles.reports.take(message.iss);
+      await useMessage(db, use, nowMs);
+      const report = { ticketId: message.ticket.toLowerCase(), what: message.what, serverId: message.iss };
+      await flagTicket(db, report, new Date(nowMs));
+      return {};
+    }
   }
 }
 
@@ -44,13 +55,13 @@ export async function redeem(services: Services, jws: string): Promise<object> {
   const { messages, metrics } = services;
   let op = 'unknown';
   try {
-    const message = await messages.read(jws, {
+    const { message, use } = await messages.verify(jws, {
       typ: 'redemption+jwt',
       schema: redemptionSchema,
       maxChars: MAX_REDEMPTION_BYTES,
     });
     op = message.op;
-    const answer = await run(services, message);
+    const answer = await run(services, message, use);
     metrics.redemptions.inc({ op, outcome: 'ok' });
     return answer;
   } catch (error) {

@@ -26,7 +26,9 @@ export function createThrottle(options: ThrottleOptions, nowMs: () => number): T
       const atMs = nowMs();
       const bucket = buckets.get(key);
       const refilled =
-        bucket === undefined ? burst : bucket.tokens + (atMs - bucket.atMs) / (refillSeconds * 1000);
+        bucket === undefined
+          ? burst
+          : bucket.tokens + Math.max(0, atMs - bucket.atMs) / (refillSeconds * 1000);
       const tokens = Math.min(burst, refilled);
       buckets.delete(key);
       if (buckets.size >= maxKeys) {

@@ -4,7 +4,18 @@ import { findTitlesById, type Title } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
 import { mediaSessions, tickets } from '../db/schema.ts';
 import type { Usage } from '../receipts/queries.ts';
+import { findFlags, type TicketFlag } from '../tickets/flags.ts';
 import type { Order } from './orders.ts';
+
+/** A ticket of an order, as its buyer and staff see it. */
+export interface OrderTicket {
+  /** `jti`. */
+  readonly id: string;
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
+  readonly revokedAt: Date | null;
+  readonly flags: readonly TicketFlag[];
+}
 
 /** What belongs to an order. */
 export interface OrderDetails {
@@ -12,6 +23,7 @@ export interface OrderDetails {
   readonly title: Title;
   /** When the ticket expires. */
   readonly expiresAt: Date;
+  readonly tickets: readonly OrderTicket[];
   /** The newest viewings that have a receipt, newest first. */
   readonly sessions: readonly Usage[];
 }
@@ -54,9 +66,19 @@ export async function loadOrderDetails(
   const offers = await findOffersById(db, [...new Set(orders.map((order) => order.offerId))]);
   const titles = await findTitlesById(db, [...new Set(offers.map((offer) => offer.titleId))]);
   const issued = await db
-    .select({ orderId: tickets.orderId, expiresAt: tickets.expiresAt })
+    .select({
+      orderId: tickets.orderId,
+      id: tickets.jti,
+      issuedAt: tickets.issuedAt,
+      expiresAt: tickets.expiresAt,
+      revokedAt: tickets.revokedAt,
+    })
     .from(tickets)
     .where(inArray(tickets.orderId, ids));
+  const flags = await findFlags(
+    db,
+    issued.map(({ id }) => id),
+  );
   const sessions = await loadSessions(db, ids);
   const found = new Map<Order, OrderDetails>();
   for (const order of orders) {
@@ -68,6 +90,9 @@ export async function loadOrderDetails(
       offer,
       title,
       expiresAt: ticket.expiresAt,
+      tickets: issued
+        .filter(({ orderId }) => orderId === order.id)
+        .map(({ orderId: _, ...row }) => ({ ...row, flags: flags.get(row.id) ?? [] })),
       sessions: sessions
         .filter(({ orderId }) => orderId === order.id)
         .map(({ startedAtSeconds, seq, rank: _, ...row }) => ({

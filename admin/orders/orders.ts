@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, gt, asc } from 'drizzle-orm';
+import { and, desc, eq, lt, gt, asc, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import { thumbprint } from '../../plugin/ticket/index.ts';
@@ -10,7 +10,7 @@ import { newId } from '../ids.ts';
 import { chargeOrder } from '../ledger/ledger.ts';
 import { money, type Money } from '../ledger/money.ts';
 import { findIssued, issueForOrder, type IssuedTicket } from '../tickets/issue.ts';
-import { sealingJwkSchema, signingJwkSchema } from '../trust/servers.ts';
+import { sealingJwkSchema, signingJwkSchema } from '../../plugin/registration.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 
 export interface Order {
@@ -83,12 +83,21 @@ async function orderable(
   return found;
 }
 
+/** Neither can be revoked while the order's transaction runs. @throws Denial `forbidden`. */
+async function refuseRevoked(tx: Executor, accountId: string | null, jkt: string): Promise<void> {
+  const [row] = await tx.execute<{ what: string | null }>(
+    sql`select order_refusal(${accountId}::uuid, ${jkt}) as what`,
+  );
+  const what = row?.what ?? null;
+  if (what !== null) throw new Denial('forbidden', { detail: `${what}: revoked` });
+}
+
 /**
  * Sells an offer: debits the balance, issues the ticket. All of it or, when it throws, nothing; run it in a
  * transaction of its own. The same buyer, idempotency key and input get the same answer again, without a charge.
  * @param accountId the buyer; `null` takes a free offer without an account.
- * @throws Denial `not_found`, `unauthenticated`, `idempotency_conflict`, `funds_insufficient`, `overloaded` (no
- *   streaming server carries the title).
+ * @throws Denial `not_found`, `unauthenticated`, `forbidden` (the account or the proof key is revoked),
+ *   `idempotency_conflict`, `funds_insufficient`, `overloaded` (no streaming server carries the title).
  */
 export async function placeOrder(
   tx: Executor,
@@ -105,6 +114,7 @@ export async function placeOrder(
   if (before !== null) return before;
 
   const { offer, path } = await orderable(tx, request, accountId);
+  await refuseRevoked(tx, accountId, jkt);
   const [row] = await tx
     .insert(orders)
     .values({

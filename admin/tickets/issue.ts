@@ -3,16 +3,16 @@ import type { JWK } from 'jose';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Denial } from '../../plugin/errors.ts';
 import type { Rights } from '../../plugin/rights/index.ts';
-import { issueTicket, thumbprint } from '../../plugin/ticket/index.ts';
+import { issueTicket, thumbprint, type TicketOrder as TicketContent } from '../../plugin/ticket/index.ts';
 import type { Offer } from '../catalog/offers.ts';
 import type { Executor } from '../db/connect.ts';
 import { tickets } from '../db/schema.ts';
 import { newId } from '../ids.ts';
-import { serversOf } from '../trust/servers.ts';
+import { serversOf, type StreamingServer } from '../trust/servers.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 
-/** Each server adds about 500 characters to a ticket, which may have 4,096. */
-const MAX_SERVERS = 4;
+/** As many as a ticket may name. */
+const MAX_SERVERS = 8;
 
 export interface IssuedTicket {
   readonly jti: string;
@@ -48,6 +48,24 @@ export interface TicketOrder {
 }
 
 /**
+ * A ticket for as many of the servers as it has room for, the first ones first: one with long names and URLs is too
+ * long before it names eight.
+ */
+async function issueForServers(
+  servers: readonly StreamingServer[],
+  contentFor: (servers: readonly StreamingServer[]) => TicketContent,
+) {
+  for (let count = servers.length; ; count--) {
+    const content = contentFor(servers.slice(0, count));
+    try {
+      return { ...(await issueTicket(content)), claims: content.claims };
+    } catch (error) {
+      if (!(error instanceof RangeError) || count === 1) throw error;
+    }
+  }
+}
+
+/**
  * Issues and stores the ticket of an order.
  * @throws Denial `overloaded` when no streaming server carries the title.
  */
@@ -62,48 +80,49 @@ export async function issueForOrder(
   const iat = Math.floor(nowMs / 1000);
   const exp = iat + offer.validSeconds;
   const jti = newId();
-  const audience = servers.map((server) => server.id);
-  const endpoints = servers.map((server) => `${server.publicUrl}/whep${path}`);
-  const { ticket, clientPart } = await issueTicket({
+  // A pseudonym per order: neither the account nor another order can be told from it.
+  const subject = randomUUID();
+  const secret = { k: randomBytes(32) };
+  const { ticket, clientPart, claims } = await issueForServers(servers, (chosen) => ({
     claims: {
       iss: authority.issuer,
-      aud: audience,
-      // A pseudonym per order: neither the account nor another order can be told from it.
-      sub: randomUUID(),
+      aud: chosen.map((server) => server.id),
+      sub: subject,
       jti,
       iat,
       nbf: iat,
       exp,
       cnf: { jkt },
       uri: path,
-      endpoints,
+      endpoints: chosen.map((server) => `${server.publicUrl}/whep${path}`),
       rights: offer.rights,
       charging: offer.charging,
       suites: ['DTLS-SRTP'],
       ...(offer.transport === null ? {} : { transport: offer.transport }),
     },
-    secret: { k: randomBytes(32) },
-    servers: servers.map(({ sealingKey }) => ({
+    secret,
+    servers: chosen.map(({ sealingKey }) => ({
       kid: sealingKey.kid ?? thumbprint(sealingKey),
       publicJwk: sealingKey,
     })),
     client: { sealKey },
     signingKey: authority.signingKey,
-  });
+  }));
   const issued = {
     jti,
     ticket,
     clientPart,
     uri: path,
-    endpoints,
+    endpoints: claims.endpoints,
     rights: offer.rights,
     expiresAt: new Date(exp * 1000),
   };
   await tx.insert(tickets).values({
     ...issued,
     orderId,
+    subject,
     jkt,
-    audience,
+    audience: claims.aud,
     issuedAt: new Date(iat * 1000),
     mediaMsUsed: 0,
     bytesUsed: 0,

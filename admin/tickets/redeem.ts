@@ -1,11 +1,12 @@
 /**
- * Counted rights. The decisions are functions in the database (migrations/0002_redemptions.sql): one
- * statement each, so that no row stays locked while a network is waited for.
+ * Counted rights. The decisions are functions in the database (migrations/0002_redemptions.sql and
+ * 0004_revocation_rules.sql): one statement each, so that no row stays locked while a network is waited for.
  */
 import { sql, type SQL } from 'drizzle-orm';
 import type { Redeemed } from '../../plugin/contract.ts';
 import { Denial, type Code } from '../../plugin/errors.ts';
 import type { Executor } from '../db/connect.ts';
+import type { MessageUse } from '../trust/messages.ts';
 
 /** An uncommitted reservation gives its access back after this. */
 export const RESERVATION_SECONDS = 30;
@@ -55,34 +56,64 @@ export interface ReserveRequest {
 }
 
 /**
+ * What asks for a change; the same statement marks it as used. `undefined` where it has been marked already.
+ * @throws Denial `message_replayed`, `server_untrusted` (withdrawn) from the calls that take one.
+ */
+export type Asking = MessageUse | undefined;
+
+/**
  * Takes one access for a session until it is committed, released, or 30 s have passed. The same session, or the
  * same attempt, gets the same answer again; for an attempt it names the session of the first time.
  * @throws Denial `ticket_untrusted`, `ticket_wrong_audience`, `ticket_revoked`, `ticket_expired`, `rights_exhausted`,
  *   `rights_concurrency`, `conflict` (the session is over, or another ticket's or server's).
  */
-export function reserve(db: Executor, request: ReserveRequest, nowMs: number): Promise<Redeemed> {
+export function reserve(
+  db: Executor,
+  request: ReserveRequest,
+  nowMs: number,
+  asking?: Asking,
+): Promise<Redeemed> {
   const { session, attempt, ticketId, serverId } = request;
   const until = moment(nowMs + RESERVATION_SECONDS * 1000);
   return decide(
     db,
-    sql`reserve_access(${ticketId}::uuid, ${session}::uuid, ${attempt}::uuid, ${serverId}, ${moment(nowMs)}, ${until})`,
+    sql`reserve_access(${ticketId}::uuid, ${session}::uuid, ${attempt}::uuid, ${serverId}, ${moment(nowMs)}, ${until}, ${asking?.id ?? null})`,
   );
 }
 
 /**
  * Keeps the access: the first media byte has left. The first commit of a ticket with a window fixes its end. A
  * commit after the reservation has lapsed takes the access again if one is left. Idempotent.
- * @throws Denial `session_ended` (unknown, released or ended), and as `reserve` when nothing is left.
+ * @throws Denial `session_ended` (unknown, released, ended or kicked), `ticket_revoked`, and as `reserve` when nothing
+ *   is left.
  */
-export function commit(db: Executor, session: string, serverId: string, nowMs: number): Promise<Redeemed> {
+export function commit(
+  db: Executor,
+  session: string,
+  serverId: string,
+  nowMs: number,
+  asking?: Asking,
+): Promise<Redeemed> {
   const leaseUntil = moment(nowMs + LEASE_SECONDS * 1000);
-  return decide(db, sql`commit_access(${session}::uuid, ${serverId}, ${moment(nowMs)}, ${leaseUntil})`);
+  return decide(
+    db,
+    sql`commit_access(${session}::uuid, ${serverId}, ${moment(nowMs)}, ${leaseUntil}, ${asking?.id ?? null})`,
+  );
 }
 
 /**
  * Gives the access back: no media was sent. Idempotent; a session that was committed keeps its access.
  * @throws Denial `session_ended` when the session is unknown.
  */
-export async function release(db: Executor, session: string, serverId: string, nowMs: number): Promise<void> {
-  await decide(db, sql`release_access(${session}::uuid, ${serverId}, ${moment(nowMs)})`);
+export async function release(
+  db: Executor,
+  session: string,
+  serverId: string,
+  nowMs: number,
+  asking?: Asking,
+): Promise<void> {
+  await decide(
+    db,
+    sql`release_access(${session}::uuid, ${serverId}, ${moment(nowMs)}, ${asking?.id ?? null})`,
+  );
 }

@@ -1,46 +1,11 @@
 /** The register of streaming servers: who they are, where they listen, which keys are theirs. */
 import { and, asc, eq, inArray } from 'drizzle-orm';
-import { z } from 'zod';
-import { serverIdSchema } from '../../plugin/ticket/index.ts';
+import type { JWK } from 'jose';
+import { serverSchema, type StreamingServer } from '../../plugin/registration.ts';
+import { thumbprint } from '../../plugin/ticket/index.ts';
+import { Denial } from '../../plugin/errors.ts';
 import type { Executor } from '../db/connect.ts';
 import { streamingServers, titleServers } from '../db/schema.ts';
-
-const coordinate = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
-const kid = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
-const labels = {
-  kid: kid.exactOptional(),
-  use: z.string().max(10).exactOptional(),
-  alg: z.string().max(30).exactOptional(),
-};
-
-/** Public key that a streaming server signs its messages with: Ed25519 or P-256. A private member is refused. */
-export const signingJwkSchema = z.discriminatedUnion('kty', [
-  z.strictObject({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: coordinate, ...labels }),
-  z.strictObject({ kty: z.literal('EC'), crv: z.literal('P-256'), x: coordinate, y: coordinate, ...labels }),
-]);
-
-/** Public key that tickets are sealed to: X25519 or P-256. */
-export const sealingJwkSchema = z.discriminatedUnion('kty', [
-  z.strictObject({ kty: z.literal('OKP'), crv: z.literal('X25519'), x: coordinate, ...labels }),
-  z.strictObject({ kty: z.literal('EC'), crv: z.literal('P-256'), x: coordinate, y: coordinate, ...labels }),
-]);
-
-export const publicUrlSchema = z
-  .url({ protocol: /^https?$/ })
-  .max(200)
-  .transform((text) => text.replace(/\/+$/, ''))
-  .refine((text) => {
-    const url = new URL(text);
-    return url.search === '' && url.hash === '' && url.username === '' && url.password === '';
-  }, 'a URL without query, fragment and user');
-
-export const serverSchema = z.strictObject({
-  id: serverIdSchema,
-  publicUrl: publicUrlSchema,
-  signingKey: signingJwkSchema,
-  sealingKey: sealingJwkSchema,
-});
-export type StreamingServer = z.infer<typeof serverSchema>;
 
 const COLUMNS = {
   id: streamingServers.id,
@@ -49,13 +14,73 @@ const COLUMNS = {
   sealingKey: streamingServers.sealingKey,
 };
 
+export type { StreamingServer };
+
 /** What was stored went through the same schema; parsing again narrows its type and catches a tampered row. */
 const fromRow = (row: unknown): StreamingServer => serverSchema.parse(row);
 
-/** Registers a server, or replaces what is known of it. */
+/** Registers a server, or replaces what is known of it: what the keys before signed is refused from now on. */
 export async function registerServer(db: Executor, server: StreamingServer, now: Date): Promise<void> {
-  const row = { ...server, active: true, registeredAt: now };
+  const row = {
+    ...server,
+    active: true,
+    registeredAt: now,
+    previousSigningKey: null,
+    previousSigningUntil: null,
+  };
   await db.insert(streamingServers).values(row).onConflictDoUpdate({ target: streamingServers.id, set: row });
+}
+
+export interface RegisteredServer extends StreamingServer {
+  /** False once staff has deactivated it. */
+  readonly active: boolean;
+  readonly registeredAt: Date;
+}
+
+/** All servers, deactivated ones too, by id. */
+export async function listRegistered(db: Executor): Promise<RegisteredServer[]> {
+  const rows = await db
+    .select({ ...COLUMNS, active: streamingServers.active, registeredAt: streamingServers.registeredAt })
+    .from(streamingServers)
+    .orderBy(asc(streamingServers.id));
+  return rows.map(({ active, registeredAt, ...row }) => ({ ...fromRow(row), active, registeredAt }));
+}
+
+/**
+ * Takes a server's registration back: none of its messages is taken any more, by any process, and no ticket is sold
+ * for it. It comes back by enrolling anew. Idempotent.
+ * @throws Denial `not_found`.
+ */
+export async function deactivateServer(db: Executor, id: string): Promise<RegisteredServer> {
+  const [row] = await db
+    .update(streamingServers)
+    .set({ active: false, previousSigningKey: null, previousSigningUntil: null })
+    .where(eq(streamingServers.id, id))
+    .returning({ ...COLUMNS, registeredAt: streamingServers.registeredAt });
+  if (row === undefined) throw new Denial('not_found', { detail: 'server' });
+  const { registeredAt, ...server } = row;
+  return { ...fromRow(server), active: false, registeredAt };
+}
+
+/** The public keys that an active server may sign messages with now; none for any other server. */
+export async function findMessageKeys(
+  db: Executor,
+  id: string,
+  now: Date,
+): Promise<readonly { readonly kid: string; readonly jwk: JWK }[]> {
+  const [row] = await db
+    .select({
+      signingKey: streamingServers.signingKey,
+      previous: streamingServers.previousSigningKey,
+      previousUntil: streamingServers.previousSigningUntil,
+    })
+    .from(streamingServers)
+    .where(and(eq(streamingServers.id, id), eq(streamingServers.active, true)));
+  if (row === undefined) return [];
+  const isOverlap = row.previousUntil !== null && row.previousUntil > now;
+  return [row.signingKey, isOverlap ? row.previous : null]
+    .filter((jwk) => jwk !== null)
+    .map((jwk) => ({ kid: jwk.kid ?? thumbprint(jwk), jwk }));
 }
 
 export async function listServers(db: Executor): Promise<StreamingServer[]> {

@@ -44,7 +44,7 @@ export async function orderTicket(
     ]);
     const checked = await checkTicket(
       placed,
-      { issuer, uri: title.path, rights: offer.rights, keys },
+      { issuer, uri: title.path, rights: offer.rights, validSeconds: offer.validSeconds, keys },
       keySet,
       nowMs(),
     );

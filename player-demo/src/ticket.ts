@@ -1,4 +1,4 @@
-import { compactDecrypt, createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
+import { compactDecrypt, createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTVerifyResult } from 'jose';
 import { proofThumbprint, type OrderKeys } from './keys.ts';
 import { sha256Text } from './proof.ts';
 
@@ -9,6 +9,8 @@ export interface Ordered {
   readonly uri: string;
   /** The offer's rights, as the catalog showed them. */
   readonly rights: object;
+  /** How long the offer says that the ticket is good for. */
+  readonly validSeconds: number;
   readonly keys: OrderKeys;
 }
 
@@ -42,6 +44,18 @@ export class TicketMismatch extends Error {
 
 /** RFC 9864 names and ES256; nothing else signs tickets. */
 const TICKET_ALGS = ['Ed25519', 'ES256'];
+const HEADER_MEMBERS = ['alg', 'kid', 'typ'];
+/** A streaming server refuses a ticket that says anything else. */
+const CLAIMS = new Set(
+  'iss aud sub jti iat nbf exp cnf uri endpoints rights charging suites dev addr transport ss cph'.split(' '),
+);
+const MAX_TICKET_CHARS = 4096;
+const MAX_CLIENT_PART_CHARS = 1024;
+const MAX_SERVERS = 8;
+/** What a viewer's clock may be behind the shop's. */
+const SLOW_CLOCK_SECONDS = 60;
+/** base64url of 32 bytes, in its one spelling. */
+const BYTES_32 = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
 /**
  * Checks a delivered ticket against the order, before anything of it is kept.
@@ -53,26 +67,62 @@ export async function checkTicket(
   keySet: JSONWebKeySet,
   nowMs: number,
 ): Promise<CheckedTicket> {
-  const claims = await verifySignature(delivered.ticket, ordered.issuer, keySet, nowMs);
+  demand('size', delivered.ticket.length <= MAX_TICKET_CHARS, 'it is longer than a ticket can be');
+  const { payload: claims, protectedHeader } = await verifySignature(
+    delivered.ticket,
+    ordered.issuer,
+    keySet,
+    nowMs,
+  );
   const rights = asRecord(claims['rights']);
-  const { jti, exp } = claims;
+  const { jti, exp, iat, nbf } = claims;
 
+  demand(
+    'header',
+    sameJson(Object.keys(protectedHeader).sort(), HEADER_MEMBERS),
+    'its header is not a ticket’s',
+  );
+  demand(
+    'claims',
+    Object.keys(claims).every((name) => CLAIMS.has(name)),
+    'it says more than a ticket may',
+  );
   demand('uri', claims['uri'] === ordered.uri, 'it is for another title');
-  const jkt = asRecord(claims['cnf'])['jkt'];
-  demand('cnf', jkt === (await proofThumbprint(ordered.keys)), 'it is bound to a key that is not yours');
+  const cnf = { jkt: await proofThumbprint(ordered.keys) };
+  demand('cnf', sameJson(claims['cnf'], cnf), 'it is bound to a key that is not yours');
   demand('rights', rights['action'] === 'play', 'it does not allow playing');
   demand('rights', sameJson(rights, ordered.rights), 'its rights differ from the offer');
   const clientPartHash = await sha256Text(delivered.clientPart);
   demand('cph', claims['cph'] === clientPartHash, 'its sealed part does not belong to it');
   demand('jti', typeof jti === 'string', 'it has no number');
   demand('exp', typeof exp === 'number', 'it has no end');
+  demand('exp', exp > nowMs / 1000, CLAIM_WORDS.exp);
+  demand('iat', typeof iat === 'number' && typeof nbf === 'number', 'it has no beginning');
+  demand('exp', exp - Math.max(iat, nbf) >= ordered.validSeconds, 'it ends sooner than the offer says');
+  const servers = claims.aud;
+  demand(
+    'aud',
+    Array.isArray(servers) && servers.length > 0 && servers.length <= MAX_SERVERS,
+    'it is for no streaming server',
+  );
   const opened = await openClientPart(delivered.clientPart, ordered.keys);
   demand('jti', opened['jti'] === jti, 'its sealed part is of another ticket');
+  const { k } = opened;
+  demand(
+    'client part',
+    typeof k === 'string' && BYTES_32.test(k) && Object.keys(opened).length === 2,
+    'its sealed part is not as it must be',
+  );
   const { endpoints } = claims;
   demand(
     'endpoints',
     Array.isArray(endpoints) && endpoints.includes(delivered.whep),
     'it names another streaming server than the shop does',
+  );
+  demand(
+    'endpoints',
+    isWhepUrl(delivered.whep, ordered),
+    'its streaming server has an address that is not safe',
   );
   const { accesses, seconds } = rights;
   return {
@@ -88,16 +138,17 @@ async function verifySignature(
   issuer: string,
   keySet: JSONWebKeySet,
   nowMs: number,
-): Promise<JWTPayload> {
+): Promise<JWTVerifyResult> {
   try {
-    const { payload } = await jwtVerify(ticket, createLocalJWKSet(keySet), {
+    return await jwtVerify(ticket, createLocalJWKSet(keySet), {
       algorithms: TICKET_ALGS,
       typ: 'ticket+jwt',
       issuer,
       requiredClaims: ['jti', 'exp', 'uri', 'cnf', 'rights', 'cph', 'endpoints'],
       currentDate: new Date(nowMs),
+      // For `nbf`; the end is looked at again, without it.
+      clockTolerance: SLOW_CLOCK_SECONDS,
     });
-    return payload;
   } catch (cause) {
     const claim =
       cause instanceof Error && 'claim' in cause && typeof cause.claim === 'string' ? cause.claim : null;
@@ -106,7 +157,7 @@ async function verifySignature(
   }
 }
 
-const CLAIM_WORDS: Readonly<Record<string, string>> = {
+const CLAIM_WORDS: Readonly<Record<string, string>> & { readonly exp: string } = {
   iss: 'it comes from another shop than this page (open the shop under its public address)',
   exp: 'it is over already',
   typ: 'it is no ticket',
@@ -116,15 +167,30 @@ async function openClientPart(
   clientPart: string,
   keys: OrderKeys,
 ): Promise<Readonly<Record<string, unknown>>> {
+  demand('client part', clientPart.length <= MAX_CLIENT_PART_CHARS, 'its sealed part is too long');
   try {
-    const { plaintext } = await compactDecrypt(clientPart, keys.sealPrivateKey, {
+    const { plaintext, protectedHeader } = await compactDecrypt(clientPart, keys.sealPrivateKey, {
       keyManagementAlgorithms: ['ECDH-ES+A256KW'],
       contentEncryptionAlgorithms: ['A256GCM'],
     });
+    if (protectedHeader.typ !== 'client-part+jwe') throw new TypeError('not a client part');
     return asRecord(JSON.parse(new TextDecoder().decode(plaintext)));
   } catch (cause) {
     throw new TicketMismatch('client part', 'its sealed part does not open with your key', cause);
   }
+}
+
+/**
+ * True for the URL of the ordered stream, without anything in it that could be read in two ways; in the clear only where
+ * the shop is, too (a demo on this machine).
+ */
+function isWhepUrl(text: string, { uri, issuer }: Ordered): boolean {
+  const url = URL.parse(text);
+  if (url === null || !text.endsWith(`/whep${uri}`)) return false;
+  // Whatever the parser had to mend (dot segments, backslashes, escapes) is not taken.
+  if (url.pathname !== text.slice(text.indexOf('/', 'https://'.length))) return false;
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && issuer.startsWith('http:'));
 }
 
 function demand(part: string, condition: boolean, otherwise: string): asserts condition {

@@ -2,12 +2,20 @@
 import { z } from 'zod';
 import { isStreamPath, rightsSchema } from '../rights/index.ts';
 import { BASE64URL_32_BYTES } from './encoding.ts';
-import { MAX_SERVERS, sealedSchema } from './sealed.ts';
+import { SIGNING_ALG_NAMES } from './keys.ts';
+import { kidSchema, MAX_SERVERS, sealedSchema } from './sealed.ts';
 
 /** Longest ticket, as a compact JWS. */
 export const MAX_TICKET_CHARS = 4096;
 
 export const TICKET_TYP = 'ticket+jwt';
+
+/** Nothing but these: `crit`, `jku`, `jwk`, `x5u`, `b64` and the rest are refused with the unknown. */
+export const ticketHeaderSchema = z.strictObject({
+  typ: z.literal(TICKET_TYP),
+  alg: z.enum(SIGNING_ALG_NAMES),
+  kid: kidSchema,
+});
 
 const unixSeconds = z.number().int().nonnegative().max(8_640_000_000_000);
 const base64url32 = z.string().regex(BASE64URL_32_BYTES);

@@ -1,6 +1,6 @@
 /** Opening what ECDH-ES+A256KW and A256GCM sealed (RFC 7518 sections 4.6 and 5.3), computed at once like `jws.ts`. */
-import { createDecipheriv, createPublicKey, diffieHellman, hash, type KeyObject } from 'node:crypto';
-import type { JWK } from 'jose';
+import { createDecipheriv, createSecretKey, diffieHellman, hash, type KeyObject } from 'node:crypto';
+import { publicKeyObject, type PublicMembers } from './keys.ts';
 
 export const SEAL_ALG = 'ECDH-ES+A256KW';
 export const SEAL_ENC = 'A256GCM';
@@ -53,7 +53,7 @@ export function concatKdf(
 /** Unwraps a 256-bit key (RFC 3394). Throws when `wrapped` was not made with `wrappingKey`. */
 export function unwrapKey(wrappingKey: Uint8Array, wrapped: Uint8Array): Buffer {
   if (wrapped.length !== WRAPPED_KEY_BYTES) throw new TypeError('not a wrapped 256-bit key');
-  const decipher = createDecipheriv('id-aes256-wrap', wrappingKey, WRAP_IV);
+  const decipher = createDecipheriv('id-aes256-wrap', createSecretKey(wrappingKey), WRAP_IV);
   return Buffer.concat([decipher.update(wrapped), decipher.final()]);
 }
 
@@ -72,14 +72,14 @@ export interface SealedBytes {
  */
 export function openSealed(
   { encryptedKey, iv, ciphertext, tag, aad }: SealedBytes,
-  epk: JWK,
+  epk: PublicMembers,
   privateKey: KeyObject,
 ): Buffer {
   if (iv.length !== IV_BYTES || tag.length !== TAG_BYTES) throw new TypeError('not A256GCM');
-  const secret = diffieHellman({ privateKey, publicKey: createPublicKey({ key: epk, format: 'jwk' }) });
+  const secret = diffieHellman({ privateKey, publicKey: publicKeyObject(epk) });
   const wrappingKey = concatKdf(secret, { algorithmId: SEAL_ALG, keyBytes: KEY_BYTES });
   const key = unwrapKey(wrappingKey, encryptedKey);
-  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES });
+  const decipher = createDecipheriv('aes-256-gcm', createSecretKey(key), iv, { authTagLength: TAG_BYTES });
   decipher.setAuthTag(tag).setAAD(aad);
   return Buffer.concat([decipher.update(ciphertext), decipher.final()]);
 }

@@ -1,10 +1,15 @@
 /** Text forms of bytes, hashes of text, and comparison that does not tell how far it got. */
 import { hash, timingSafeEqual } from 'node:crypto';
 
-/** base64url of 32 bytes: a SHA-256, an RFC 7638 thumbprint, a 256-bit key. */
-export const BASE64URL_32_BYTES = /^[A-Za-z0-9_-]{43}$/;
+/**
+ * base64url of 32 bytes: a SHA-256, an RFC 7638 thumbprint, a 256-bit key. The last character carries 4 bits, the two
+ * that it has to spare must be zero (RFC 4648 section 3.5): every value has one spelling.
+ */
+export const BASE64URL_32_BYTES = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
 const BASE64URL = /^[A-Za-z0-9_-]*$/;
+/** Last characters whose bits to spare are zero, by the characters of the last group; with one character there is none. */
+const LAST_OF_GROUP: Readonly<Record<number, string>> = { 1: '', 2: 'AQgw', 3: 'AEIMQUYcgkosw048' };
 
 /**
  * The bytes of base64url text without padding (RFC 7515 section 2), or `null` if it is not that. Only the one canonical
@@ -12,8 +17,9 @@ const BASE64URL = /^[A-Za-z0-9_-]*$/;
  */
 export function decodeBase64url(text: string): Buffer | null {
   if (!BASE64URL.test(text)) return null;
-  const bytes = Buffer.from(text, 'base64url');
-  return bytes.toString('base64url') === text ? bytes : null;
+  const last = LAST_OF_GROUP[text.length % 4];
+  if (last !== undefined && !last.includes(text.charAt(text.length - 1))) return null;
+  return Buffer.from(text, 'base64url');
 }
 
 /** SHA-256 in base64url, 43 characters. */

@@ -8,6 +8,7 @@ export {
   type TicketClaims,
 } from './claims.ts';
 export { openClientPart } from './client-part.ts';
+export { inspectTicket, type Inspection, type InspectOptions } from './inspect.ts';
 export { issueTicket, type IssuedTicket, type TicketOrder } from './issue.ts';
 export { createRemoteKeySource, createStaticKeySource, type RemoteKeySourceOptions } from './key-sources.ts';
 export {
@@ -46,6 +47,7 @@ export {
   type ProofVerifier,
   type ProofVerifierOptions,
 } from './proof.ts';
+export { openSharedReplay, type SharedReplay, type SharedReplayOptions } from './replay-log.ts';
 export { createReplayMemory, type ReplayMemory, type ReplayMemoryOptions } from './replay.ts';
 export { importSealingKey, type Recipient } from './sealed.ts';
 export {

@@ -1,6 +1,13 @@
 /** Making a ticket: claims in, signed ticket and client part out. */
 import { CompactEncrypt, CompactSign, type JWK } from 'jose';
-import { MAX_TICKET_CHARS, TICKET_TYP, ticketClaimsSchema, type TicketClaims } from './claims.ts';
+import {
+  MAX_TICKET_CHARS,
+  TICKET_TYP,
+  ticketClaimsSchema,
+  ticketHeaderSchema,
+  ticketSecretSchema,
+  type TicketClaims,
+} from './claims.ts';
 import { CLIENT_PART_TYP } from './client-part.ts';
 import { refusedMember } from './compact.ts';
 import { sha256Base64url } from './encoding.ts';
@@ -37,9 +44,9 @@ async function makeClientPart(k: string, jti: string, sealKey: JWK): Promise<str
 }
 
 /**
- * Issues a ticket.
- * @throws TypeError when a claim, the secret or a key is not one that `openTicket` would take, or when the ticket gets
- *   longer than `MAX_TICKET_CHARS`; the message names the claim, never its value.
+ * Issues a ticket: header, claims and secret go through the very schemas that `openTicket` reads them with.
+ * @throws TypeError when one of them, or a key, is not one that `openTicket` would take; RangeError when the ticket gets
+ *   longer than `MAX_TICKET_CHARS`. The message names the claim, never its value.
  */
 export async function issueTicket(order: TicketOrder): Promise<IssuedTicket> {
   const { claims, secret, servers, client, signingKey } = order;
@@ -48,21 +55,28 @@ export async function issueTicket(order: TicketOrder): Promise<IssuedTicket> {
   if (new Set(servers.map(({ kid }) => kid)).size !== servers.length)
     throw new TypeError('a server key is named twice');
 
+  const header = ticketHeaderSchema.safeParse({ alg: signingKey.alg, typ: TICKET_TYP, kid: signingKey.kid });
+  if (!header.success) throw new TypeError(`not a header: ${refusedMember(header.error, 'unknown member')}`);
   const k = secret.k === undefined ? undefined : Buffer.from(secret.k).toString('base64url');
+  const sealed = ticketSecretSchema.safeParse({
+    ...(k === undefined ? {} : { k }),
+    ...(secret.wm === undefined ? {} : { wm: secret.wm }),
+  });
+  if (!sealed.success) throw new TypeError(`not a secret: ${refusedMember(sealed.error, 'unknown member')}`);
   const clientPart =
     k === undefined || client === undefined ? null : await makeClientPart(k, claims.jti, client.sealKey);
   const payload = ticketClaimsSchema.safeParse({
     ...claims,
-    ss: await seal({ k, wm: secret.wm }, servers),
+    ss: await seal(sealed.data, servers),
     ...(clientPart === null ? {} : { cph: sha256Base64url(clientPart) }),
   });
   if (!payload.success)
     throw new TypeError(`not a claim set: ${refusedMember(payload.error, 'unknown claim')}`);
 
   const ticket = await new CompactSign(Buffer.from(JSON.stringify(payload.data)))
-    .setProtectedHeader({ alg: signingKey.alg, typ: TICKET_TYP, kid: signingKey.kid })
+    .setProtectedHeader(header.data)
     .sign(signingKey.privateKey);
   if (ticket.length > MAX_TICKET_CHARS)
-    throw new TypeError(`the ticket has ${ticket.length} characters, more than ${MAX_TICKET_CHARS}`);
+    throw new RangeError(`the ticket has ${ticket.length} characters, more than ${MAX_TICKET_CHARS}`);
   return { ticket, clientPart };
 }

@@ -2,7 +2,7 @@
  * Signatures of compact JWSs (RFC 7515 section 5), computed at once: an Ed25519 or P-256 operation takes less time than
  * the way to another thread and back, which WebCrypto takes for each.
  */
-import { sign, verify, type KeyObject } from 'node:crypto';
+import { sign, verify, type KeyObject, type SignKeyObjectInput } from 'node:crypto';
 import type { CompactParts } from './compact.ts';
 import type { SigningAlg } from './keys.ts';
 
@@ -14,18 +14,25 @@ interface Algorithm {
   readonly digest: string | null;
   readonly keyType: string;
   readonly namedCurve: string | undefined;
+  /** The key as `sign` and `verify` are to be given it: bare where it can be, since a key in options takes longer. */
+  readonly use: (key: KeyObject) => KeyObject | SignKeyObjectInput;
 }
 
 const ALGORITHMS: Readonly<Record<SigningAlg, Algorithm>> = {
-  Ed25519: { digest: null, keyType: 'ed25519', namedCurve: undefined },
-  ES256: { digest: 'sha256', keyType: 'ec', namedCurve: 'prime256v1' },
+  Ed25519: { digest: null, keyType: 'ed25519', namedCurve: undefined, use: (key) => key },
+  ES256: {
+    digest: 'sha256',
+    keyType: 'ec',
+    namedCurve: 'prime256v1',
+    use: (key) => ({ key, dsaEncoding: 'ieee-p1363' }),
+  },
 };
 
 function assertKeyFor({ keyType, namedCurve }: Algorithm, key: KeyObject, type: 'private' | 'public'): void {
   const fits =
     key.type === type &&
     key.asymmetricKeyType === keyType &&
-    key.asymmetricKeyDetails?.namedCurve === namedCurve;
+    (namedCurve === undefined || key.asymmetricKeyDetails?.namedCurve === namedCurve);
   if (!fits) throw new TypeError('the key is not for this algorithm');
 }
 
@@ -42,7 +49,7 @@ export function verifyJws(
   assertKeyFor(algorithm, key, 'public');
   const genuine =
     signature.length === SIGNATURE_BYTES &&
-    verify(algorithm.digest, signingInput, { key, dsaEncoding: 'ieee-p1363' }, signature);
+    verify(algorithm.digest, signingInput, algorithm.use(key), signature);
   if (!genuine) throw new Error('the signature is not that of the key');
 }
 
@@ -61,6 +68,6 @@ export function signJws(
     Buffer.from(JSON.stringify(part)).toString('base64url'),
   );
   const signingInput = `${head}.${body}`;
-  const signature = sign(algorithm.digest, Buffer.from(signingInput), { key, dsaEncoding: 'ieee-p1363' });
+  const signature = sign(algorithm.digest, Buffer.from(signingInput), algorithm.use(key));
   return `${signingInput}.${signature.toString('base64url')}`;
 }

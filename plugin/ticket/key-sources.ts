@@ -1,7 +1,8 @@
 /** Where the keys of the pinned order servers come from: from the configuration, or from their JWK sets. */
 import type { CryptoKey, JWK } from 'jose';
 import { Denial } from '../errors.ts';
-import type { Clock, KeySource } from '../ports.ts';
+import type { Clock, KeySource, Log } from '../ports.ts';
+import { BASE64URL_32_BYTES } from './encoding.ts';
 import { readKeySet, type KeySet } from './key-sets.ts';
 
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -33,9 +34,22 @@ export function createStaticKeySource(
   };
 }
 
+/** The keys of one JWK set, whoever the issuer is: for tools. Throws TypeError if it is not a set. */
+export async function readKeySource(jwks: unknown): Promise<KeySource> {
+  const set = await readKeySet(jwks);
+  return { findSigningKey: async (_issuer, kid, alg) => keyOf(set, kid, alg) };
+}
+
 export interface RemoteKeySourceOptions {
   /** `issuer` as in `iss`; `jwksUrl` is where its keys are, and nothing in a ticket can name another place. */
-  readonly issuers: readonly { readonly issuer: string; readonly jwksUrl: string }[];
+  readonly issuers: readonly {
+    readonly issuer: string;
+    readonly jwksUrl: string;
+    /** Answers the set without the keys that are not to be trusted; by default all are. */
+    readonly trust?: (jwks: unknown) => Promise<unknown>;
+  }[];
+  /** Is told of tickets by order servers that are not pinned. */
+  readonly log?: Pick<Log, 'warn'>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /**
    * Keys are used for this long after they were fetched, so that an outage of the order server does not end admission
@@ -63,8 +77,32 @@ interface Fetched {
   readonly atMs: number;
 }
 
+const STRANGERS_PER_MINUTE = 10;
+
+/**
+ * Writes down who has signed a ticket that is refused for its issuer: the fingerprint of the key, which is what order
+ * servers name their keys by, and nothing that the ticket claims. At most 10 lines a minute, however many come.
+ */
+function createStrangerLog({ log, clock }: Pick<RemoteKeySourceOptions, 'log' | 'clock'>) {
+  let sinceMs = Number.NEGATIVE_INFINITY;
+  let seen = new Set<string>();
+  return (kid: string): void => {
+    if (clock.monotonicMs() - sinceMs >= 60_000) {
+      seen = new Set();
+      sinceMs = clock.monotonicMs();
+    }
+    const fingerprint = BASE64URL_32_BYTES.test(kid) ? kid : 'not a fingerprint';
+    if (seen.has(fingerprint) || seen.size >= STRANGERS_PER_MINUTE) return;
+    seen.add(fingerprint);
+    log?.warn({ fingerprint }, 'a ticket of an order server that is not pinned was refused');
+  };
+}
+
 /** The keys of one issuer; one fetch at a time. */
-function createRemoteSet(jwksUrl: string, options: RemoteKeySourceOptions) {
+function createRemoteSet(
+  { jwksUrl, trust = async (jwks) => jwks }: RemoteKeySourceOptions['issuers'][number],
+  options: RemoteKeySourceOptions,
+) {
   const { clock, maxStaleSeconds = 300, cooldownSeconds = 10, fetch = globalThis.fetch } = options;
   const maxStaleMs = maxStaleSeconds * 1000;
   let fetched: Fetched | null = null;
@@ -84,7 +122,7 @@ function createRemoteSet(jwksUrl: string, options: RemoteKeySourceOptions) {
         throw new Error(`status ${response.status}`);
       }
       const body = Buffer.from(await readBounded(response)).toString('utf8');
-      fetched = { set: await readKeySet(JSON.parse(body)), atMs: clock.monotonicMs() };
+      fetched = { set: await readKeySet(await trust(JSON.parse(body))), atMs: clock.monotonicMs() };
       lastFailed = false;
     } catch {
       lastFailed = true;
@@ -128,13 +166,15 @@ function createRemoteSet(jwksUrl: string, options: RemoteKeySourceOptions) {
  * up to 64 KiB, without redirects. A new key should be in the set `cooldownSeconds` before tickets are signed with it.
  */
 export function createRemoteKeySource(options: RemoteKeySourceOptions): KeySource {
-  const sets = new Map(
-    options.issuers.map(({ issuer, jwksUrl }) => [issuer, createRemoteSet(jwksUrl, options)]),
-  );
+  const sets = new Map(options.issuers.map((pinned) => [pinned.issuer, createRemoteSet(pinned, options)]));
+  const noteStranger = createStrangerLog(options);
   return {
     async findSigningKey(issuer, kid, alg) {
       const find = sets.get(issuer);
-      if (find === undefined) throw notPinned();
+      if (find === undefined) {
+        noteStranger(kid);
+        throw notPinned();
+      }
       return find(kid, alg);
     },
   };

@@ -32,7 +32,8 @@ export function createNonces({ secret, clock, periodSeconds = 60 }: NoncesOption
 
   function advance(): void {
     const reached = Math.floor(clock.nowMs() / (periodSeconds * 1000));
-    if (reached === period) return;
+    // Never back, even if the clock is: what was used with an old nonce is forgotten by now.
+    if (reached <= period) return;
     period = reached;
     now = nonceOf(reached);
     before = nonceOf(reached - 1);

@@ -9,26 +9,20 @@ import { coversPath } from '../rights/index.ts';
 import {
   issuerSchema,
   MAX_TICKET_CHARS,
-  TICKET_TYP,
   ticketClaimsSchema,
+  ticketHeaderSchema,
   ticketSecretSchema,
   type TicketClaims,
 } from './claims.ts';
 import { parseCompact, refusedMember } from './compact.ts';
 import { decodeBase64url } from './encoding.ts';
 import { verifyJws } from './jws.ts';
-import { SIGNING_ALG_NAMES, toKeyObject } from './keys.ts';
-import { kidSchema, unseal } from './sealed.ts';
+import { toKeyObject } from './keys.ts';
+import { unseal } from './sealed.ts';
 
 /** Clocks may differ by this much for `iat` and `nbf`; there is no tolerance for `exp`. */
 export const CLOCK_TOLERANCE_SECONDS = 5;
 
-/** Nothing but these: `crit`, `jku`, `jwk`, `x5u`, `b64` and the rest are refused with the unknown. */
-const headerSchema = z.strictObject({
-  typ: z.literal(TICKET_TYP),
-  alg: z.enum(SIGNING_ALG_NAMES),
-  kid: kidSchema,
-});
 const unverifiedSchema = z.object({ iss: issuerSchema });
 
 export interface TicketSecret {
@@ -62,7 +56,7 @@ export async function verifyTicket(text: string, options: VerifyTicketOptions): 
   const { keys, nowSeconds } = options;
   const parts = parseCompact(text, MAX_TICKET_CHARS);
   if (parts === null) throw malformed('not a compact JWS');
-  const header = headerSchema.safeParse(parts.header);
+  const header = ticketHeaderSchema.safeParse(parts.header);
   if (!header.success) throw malformed(refusedMember(header.error, 'header'));
   const unverified = unverifiedSchema.safeParse(parts.payload);
   if (!unverified.success) throw malformed('iss');

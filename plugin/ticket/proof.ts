@@ -2,7 +2,7 @@
  * Proof of possession by DPoP (RFC 9449): who presents a ticket signs method, URL, ticket and a nonce of the server with
  * the key that the ticket names in `cnf.jkt`.
  */
-import { createPublicKey, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { CompactSign, type CryptoKey, type JWK } from 'jose';
 import { z } from 'zod';
 import { Denial } from '../errors.ts';
@@ -11,7 +11,14 @@ import { askSchema, type Ask } from '../rights/index.ts';
 import { parseCompact, refusedMember } from './compact.ts';
 import { BASE64URL_32_BYTES, equalText, sha256Base64url } from './encoding.ts';
 import { verifyJws } from './jws.ts';
-import { requiredMembers, SIGNING_ALG_NAMES, signingAlgOf, thumbprint, type SigningAlg } from './keys.ts';
+import {
+  publicKeyObject,
+  requiredMembers,
+  SIGNING_ALG_NAMES,
+  signingAlgOf,
+  thumbprint,
+  type SigningAlg,
+} from './keys.ts';
 import type { Nonces } from './nonces.ts';
 import type { ReplayMemory } from './replay.ts';
 import { normalizeUrl } from './url.ts';
@@ -103,7 +110,7 @@ export function createProofVerifier({ nonces, replay, clock }: ProofVerifierOpti
     const { alg, jwk } = header.data;
     if (!equalText(thumbprint(jwk), jkt)) throw invalid('jwk');
     try {
-      verifyJws(parts, alg, createPublicKey({ key: jwk, format: 'jwk' }));
+      verifyJws(parts, alg, publicKeyObject(jwk));
     } catch {
       throw invalid('signature');
     }
@@ -118,8 +125,10 @@ export function createProofVerifier({ nonces, replay, clock }: ProofVerifierOpti
       if (!parsed.success) throw invalid(refusedMember(parsed.error, 'unknown claim'));
       const claims = parsed.data;
       if (claims.htm !== method) throw invalid('htm');
-      const htu = normalizeUrl(claims.htu);
-      if (htu === null || htu !== normalizeUrl(url)) throw invalid('htu');
+      const wanted = normalizeUrl(url);
+      // Most clients write it as it was asked for.
+      const isWanted = claims.htu === url || normalizeUrl(claims.htu) === wanted;
+      if (wanted === null || !isWanted) throw invalid('htu');
       if (!equalText(claims.ath, sha256Base64url(ticket))) throw invalid('ath');
       if ((claims.fingerprint === undefined) !== (fingerprint === undefined)) throw invalid('fingerprint');
       if (!equalText(claims.fingerprint ?? '', fingerprint ?? '')) throw invalid('fingerprint');
@@ -129,7 +138,7 @@ export function createProofVerifier({ nonces, replay, clock }: ProofVerifierOpti
         throw new Denial('proof_nonce_required', { detail: 'nonce' });
       }
       // Last, and by key: nobody can use up an id of somebody else.
-      replay.use(`proof ${jkt} ${claims.jti}`);
+      replay.use(`proof ${jkt} ${claims.jti}`, 'proof_replayed', claims.iat);
       return { jti: claims.jti, attempt: claims.attempt ?? null, ask: claims.ask ?? null };
     },
   };

@@ -8,8 +8,10 @@ export interface ReplayMemory {
    * Notes an id, of any length; only its hash is kept.
    * @throws Denial `code` (default `proof_replayed`) when it was used within the last `ttlSeconds`; `overloaded` when
    *   the memory is full: what is remembered is never given up for something new.
+   * @param atSeconds the time that the bearer of the id states, the same for the same id; a memory that processes share
+   *   needs it
    */
-  use(id: string, code?: Code): void;
+  use(id: string, code?: Code, atSeconds?: number): void;
   /** Ids held now, at most the capacity. */
   size(): number;
 }
@@ -22,7 +24,7 @@ export interface ReplayMemoryOptions {
   readonly ttlSeconds?: number;
 }
 
-/** Makes a memory for one process; several processes of one server do not share it. Constant time per use. */
+/** Makes a memory for one process; `openSharedReplay` is one for several. Constant time per use. */
 export function createReplayMemory(options: ReplayMemoryOptions): ReplayMemory {
   const { clock, capacity = 100_000, ttlSeconds = 180 } = options;
   if (!(ttlSeconds > 0) || !(capacity >= 1)) throw new TypeError('capacity or ttlSeconds is not positive');

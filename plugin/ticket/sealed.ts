@@ -21,6 +21,8 @@ const epkSchema = z.discriminatedUnion('kty', [
   z.strictObject({ kty: z.literal('EC'), crv: z.literal('P-256'), x: coordinate, y: coordinate }),
 ]);
 
+type EphemeralKey = z.infer<typeof epkSchema>;
+
 /** `alg` and `enc` hold for all recipients; with a single one its ephemeral key is protected too. */
 const protectedSchema = z.strictObject({
   alg: z.literal(SEAL_ALG),
@@ -130,13 +132,33 @@ function decoded(text: string): Buffer {
 }
 
 /** The one ephemeral key for a recipient; header members must not be there twice (RFC 7516 section 7.2.1). */
-function ephemeralOf(sealed: Sealed, recipient: Sealed['recipients'][number]): JWK {
+function ephemeralOf(sealed: Sealed, recipient: Sealed['recipients'][number]): EphemeralKey {
   const head = protectedSchema.parse(parseJsonObject(decoded(sealed.protected)));
   const [epk, ...others] = [head.epk, sealed.unprotected?.epk, recipient.header.epk].filter(
     (candidate) => candidate !== undefined,
   );
   if (epk === undefined || others.length > 0) throw new TypeError('not one ephemeral key');
   return epk;
+}
+
+/** One recipient of a sealed part, as far as everybody may know. */
+export interface SealedPart {
+  readonly kid: string;
+  readonly alg: typeof SEAL_ALG;
+  readonly enc: typeof SEAL_ENC;
+  /** Of the key that it is sealed to. */
+  readonly curve: 'X25519' | 'P-256';
+}
+
+/** The rule that `describeSealed` enforces. */
+export const SEALED_WORDS = `not ${SEAL_ALG} with ${SEAL_ENC} and one ephemeral key for each server`;
+
+/** Who can open a sealed part. Throws an Error when its protected header is not as `SEALED_WORDS` says. */
+export function describeSealed(sealed: Sealed): SealedPart[] {
+  return sealed.recipients.map((recipient) => {
+    const curve = ephemeralOf(sealed, recipient).crv;
+    return { kid: recipient.header.kid, alg: SEAL_ALG, enc: SEAL_ENC, curve };
+  });
 }
 
 /** The JSON object sealed to one of `keys`, or `null` if there is no part for them or it does not open. */

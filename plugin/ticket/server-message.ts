@@ -11,7 +11,8 @@ import { CLOCK_TOLERANCE_SECONDS } from './open.ts';
 import type { ReplayMemory } from './replay.ts';
 import { kidSchema } from './sealed.ts';
 
-export type ServerMessageTyp = 'redemption+jwt' | 'receipts+jwt' | 'streams+jwt';
+export type ServerMessageTyp =
+  'redemption+jwt' | 'receipts+jwt' | 'streams+jwt' | 'revocations+jwt' | 'enrolment+jwt' | 'server-keys+jwt';
 
 const headerSchema = z.strictObject({ typ: z.string(), alg: z.enum(SIGNING_ALG_NAMES), kid: kidSchema });
 const senderSchema = z.object({ iss: z.string().min(1).max(200) });

@@ -23,6 +23,8 @@ it('has a default for every setting', () => {
     demo: false,
     demoServerFile: undefined,
     databaseUrl: undefined,
+    masterKey: undefined,
+    oldMasterKey: undefined,
   });
 });
 
@@ -41,6 +43,8 @@ it.each([
   [{ USHER_TLS: 'files' }, /^USHER_TLS_CERT: .*\nUSHER_TLS_KEY: /],
   [{ USHER_TRUSTED_PROXIES: '-1' }, /^USHER_TRUSTED_PROXIES: /],
   [{ DATABASE_URL: 'mysql://root:secret@x/y' }, /^DATABASE_URL: (?!.*secret)/],
+  [{ USHER_MASTER_KEY: 'too short' }, /^USHER_MASTER_KEY: 32 bytes in base64url(?!.*too short)/],
+  [{ USHER_MASTER_KEY_OLD: 'A'.repeat(43) }, /^USHER_MASTER_KEY: /],
   [{ USHER_PROT: '1' }, /^USHER_PROT is not a setting; did you mean USHER_PORT\?$/],
   [
     { USHER_PORT: 'x', USHER_DEMOO: '1' },

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { generateMasterKey } from '../../plugin/key-vault.ts';
 
 const MAIN = fileURLToPath(new URL('../../admin/main.ts', import.meta.url));
+const MASTER_KEY = generateMasterKey();
 let dataDir: string;
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'usher-main-'));
@@ -21,6 +23,7 @@ function start(env: NodeJS.ProcessEnv) {
       USHER_DATA: dataDir,
       USHER_LOG_LEVEL: 'silent',
       USHER_PORT: '0',
+      USHER_MASTER_KEY: MASTER_KEY,
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -94,6 +97,22 @@ it.each([
       env: { USHER_PROT: '1' },
       end: (): void => undefined,
       message: /did you mean USHER_PORT/,
+    }),
+  ],
+  [
+    'keys without a master key',
+    async () => ({
+      env: { USHER_MASTER_KEY: undefined },
+      end: (): void => undefined,
+      message: /USHER_MASTER_KEY is not set: .*`usher keys generate-master`/,
+    }),
+  ],
+  [
+    'keys under another master key',
+    async () => ({
+      env: { USHER_MASTER_KEY: generateMasterKey() },
+      end: (): void => undefined,
+      message: /is encrypted under another master key than USHER_MASTER_KEY/,
     }),
   ],
 ])('exits with 1 and one line for %s', async (_what, prepare) => {

@@ -12,10 +12,13 @@ import {
   createTitleWithOffer,
   fetchNonce,
   fingerprintOf,
+  graphql,
   proofFor,
   signIn,
+  type Purchase,
   type StaffOffer,
 } from '../support/shop.ts';
+import { OFFERS } from '../plugin/media/offers/index.ts';
 import { publishTestCard, startStack, type Encoder, type Stack } from '../support/stack.ts';
 
 const PATH = '/live/short';
@@ -45,8 +48,11 @@ afterAll(async () => {
 
 const newOffer = (offer: StaffOffer): Promise<string> => createOffer(stack.orderUrl, staff, titleId, offer);
 
-/** Buys the offer and plays it in a page until nothing has come for two seconds. */
-async function watchToTheEnd(offerId: string): Promise<{ expMs: number; firstMs: number; lastMs: number }> {
+/** Buys the offer and plays it in a page until nothing has come for two seconds; `watching` runs once it plays. */
+async function watchToTheEnd(
+  offerId: string,
+  watching?: (purchase: Purchase) => Promise<void>,
+): Promise<{ expMs: number; firstMs: number; lastMs: number }> {
   const purchase = await buy(stack.orderUrl, offerId);
   const page = await browser.newPage();
   await page.goto(`${stack.mediaUrl}/healthz`);
@@ -58,6 +64,7 @@ async function watchToTheEnd(offerId: string): Promise<{ expMs: number; firstMs:
     ),
   );
   const firstMs = await page.evaluate(connectAndHold, { url: purchase.whepUrl, ticket: purchase.ticket });
+  await watching?.(purchase);
   const lastMs = await page.evaluate(lastArrivalMs);
   await page.close();
   return { expMs: (decodeJwt(purchase.ticket).exp ?? 0) * 1000, firstMs, lastMs };
@@ -74,5 +81,30 @@ describe('media ends', () => {
     const { firstMs, lastMs } = await watchToTheEnd(await newOffer({ rights: { seconds: 5 } }));
     expect((lastMs - firstMs) / 1000).toBeGreaterThan(4);
     expect((lastMs - firstMs) / 1000).toBeLessThan(6);
+  });
+
+  it('within a second of the revocation of its ticket, which is then refused', async () => {
+    let revokedMs = 0;
+    const { lastMs } = await watchToTheEnd(await newOffer({}), async (purchase) => {
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      revokedMs = Date.now();
+      const { jti } = decodeJwt(purchase.ticket);
+      await graphql(
+        stack.orderUrl,
+        'mutation ($id: ID!) { revokeTicket(id: $id, reason: "test") { __typename } }',
+        { id: jti },
+        staff,
+      );
+      await vi.waitFor(async () => {
+        const refused = await fetch(purchase.whepUrl, {
+          method: 'POST',
+          headers: { 'content-type': 'application/sdp', authorization: `DPoP ${purchase.ticket}` },
+          body: OFFERS.chromium,
+        });
+        expect(await refused.json()).toMatchObject({ code: 'ticket_revoked', status: 403 });
+      });
+    });
+    expect(lastMs - revokedMs).toBeGreaterThan(-200);
+    expect(lastMs - revokedMs).toBeLessThan(1000);
   });
 });

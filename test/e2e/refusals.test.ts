@@ -28,6 +28,7 @@ import {
   type RunningProcess,
   type StackEnvironment,
 } from '../support/stack.ts';
+import { answerWithEmptyFeed } from '../support/revocations.ts';
 import { createTicketWorld, type TicketWorld, type Viewer } from '../support/tickets.ts';
 import { systemClock } from '../../plugin/clock.ts';
 
@@ -59,6 +60,7 @@ async function startOrderServer(port: number): Promise<Server> {
       };
       if (request.url === '/.well-known/jwks.json')
         return answer(200, { keys: [world.signingKey.publicJwk] });
+      if (request.url?.startsWith('/v1/revocations') === true) return answerWithEmptyFeed(response);
       const message = decodeJwt<{ op: string; session: string; keyHash?: string }>(
         Buffer.concat(chunks).toString(),
       );
@@ -68,7 +70,7 @@ async function startOrderServer(port: number): Promise<Server> {
         if (message.keyHash === hashStreamKey(STREAM_KEY)) return answer(200, {});
         return answer(403, { code: 'stream_key_invalid' });
       }
-      if (message.op === 'release') return answer(200, {});
+      if (message.op === 'release' || message.op === 'report') return answer(200, {});
       answer(200, {
         session: message.session,
         expiresAt: null,
@@ -82,6 +84,12 @@ async function startOrderServer(port: number): Promise<Server> {
   return http;
 }
 
+const mediaEnv = (): NodeJS.ProcessEnv => ({
+  ...environment.env,
+  USHER_ORDER_SERVER_URL: issuer,
+  USHER_REPLAY_MEMORY: 'shared',
+});
+
 beforeAll(async () => {
   environment = await stackEnvironment();
   const [port = 0] = await freePorts(1);
@@ -93,7 +101,7 @@ beforeAll(async () => {
   ]);
   viewer = await world.newViewer();
   orderServer = await startOrderServer(port);
-  media = await startProcess('plugin/main.ts', { ...environment.env, USHER_ORDER_SERVER_URL: issuer });
+  media = await startProcess('plugin/main.ts', mediaEnv());
   const keys = await loadOrCreateServerKeys(join(environment.dataDir, 'media'), 'demo', environment.mediaUrl);
   server = { kid: keys.sealing.kid, publicJwk: { ...keys.registration.sealingKey } };
   whepUrl = `${environment.mediaUrl}/whep${DEMO_PATH}`;
@@ -276,6 +284,40 @@ describe('WHEP refuses', () => {
     expect(first.status).toBe(201);
     const second = await fetch(whepUrl, { method: 'POST', headers, body: offer });
     expect([second.status, await second.json()]).toMatchObject([401, { code: 'proof_replayed' }]);
+    await vi.waitUntil(() => redemptions.includes('report'));
+  });
+
+  it('the same proof in another process behind the same URL, and after a restart of it', async () => {
+    const [port = 0, rtc = 0, rtmpPort = 0, flv = 0] = await freePorts(4);
+    const neighbourUrl = `http://localhost:${String(port)}`;
+    const start = (): Promise<RunningProcess> =>
+      startProcess('plugin/main.ts', {
+        ...mediaEnv(),
+        USHER_MEDIA_PUBLIC_URL: environment.mediaUrl,
+        USHER_MEDIA_PORT: String(port),
+        USHER_RTC_PORT: String(rtc),
+        USHER_RTMP_PORT: String(rtmpPort),
+        USHER_NMS_HTTP_PORT: String(flv),
+      });
+    const neighbour = (init: RequestInit): Promise<Response> =>
+      fetch(`${neighbourUrl}/whep${DEMO_PATH}`, { method: 'POST', ...init });
+    let process = await start();
+    const headers = await headersFor({});
+    expect((await fetch(whepUrl, { method: 'POST', headers, body: offer })).status).toBe(201);
+    await vi.waitUntil(async () => (await neighbour({ headers, body: offer })).status !== 503);
+    expect(await (await neighbour({ headers, body: offer })).json()).toMatchObject({
+      code: 'proof_replayed',
+    });
+    // Nothing is on the air there: a proof that is good gets past the gate, no further, and is used.
+    const fresh = await headersFor({});
+    const codes = async (): Promise<unknown> =>
+      (await neighbour({ headers: fresh, body: offer })).json() as Promise<unknown>;
+    expect(await codes()).toMatchObject({ code: 'stream_offline' });
+    await process.stop('SIGKILL');
+    process = await start();
+    await vi.waitUntil(async () => (await neighbour({ headers: fresh, body: offer })).status !== 503);
+    expect(await codes()).toMatchObject({ code: 'proof_replayed' });
+    await process.stop();
   });
 });
 

@@ -4,6 +4,8 @@ import { createOrderKeys, type OrderKeys } from '../../player-demo/src/keys.ts';
 import { checkTicket, sameJson } from '../../player-demo/src/ticket.ts';
 import { ISSUER, NOW_MS, OFFER, openShop, RIGHTS, TITLE, type Changes, type Shop } from './support/shop.ts';
 
+const END = NOW_MS / 1000 + OFFER.validSeconds;
+
 let shop: Shop;
 let keys: OrderKeys;
 let otherKeys: OrderKeys;
@@ -13,7 +15,7 @@ beforeAll(async () => {
 });
 
 async function check(changes: Changes, nowMs = NOW_MS) {
-  const ordered = { issuer: ISSUER, uri: TITLE.path, rights: RIGHTS, keys };
+  const ordered = { issuer: ISSUER, uri: TITLE.path, rights: RIGHTS, validSeconds: OFFER.validSeconds, keys };
   return checkTicket(await shop.deliver(keys, changes), ordered, shop.keySet, nowMs);
 }
 
@@ -31,11 +33,24 @@ test('counted accesses and seconds are known: the player does not spend the form
   const delivered = await shop.deliver(keys, { claims: { rights } });
   const checked = await checkTicket(
     delivered,
-    { issuer: ISSUER, uri: TITLE.path, rights, keys },
+    { issuer: ISSUER, uri: TITLE.path, rights, validSeconds: OFFER.validSeconds, keys },
     shop.keySet,
     NOW_MS,
   );
   expect(checked).toMatchObject({ countsAccesses: true, allowedSeconds: 60 });
+});
+
+test('a shop without TLS, on this machine, may have a streaming server without TLS', async () => {
+  const issuer = 'http://localhost:4000';
+  const whep = 'http://localhost:4001/whep/live/demo';
+  const delivered = await shop.deliver(keys, { whep, claims: { iss: issuer, endpoints: [whep] } });
+  const ordered = { issuer, uri: TITLE.path, rights: RIGHTS, validSeconds: OFFER.validSeconds, keys };
+  await checkTicket(delivered, ordered, shop.keySet, NOW_MS);
+});
+
+test('a clock that is a little behind the shop’s does not matter, nor does an answer that comes late', async () => {
+  await check({}, NOW_MS - 60_000);
+  await check({}, (END - 1) * 1000);
 });
 
 describe('a ticket is refused', () => {
@@ -53,6 +68,34 @@ describe('a ticket is refused', () => {
     ['whose client part is of another ticket', 'jti', () => ({ clientPartJti: 'another' })],
     ['without a number', 'jti', () => ({ claims: { jti: undefined } })],
     ['without an end', 'exp', () => ({ claims: { exp: undefined } })],
+    ['that is over sooner than the offer says', 'exp', () => ({ claims: { exp: END - 1 } })],
+    ['that begins later, for a shorter time', 'exp', () => ({ claims: { nbf: NOW_MS / 1000 + 30 } })],
+    ['that begins later than any clock is behind', 'nbf', () => ({ claims: { nbf: NOW_MS / 1000 + 61 } })],
+    ['without a beginning', 'iat', () => ({ claims: { nbf: undefined } })],
+    ['for no streaming server', 'aud', () => ({ claims: { aud: [] } })],
+    ['for nine streaming servers', 'aud', () => ({ claims: { aud: 'a b c d e f g h i'.split(' ') } })],
+    ['with a claim that it may not have', 'claims', () => ({ claims: { scope: 'all' } })],
+    ['with a header member that it may not have', 'header', () => ({ header: { jku: 'https://a.example' } })],
+    ['bound to more than a key', 'cnf', () => ({ cnfMore: { 'x5t#S256': 'a' } })],
+    ['that is too long', 'size', () => ({ claims: { sub: 'a'.repeat(4000) } })],
+    ['whose client part is no client part', 'client part', () => ({ clientPartHeader: { typ: 'JWT' } })],
+    ['whose client part says more', 'client part', () => ({ clientPartContent: { exp: 1 } })],
+    ['whose client part has a short key', 'client part', () => ({ clientPartContent: { k: 'AAAA' } })],
+    ['whose client part is too long', 'client part', () => ({ clientPartContent: { k: 'A'.repeat(1000) } })],
+    ...[
+      'http://media.example/whep/live/demo',
+      'https://media.example/whep/live/demo2',
+      'https://media.example/live/demo',
+      'https://me:pw@media.example/whep/live/demo',
+      'https://media.example/whep/live/demo?ticket=1',
+      'https://media.example/a/../whep/live/demo',
+      'javascript://media.example/whep/live/demo',
+      'not a URL/whep/live/demo',
+    ].map((whep): [string, string, () => Changes] => [
+      `served at ${whep}`,
+      'endpoints',
+      () => ({ whep, claims: { endpoints: [whep] } }),
+    ]),
     [
       'for another streaming server',
       'endpoints',
@@ -71,7 +114,13 @@ describe('a ticket is refused', () => {
   test('signed by another shop', async () => {
     const other = await openShop();
     const delivered = await other.deliver(keys);
-    const ordered = { issuer: ISSUER, uri: TITLE.path, rights: RIGHTS, keys };
+    const ordered = {
+      issuer: ISSUER,
+      uri: TITLE.path,
+      rights: RIGHTS,
+      validSeconds: OFFER.validSeconds,
+      keys,
+    };
     await expect(checkTicket(delivered, ordered, shop.keySet, NOW_MS)).rejects.toMatchObject({
       part: 'signature',
     });

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { StreamStatus } from '../../plugin/contract.ts';
 import { createMediaMetrics } from '../../plugin/metrics.ts';
+import type { FeedStats } from '../../plugin/revocations/feed.ts';
 import { HEALTHY, streamStatus } from '../support/streams.ts';
 
 function create(streams: () => readonly StreamStatus[]) {
@@ -9,6 +10,7 @@ function create(streams: () => readonly StreamStatus[]) {
     liveStreams: () => streams().length,
     receiptsWaiting: () => 0,
     streams,
+    revocationFeed: () => ({ ageMs: 0, entries: 0, reconnects: 0 }),
   });
   return async (): Promise<string[]> => {
     const text = await (await metrics.response()).text();
@@ -53,4 +55,32 @@ it('a codec’s own characters stay inside their label, and no more than 500 str
   const lines = await create(() => streams)();
   expect(lines.filter((line) => line.startsWith('usher_stream_viewers'))).toHaveLength(500);
   expect(lines).toContain('usher_publisher_info{path="/live/0",video_codec="a\\"}\\\\",audio_codec="AAC"} 1');
+});
+
+it('the revocation feed is shown as it is when somebody looks', async () => {
+  let feed: FeedStats = { ageMs: Number.POSITIVE_INFINITY, entries: 0, reconnects: 0 };
+  const metrics = createMediaMetrics({
+    sessions: () => 0,
+    liveStreams: () => 0,
+    receiptsWaiting: () => 0,
+    streams: () => [],
+    revocationFeed: () => feed,
+  });
+  const values = async (): Promise<string[]> =>
+    (await (await metrics.response()).text())
+      .split('\n')
+      .filter((line) => line.startsWith('usher_revocation'));
+  expect(await values()).toEqual([
+    'usher_revocation_feed_age_seconds +Inf',
+    'usher_revocations 0',
+    'usher_revocation_feed_reconnects_total 0',
+  ]);
+  feed = { ageMs: 1500, entries: 7, reconnects: 2 };
+  const known = [
+    'usher_revocation_feed_age_seconds 1.5',
+    'usher_revocations 7',
+    'usher_revocation_feed_reconnects_total 2',
+  ];
+  expect(await values()).toEqual(known);
+  expect(await values()).toEqual(known);
 });

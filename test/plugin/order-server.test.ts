@@ -3,11 +3,12 @@ import type { AddressInfo } from 'node:net';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../plugin/clock.ts';
+import { redemptionSchema, revocationsRequestSchema } from '../../plugin/contract.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { listen } from '../../plugin/listen.ts';
 import { createOrderServer, type OrderServer } from '../../plugin/order-server.ts';
 import { createStreamKey, generateSigningKey, hashStreamKey } from '../../plugin/ticket/index.ts';
-import { SESSION_ID, UNLIMITED } from '../support/doubles.ts';
+import { SESSION_ID, TICKET_ID, UNLIMITED } from '../support/doubles.ts';
 import { streamStatus } from '../support/streams.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
@@ -27,7 +28,13 @@ beforeEach(async () => {
   await listen(server, 0, '127.0.0.1', 'port');
   const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/`;
   const signingKey = await generateSigningKey();
-  orders = createOrderServer({ url, serverId: 'ss-one', signingKey, clock: systemClock, timeoutMs: 300 });
+  orders = createOrderServer({
+    url,
+    serverId: 'ss-one',
+    signingKey: () => signingKey,
+    clock: systemClock,
+    timeoutMs: 300,
+  });
 });
 afterEach(() => {
   server.closeAllConnections();
@@ -125,4 +132,115 @@ describe('the order server’s client', () => {
     handler = handle;
     expect(await codeOf(orders.reserve(SESSION_ID, null, 'a.b.c'))).toBe(code);
   });
+});
+
+describe('the revocation feed’s client', () => {
+  const open = (after = 7, signal = new AbortController().signal) => orders.openRevocations(after, signal);
+  const stream: Handler = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' }).write('data: 1\n\n');
+  };
+
+  async function firstOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+    for await (const chunk of chunks) return Buffer.from(chunk).toString();
+    return 'nothing';
+  }
+
+  it('asks with a signed message that says the same as the query', async () => {
+    const requests: IncomingMessage[] = [];
+    handler = (request, response, body) => {
+      requests.push(request);
+      stream(request, response, body);
+    };
+    expect(await firstOf(await open())).toBe('data: 1\n\n');
+    const [request] = requests;
+    const [scheme, jws = ''] = request?.headers.authorization?.split(' ') ?? [];
+    expect(request).toMatchObject({ method: 'GET', url: '/v1/revocations?after=7' });
+    expect(scheme).toBe('Bearer');
+    expect(decodeProtectedHeader(jws).typ).toBe('revocations+jwt');
+    expect(revocationsRequestSchema.parse(decodeJwt(jws))).toMatchObject({ iss: 'ss-one', after: 7 });
+  });
+
+  it('signs every request anew', async () => {
+    const seen = new Set<string | undefined>();
+    handler = (request, response, body) => {
+      seen.add(request.headers.authorization);
+      stream(request, response, body);
+    };
+    await Promise.all([open(), open()]);
+    expect(seen.size).toBe(2);
+  });
+
+  it('stays open for longer than an exchange may take, and ends with the signal', async () => {
+    let push = (): void => undefined;
+    handler = (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+      push = () => void response.write('data: late\n\n');
+    };
+    const controller = new AbortController();
+    const chunks = await open(0, controller.signal);
+    setTimeout(() => push(), 400);
+    const read: string[] = [];
+    const reading = (async () => {
+      for await (const chunk of chunks) {
+        read.push(Buffer.from(chunk).toString());
+        controller.abort();
+      }
+    })();
+    await expect(reading).rejects.toThrow();
+    expect(read).toEqual(['data: late\n\n']);
+  });
+
+  it('ends reading when the connection breaks', async () => {
+    handler = (request, response, body) => {
+      stream(request, response, body);
+      setImmediate(() => request.socket.destroy());
+    };
+    const chunks = await open();
+    const reading = (async () => {
+      for await (const _chunk of chunks);
+    })();
+    await expect(reading).rejects.toThrow();
+  });
+
+  it.each<[string, Handler, string]>([
+    ['a refusal with its code', answer(401, { code: 'server_untrusted' }), 'server_untrusted'],
+    ['a code that it does not know', answer(403, { code: 'because' }), 'order_server_unreachable'],
+    ['another content type', answer(200, { seq: 1 }), 'order_server_unreachable'],
+    ['a page', answer(200, '<html>'), 'order_server_unreachable'],
+    ['an endless refusal', answer(500, 'x'.repeat(300_000)), 'order_server_unreachable'],
+    [
+      'a redirect to a stream',
+      (request, response, body) => {
+        if (request.url === '/elsewhere') stream(request, response, body);
+        else response.writeHead(307, { location: '/elsewhere' }).end();
+      },
+      'order_server_unreachable',
+    ],
+    [
+      'no content',
+      (_request, response) => response.writeHead(204, { 'content-type': 'text/event-stream' }).end(),
+      'order_server_unreachable',
+    ],
+    ['no answer at all', () => undefined, 'order_server_unreachable'],
+    ['a connection that breaks', ({ socket }) => socket.destroy(), 'order_server_unreachable'],
+  ])('takes %s for %s', async (_what, handle, code) => {
+    handler = handle;
+    expect(await codeOf(open())).toBe(code);
+  });
+});
+
+it('a replay is reported with ids only', async () => {
+  let sent: object = {};
+  handler = (_request, response, body) => {
+    sent = decodeJwt(body);
+    response.end('{}');
+  };
+  await orders.reportReplay(TICKET_ID, null);
+  expect(redemptionSchema.parse(sent)).toMatchObject({
+    op: 'report',
+    ticket: TICKET_ID,
+    what: 'proof_replayed',
+  });
+  await orders.reportReplay(TICKET_ID, SESSION_ID);
+  expect(sent).toMatchObject({ session: SESSION_ID });
 });

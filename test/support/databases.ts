@@ -9,7 +9,12 @@ import { creditCustomer } from '../../admin/ledger/ledger.ts';
 import { money } from '../../admin/ledger/money.ts';
 import { placeOrder, type OrderRequest, type PlacedOrder } from '../../admin/orders/orders.ts';
 import { registerServer, type StreamingServer } from '../../admin/trust/servers.ts';
-import { loadAuthority, type TicketAuthority } from '../../admin/trust/signing-keys.ts';
+import {
+  loadAuthority,
+  type AuthorityOptions,
+  type TicketAuthority,
+} from '../../admin/trust/signing-keys.ts';
+import { createKeyVault } from '../../plugin/key-vault.ts';
 import { UNLIMITED_PLAY, type Rights } from '../../plugin/rights/index.ts';
 import {
   generateSealingKey,
@@ -64,6 +69,21 @@ export function describeDatabase(kind: Kind, suite: (world: () => World) => void
   });
 }
 
+/** The authority of a process with the demo's settings, at a moment that stands still unless `clock` says otherwise. */
+export function testAuthority(
+  db: Database,
+  options: Partial<AuthorityOptions> = {},
+): Promise<TicketAuthority> {
+  return loadAuthority(db, {
+    issuer: ISSUER,
+    clock: { nowMs: () => START_MS, monotonicMs: () => performance.now() },
+    vault: createKeyVault({ setting: 'USHER_MASTER_KEY' }),
+    demo: true,
+    log: { warn: () => undefined, error: () => undefined },
+    ...options,
+  });
+}
+
 export async function createWorld(db: Database): Promise<World> {
   const now = new Date(START_MS);
   const [serverKey, sealingKey] = await Promise.all([generateSigningKey(), generateSealingKey()]);
@@ -74,7 +94,7 @@ export async function createWorld(db: Database): Promise<World> {
     sealingKey: sealingKey.publicJwk,
   } as StreamingServer;
   await registerServer(db, server, now);
-  return { db, server, serverKey, sealingKey, authority: await loadAuthority(db, ISSUER, now) };
+  return { db, server, serverKey, sealingKey, authority: await testAuthority(db) };
 }
 
 /** A customer with a balance in EUR cents. Its password is no hash: nobody signs in with it. */

@@ -1,6 +1,14 @@
 /** Test doubles of the plugin's ports. Each records what it was told. */
 import type { EndReason, Grant, Receipt, Redeemed } from '../../plugin/contract.ts';
-import type { Clock, Log, MediaCounters, ReceiptSink, Redemptions, Viewing } from '../../plugin/ports.ts';
+import type {
+  Clock,
+  Log,
+  MediaCounters,
+  ReceiptSink,
+  Redemptions,
+  Revocations,
+  Viewing,
+} from '../../plugin/ports.ts';
 import { UNLIMITED_PLAY } from '../../plugin/rights/index.ts';
 
 export const silentLog: Log = {
@@ -54,6 +62,13 @@ export function recordedRedemptions(limits: Partial<Redeemed> = {}): RecordedRed
   }
   return redemptions;
 }
+
+/** A feed on which nothing was ever revoked. */
+export const nothingRevoked: Revocations = {
+  find: () => null,
+  isStale: () => false,
+  onChange: () => undefined,
+};
 
 export function recordedSink(room = true): ReceiptSink & { readonly receipts: Receipt[]; room: boolean } {
   const receipts: Receipt[] = [];

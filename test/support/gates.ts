@@ -4,7 +4,14 @@ import { Denial, type Code } from '../../plugin/errors.ts';
 import { createGate, type GateOptions } from '../../plugin/gate.ts';
 import type { Clock } from '../../plugin/ports.ts';
 import { createReplayMemory } from '../../plugin/ticket/index.ts';
-import { fakeViewing, recordedRedemptions, recordedSink, silentLog, type FakeViewing } from './doubles.ts';
+import {
+  fakeViewing,
+  nothingRevoked,
+  recordedRedemptions,
+  recordedSink,
+  silentLog,
+  type FakeViewing,
+} from './doubles.ts';
 import { SERVER_ID, type TicketWorld } from './tickets.ts';
 
 export function setUpGate(world: TicketWorld, clock: Clock, options: Partial<GateOptions> = {}) {
@@ -19,6 +26,7 @@ export function setUpGate(world: TicketWorld, clock: Clock, options: Partial<Gat
     nonces: world.nonces,
     replay: createReplayMemory({ clock }),
     redemptions,
+    revocations: nothingRevoked,
     streamKeys: { authorizePublish: () => Promise.resolve() },
     sink,
     clock,

@@ -18,7 +18,13 @@ import { systemClock as clock } from '../../plugin/clock.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { createGate, type Gate, type GateOptions } from '../../plugin/gate.ts';
 import { createProof, createReplayMemory, type TicketClaims } from '../../plugin/ticket/index.ts';
-import { recordedRedemptions, recordedSink, recordingLog, type RecordedRedemptions } from './doubles.ts';
+import {
+  nothingRevoked,
+  recordedRedemptions,
+  recordedSink,
+  recordingLog,
+  type RecordedRedemptions,
+} from './doubles.ts';
 import { freePorts } from './stack.ts';
 import { createTicketWorld, SERVER_ID, type TicketWorld, type Viewer } from './tickets.ts';
 
@@ -121,6 +127,7 @@ export async function startGuardedNms(options: GuardedNmsOptions = {}): Promise<
     nonces: world.nonces,
     replay: createReplayMemory({ clock }),
     redemptions,
+    revocations: nothingRevoked,
     streamKeys: {
       authorizePublish: (_uri, streamKey) =>
         streamKey === STREAM_KEY ? Promise.resolve() : Promise.reject(new Denial('stream_key_invalid')),

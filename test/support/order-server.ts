@@ -67,6 +67,8 @@ export function testConfig(dataDir: string, changes: Partial<Config> = {}): Conf
     demo: true,
     demoServerFile: undefined,
     databaseUrl: undefined,
+    masterKey: undefined,
+    oldMasterKey: undefined,
     ...changes,
   };
 }

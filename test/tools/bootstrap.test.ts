@@ -10,7 +10,7 @@ import { isStale, startTime, withLock } from '../../tools/bootstrap/lock.mjs';
 import { installStamp, isInstalled, npmEnvironment } from '../../tools/bootstrap/packages.mjs';
 import { playerIsBuilt, playerStamp } from '../../tools/bootstrap/player.mjs';
 import { runStep } from '../../tools/bootstrap/processes.mjs';
-import { missingLine, missingPackages, whyNoApt } from '../../tools/bootstrap/system.mjs';
+import { findPython, missingLine, missingPackages, whyNoApt } from '../../tools/bootstrap/system.mjs';
 import {
   cacheFolder,
   firstThatStarts,
@@ -77,6 +77,15 @@ describe('system packages', () => {
     expect(missingPackages(['ffmpeg', 'chromium'], env)).toEqual(['ffmpeg']);
     put('bin/ffprobe', '', 0o755);
     expect(missingPackages(['ffmpeg', 'chromium'], env)).toEqual([]);
+  });
+
+  test('Python is missing unless it has the package that the tests need', () => {
+    put('bin/python3', '#!/bin/sh\nexit 1\n', 0o755);
+    put('good/python3', '#!/bin/sh\nexit 0\n', 0o755);
+    const found = (folders: string[]) =>
+      findPython({ PATH: folders.map((name) => join(folder, name)).join(':') });
+    expect(found(['bin', 'good'])).toBe(join(folder, 'good', 'python3'));
+    expect(found(['bin'])).not.toBe(join(folder, 'bin', 'python3'));
   });
 
   test.each([

@@ -22,7 +22,7 @@ import { runStep } from './processes.mjs';
  * @property {(env: NodeJS.ProcessEnv) => boolean} isPresent
  */
 
-/** @type {Record<'ffmpeg' | 'chromium' | 'postgresql', Requirement>} */
+/** @type {Record<'ffmpeg' | 'chromium' | 'postgresql' | 'python', Requirement>} */
 export const REQUIREMENTS = {
   ffmpeg: { debianPackage: 'ffmpeg', isPresent: (env) => onPath('ffmpeg', env) && onPath('ffprobe', env) },
   chromium: {
@@ -33,7 +33,27 @@ export const REQUIREMENTS = {
     debianPackage: 'postgresql',
     isPresent: (env) => onPath('initdb', env) || debianPostgres().length > 0,
   },
+  python: { debianPackage: 'python3-cryptography', isPresent: (env) => findPython(env) !== null },
 };
+
+/** Where Debian's own Python is: another one in PATH does not see Debian's packages. */
+const DEBIAN_PYTHON = '/usr/bin/python3';
+const NEEDS_CRYPTOGRAPHY = 'from cryptography.hazmat.primitives.asymmetric import ed25519, x25519';
+
+/**
+ * A Python that has the `cryptography` package, which reads and makes tickets in test/interop; null if there is none.
+ *
+ * @param {NodeJS.ProcessEnv} env
+ */
+export function findPython(env) {
+  const candidates = [
+    ...(env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'python3')),
+    DEBIAN_PYTHON,
+  ];
+  const works = (/** @type {string} */ file) =>
+    isExecutable(file) && spawnSync(file, ['-c', NEEDS_CRYPTOGRAPHY], { stdio: 'ignore', env }).status === 0;
+  return [...new Set(candidates)].find((file) => file.startsWith('/') && works(file)) ?? null;
+}
 
 /** @param {string} program @param {NodeJS.ProcessEnv} env */
 export function onPath(program, env) {

@@ -43,6 +43,17 @@ export function redeemSuite(world: () => World): void {
     }
   });
 
+  it.each([1, 9])(
+    'lets exactly %i of 1,000 parallel reservations have as many accesses',
+    async (accesses) => {
+      const ticket = await sell(world(), { accesses });
+      const results = await Promise.allSettled(
+        Array.from({ length: 1000 }, () => ticket.reserve(randomUUID())),
+      );
+      expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(accesses);
+    },
+  );
+
   it('answers a repeated session or attempt alike, and takes one access for it', async () => {
     const ticket = await sell(world(), { accesses: 1 });
     const [session, attempt] = [randomUUID(), randomUUID()];

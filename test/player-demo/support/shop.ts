@@ -47,6 +47,9 @@ export interface Changes {
   readonly claims?: object;
   readonly clientPart?: string;
   readonly clientPartJti?: string;
+  readonly clientPartHeader?: object;
+  readonly clientPartContent?: object;
+  readonly cnfMore?: object;
   readonly sealedTo?: OrderKeys;
   readonly whep?: string;
 }
@@ -64,17 +67,31 @@ export async function openShop(): Promise<Shop> {
     async deliver(keys, changes = {}) {
       const jti = randomUUID();
       const sealed = await new CompactEncrypt(
-        Buffer.from(JSON.stringify({ k: 'x'.repeat(43), jti: changes.clientPartJti ?? jti })),
+        Buffer.from(
+          JSON.stringify({
+            k: 'A'.repeat(43),
+            jti: changes.clientPartJti ?? jti,
+            ...changes.clientPartContent,
+          }),
+        ),
       )
-        .setProtectedHeader({ alg: 'ECDH-ES+A256KW', enc: 'A256GCM' })
+        .setProtectedHeader({
+          alg: 'ECDH-ES+A256KW',
+          enc: 'A256GCM',
+          typ: 'client-part+jwe',
+          ...changes.clientPartHeader,
+        })
         .encrypt(await importJWK((changes.sealedTo ?? keys).sealJwk, 'ECDH-ES+A256KW'));
       const ticket = await new SignJWT({
         iss: ISSUER,
         jti,
+        aud: ['ss-1'],
+        sub: 'pseudonym',
         iat: NOW_MS / 1000,
+        nbf: NOW_MS / 1000,
         exp: NOW_MS / 1000 + OFFER.validSeconds,
         uri: TITLE.path,
-        cnf: { jkt: await calculateJwkThumbprint(keys.proofJwk) },
+        cnf: { jkt: await calculateJwkThumbprint(keys.proofJwk), ...changes.cnfMore },
         rights: RIGHTS,
         endpoints: [WHEP],
         cph: createHash('sha256').update(sealed).digest('base64url'),

@@ -6,11 +6,13 @@ import {
   diffieHellman,
   generateKeyPairSync,
   randomBytes,
+  type KeyObject,
 } from 'node:crypto';
 import { FlattenedEncrypt, importJWK, type CryptoKey, type JWK } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { concatKdf, openSealed, SEAL_ALG, type SealedBytes } from '../../../plugin/ticket/ecdh-es.ts';
 import { toPublicJwk } from '../../../plugin/ticket/index.ts';
+import type { PublicMembers } from '../../../plugin/ticket/keys.ts';
 import { importSealingKey, seal, unseal, type Sealed } from '../../../plugin/ticket/sealed.ts';
 import { CLIENT_X25519, STREAMING_SERVER_P256, STREAMING_SERVER_X25519 } from './insecure-test-keys.ts';
 import { recipient, unsealKey } from './support.ts';
@@ -33,6 +35,8 @@ function sealWith(secret: Uint8Array): SealedBytes {
   return { encryptedKey, iv, ciphertext, tag: cipher.getAuthTag(), aad: AAD };
 }
 
+const membersOf = (key: KeyObject) => key.export({ format: 'jwk' }) as PublicMembers;
+
 const generate = (crv: 'P-256' | 'X25519') =>
   crv === 'X25519' ? generateKeyPairSync('x25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
@@ -42,7 +46,7 @@ describe.each([
 ] as const)('sealed to %s', (crv, serverJwk, otherCrv) => {
   const privateKey = importPrivate(serverJwk);
   const ephemeral = generate(crv);
-  const epk = ephemeral.publicKey.export({ format: 'jwk' });
+  const epk = membersOf(ephemeral.publicKey);
   const genuine = sealWith(
     diffieHellman({ privateKey: ephemeral.privateKey, publicKey: importPublic(serverJwk) }),
   );
@@ -68,10 +72,10 @@ describe.each([
     expect(() => openSealed({ ...genuine, ...change }, epk, privateKey)).toThrow(Error);
   });
 
-  it.each<[string, JWK]>([
-    ['another ephemeral key', generate(crv).publicKey.export({ format: 'jwk' })],
-    ['an ephemeral key of the other curve', generate(otherCrv).publicKey.export({ format: 'jwk' })],
-    ['an ephemeral key that is cut', { ...epk, x: (epk.x ?? '').slice(0, 20) }],
+  it.each<[string, PublicMembers]>([
+    ['another ephemeral key', membersOf(generate(crv).publicKey)],
+    ['an ephemeral key of the other curve', membersOf(generate(otherCrv).publicKey)],
+    ['an ephemeral key that is cut', { ...epk, x: epk.x.slice(0, 20) }],
   ])('does not open with %s', (_name, other) => {
     expect(() => openSealed(genuine, other, privateKey)).toThrow(Error);
   });
@@ -91,16 +95,15 @@ it.each([
     const x = Buffer.from(point, 'hex').toString('base64url');
     const sealed = sealWith(Buffer.alloc(32));
     const privateKey = importPrivate(STREAMING_SERVER_X25519);
-    expect(() => openSealed(sealed, { kty: 'OKP', crv: 'X25519', x }, privateKey)).toThrow(/deriv/);
+    expect(() => openSealed(sealed, { crv: 'X25519', x }, privateKey)).toThrow(/deriv/);
   },
 );
 
 it('a point that is not on P-256 is refused', () => {
-  const { kty, crv, x } = STREAMING_SERVER_P256;
+  const { x } = STREAMING_SERVER_P256;
   const privateKey = importPrivate(STREAMING_SERVER_P256);
-  expect(() => openSealed(sealWith(Buffer.alloc(32)), { kty, crv, x, y: x }, privateKey)).toThrow(
-    expect.objectContaining({ code: 'ERR_CRYPTO_INVALID_JWK' }),
-  );
+  const off = { crv: 'P-256', x, y: x } as const;
+  expect(() => openSealed(sealWith(Buffer.alloc(32)), off, privateKey)).toThrow(/decode|curve/);
 });
 
 /** What `jose` sealed to one key. */

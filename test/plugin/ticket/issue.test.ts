@@ -96,7 +96,19 @@ describe('an issued ticket', () => {
 
   it.each<[string, Partial<TicketOrder>, RegExp]>([
     ['a key of 16 bytes', { secret: { k: new Uint8Array(16) } }, /k is not 32 bytes/],
-    ['a watermark that is too long', { secret: { wm: 'a'.repeat(400) } }, /does not fit/],
+    ['a watermark that is too long', { secret: { wm: 'a'.repeat(65) } }, /not a secret: wm/],
+    ['a watermark with a space', { secret: { wm: 'a b' } }, /not a secret: wm/],
+    [
+      'a signing key whose id no server takes',
+      { signingKey: { ...orderServerKey, kid: 'a b' } },
+      /not a header: kid/,
+    ],
+    [
+      'a signing key under the name of another algorithm',
+      { signingKey: { ...orderServerKey, alg: 'ES256' } },
+      /key/i,
+    ],
+    ['a claim that it does not know', { claims: { ...claims, scope: 'all' } as never }, /unknown claim/],
     ['no server', { servers: [] }, /1 to 8 servers/],
     ['nine servers', { servers: Array.from({ length: 9 }, () => order.servers[0]!) }, /1 to 8 servers/],
     ['a server twice', { servers: [order.servers[0]!, order.servers[0]!] }, /named twice/],
@@ -131,20 +143,28 @@ describe('an issued ticket', () => {
       /neither EC nor OKP/,
     ],
     ['a claim that no server takes', { claims: { ...claims, aud: ['a/b'] } }, /aud\.0/],
-    [
-      'endpoints that make it too long',
-      {
-        claims: {
-          ...claims,
-          endpoints: Array.from({ length: 8 }, (_, index) => `https://${index}.a/`.padEnd(300, 'x')),
-        },
-      },
-      /characters, more than 4096/,
-    ],
   ])('is not made from %s', async (_name, change, message) => {
     const outcome: unknown = await issueTicket({ ...order, ...change }).catch((error: unknown) => error);
     expect(outcome).toBeInstanceOf(TypeError);
     expect((outcome as TypeError).message).toMatch(message);
+  });
+
+  it('is not made longer than 4096 characters', async () => {
+    const endpoints = Array.from({ length: 8 }, (_, index) => `https://${index}.a/`.padEnd(300, 'x'));
+    await expect(issueTicket({ ...order, claims: { ...claims, endpoints } })).rejects.toThrow(
+      new RangeError('the ticket has 4778 characters, more than 4096'),
+    );
+  });
+
+  it('fits with four servers of each curve, which need an ephemeral key each', async () => {
+    const curves = ['X25519', 'P-256', 'X25519', 'P-256', 'X25519', 'P-256', 'X25519', 'P-256'] as const;
+    const keys = await Promise.all(curves.map((curve) => generateSealingKey(curve)));
+    const { ticket } = await issueTicket({ ...order, secret: { k: SECRET_KEY }, servers: keys });
+    expect(ticket.length).toBeLessThanOrEqual(MAX_TICKET_CHARS);
+    for (const key of keys) {
+      const { secret } = await openTicket(ticket, { ...wanted, unsealKeys: [key] });
+      expect(Uint8Array.from(secret.k ?? [])).toEqual(SECRET_KEY);
+    }
   });
 });
 

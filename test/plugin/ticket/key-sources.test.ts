@@ -1,5 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asDenial } from '../../../plugin/errors.ts';
 import type { KeySource } from '../../../plugin/ports.ts';
@@ -103,6 +104,71 @@ describe('keys of an order server', () => {
     expect(requests).toBe(1);
   });
 
+  it('are fetched once for 1,000 admissions at once, of a known key and of an unknown one', async () => {
+    const source = sourceAt();
+    await Promise.all(Array.from({ length: 1000 }, () => find(source)));
+    expect(requests).toBe(1);
+    clock.advanceSeconds(10);
+    const codes = await Promise.all(Array.from({ length: 1000 }, () => codeOf(find(source, 'unknown'))));
+    expect(new Set(codes)).toEqual(new Set(['ticket_untrusted: kid']));
+    expect(requests).toBe(2);
+  });
+
+  it('are used while newer ones are being fetched: nobody waits', async () => {
+    const source = sourceAt();
+    await find(source);
+    const held = Promise.withResolvers<() => void>();
+    answer = (_request, response) => held.resolve(() => response.end(JSON.stringify({ keys: [publicJwk] })));
+    clock.advanceSeconds(61);
+    const found = await Promise.all(Array.from({ length: 100 }, () => find(source)));
+    expect(found).toHaveLength(100);
+    (await held.promise)();
+    expect(requests).toBe(2);
+  });
+
+  it('are for the algorithm of their key only', async () => {
+    answer = answerJson({ keys: [{ ...publicJwk, alg: undefined }, orderServerEcKey.publicJwk] });
+    const source = sourceAt();
+    expect((await find(source)).type).toBe('public');
+    expect(await codeOf(find(source, kid, 'ES256'))).toBe('ticket_untrusted: kid');
+    expect(await codeOf(find(source, orderServerEcKey.kid, 'Ed25519'))).toBe('ticket_untrusted: kid');
+    for (const alg of ['none', 'HS256', 'EdDSA', '__proto__', '']) {
+      expect(await codeOf(find(source, kid, alg))).toBe('ticket_untrusted: kid');
+    }
+  });
+
+  it('are only those that the issuer is trusted with', async () => {
+    const source = createRemoteKeySource({
+      issuers: [{ issuer: ISSUER, jwksUrl, trust: async () => ({ keys: [orderServerEcKey.publicJwk] }) }],
+      clock,
+    });
+    expect(await codeOf(find(source))).toBe('ticket_untrusted: kid');
+    expect((await find(source, orderServerEcKey.kid, 'ES256')).type).toBe('public');
+  });
+
+  it('of order servers that are not pinned are named in the log by their fingerprint, 10 a minute at most', async () => {
+    const lines: [object, string][] = [];
+    const log = { warn: (fields: object, message: string) => void lines.push([fields, message]) };
+    const source = createRemoteKeySource({ issuers: [{ issuer: ISSUER, jwksUrl }], clock, log });
+    const evil = 'https://evil.example/secret-claim';
+    const stranger = await generateSigningKey();
+    expect(await codeOf(find(source, stranger.kid, 'Ed25519', evil))).toBe('ticket_untrusted: iss');
+    await codeOf(find(source, stranger.kid, 'Ed25519', evil));
+    expect(lines).toEqual([
+      [{ fingerprint: stranger.kid }, 'a ticket of an order server that is not pinned was refused'],
+    ]);
+    await codeOf(find(source, 'a name of its own', 'Ed25519', evil));
+    expect(lines.at(-1)?.[0]).toEqual({ fingerprint: 'not a fingerprint' });
+    const others = await Promise.all(Array.from({ length: 30 }, () => generateSigningKey()));
+    for (const other of others) await codeOf(find(source, other.kid, 'Ed25519', evil));
+    expect(lines).toHaveLength(10);
+    clock.advanceSeconds(60);
+    await codeOf(find(source, kid, 'Ed25519', evil));
+    expect(lines).toHaveLength(11);
+    expect(JSON.stringify(lines)).not.toContain('evil');
+    expect(requests).toBe(0);
+  });
+
   it('are never fetched for an issuer that is not pinned', async () => {
     expect(await codeOf(find(sourceAt(), kid, 'Ed25519', 'https://evil.example'))).toBe(
       'ticket_untrusted: iss',
@@ -189,6 +255,14 @@ describe('keys of an order server', () => {
     ['that is no key set', answerJson({ key: publicJwk })],
     ['of more than 64 KiB', answerJson({ keys: [publicJwk], padding: 'x'.repeat(64 * 1024) })],
     ['of more than 64 keys', answerJson({ keys: Array.from({ length: 65 }, () => publicJwk) })],
+    ['nested 30,000 deep', (_request, response) => response.end('['.repeat(30_000))],
+    [
+      'compressed from 100 MB',
+      (_request, response) => {
+        response.writeHead(200, { 'content-encoding': 'gzip' });
+        response.end(gzipSync(Buffer.alloc(100 * 1024 * 1024, ' ')));
+      },
+    ],
     ['that breaks off', (request) => request.socket.destroy()],
   ])('are not taken from an answer %s', async (_name, listener) => {
     answer = listener;

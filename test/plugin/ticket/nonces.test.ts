@@ -46,10 +46,20 @@ describe('a nonce', () => {
   });
 
   it('of the next period is not current yet', () => {
+    const other = createNonces({ secret, clock });
     clock.advanceSeconds(60);
-    const next = nonces.current();
+    const next = other.current();
     clock.advanceSeconds(-60);
     expect(nonces.isCurrent(next)).toBe(false);
+  });
+
+  it('that is dead stays dead when the clock is set back', () => {
+    const dead = nonces.current();
+    clock.advanceSeconds(120);
+    expect(nonces.isCurrent(dead)).toBe(false);
+    clock.advanceSeconds(-120);
+    expect(nonces.isCurrent(dead)).toBe(false);
+    expect(nonces.isCurrent(nonces.current())).toBe(true);
   });
 
   it('is shared by processes with the same secret, and by no others', () => {

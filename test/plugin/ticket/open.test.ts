@@ -119,6 +119,26 @@ describe('a ticket is refused', () => {
           orderServerKey,
         ),
     ],
+    [
+      'with a claim that JavaScript gives a meaning',
+      'ticket_malformed: unknown claim',
+      () =>
+        signTexts(
+          JSON.stringify(genuine.header),
+          JSON.stringify(genuine.payload).replace('{', '{"__proto__":{"uri":"/live/other"},'),
+          orderServerKey,
+        ),
+    ],
+    [
+      'with lists in lists',
+      'ticket_malformed: not a compact JWS',
+      () =>
+        signTexts(
+          JSON.stringify(genuine.header),
+          JSON.stringify(genuine.payload).replace('{', `{"a":${'['.repeat(900)}${']'.repeat(900)},`),
+          orderServerKey,
+        ),
+    ],
     ['of another type', 'ticket_malformed: typ', () => withHeader({ typ: 'JWT' })],
     ['with alg none', 'ticket_malformed: alg', () => withHeader({ alg: 'none' })],
     ['with alg HS256', 'ticket_malformed: alg', () => withHeader({ alg: 'HS256' })],

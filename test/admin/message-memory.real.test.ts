@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { messagesSuite } from './suites/messages.ts';
+
+describeDatabase('postgres', messagesSuite);

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { compared } from '../../bench/harness.ts';
+import { quantile, slopeOf } from '../../bench/statistics.ts';
+
+describe('a slope', () => {
+  const x = Array.from({ length: 20 }, (_, index) => index * 1000);
+
+  it('of a line is the line’s, without doubt', () => {
+    const { value, low, high } = slopeOf(
+      x,
+      x.map((value_) => 5 + 2 * value_),
+    );
+    expect([value, low, high].map((bound) => Math.round(bound * 1e6) / 1e6)).toEqual([2, 2, 2]);
+  });
+
+  it('of something that goes up and down cannot be told from none, and one that rises can', () => {
+    const wave = x.map((_, index) => (index % 2 === 0 ? 1000 : -1000));
+    const flat = slopeOf(x, wave);
+    expect(flat.low < 0 && flat.high > 0).toBe(true);
+    const rising = slopeOf(
+      x,
+      wave.map((value, index) => value + index * 1000),
+    );
+    expect(rising.low).toBeGreaterThan(0);
+  });
+
+  it('needs three points', () => {
+    expect(() => slopeOf([1, 2], [1, 2])).toThrow(TypeError);
+    expect(() => slopeOf([1, 2, 3], [1, 2])).toThrow(TypeError);
+  });
+});
+
+it.each([
+  [0.5, 50],
+  [0.99, 99],
+  [1, 100],
+  [0, 1],
+])('the quantile %d of 1 to 100 is %d', (share, value) => {
+  expect(
+    quantile(
+      Array.from({ length: 100 }, (_, index) => 100 - index),
+      share,
+    ),
+  ).toBe(value);
+});
+
+it.each([
+  ['at most', 0.9, 1, true],
+  ['at most', 1.1, 1, false],
+  ['at least', 0.6, { atLeast: 0.5 }, true],
+  ['at least', 0.4, { atLeast: 0.5 }, false],
+] as const)('a ratio that must be %s its bar: %d', (_name, ratio, bar, ok) => {
+  expect(compared('a', 's', [ratio, ratio], [1, 1], bar).ok).toBe(ok);
+});
