@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
 import { readMediaConfig, type MediaConfig } from './config.ts';
@@ -43,6 +44,7 @@ export interface OpenedGate {
 }
 
 const LAST_RECEIPTS_WITHIN_MS = 1000;
+const FIRST_SNAPSHOT_WITHIN_MS = 1000;
 
 /**
  * Opens the gate for settings that have been read.
@@ -72,6 +74,8 @@ export async function openGateFor(
       ? openSharedReplay({ directory: join(dataDir, 'replay'), clock })
       : null;
   const revocations = createRevocationFeed({ source: orderServer, clock, log });
+  // Nobody is admitted before it is known what is revoked: the first viewers shall not meet that.
+  const known = new Promise<void>((resolve) => revocations.onChange(() => resolve()));
   const metrics = createMediaMetrics({
     sessions: () => gate.sessions().length,
     liveStreams: liveStreams ?? (() => readStreams().length),
@@ -96,6 +100,7 @@ export async function openGateFor(
     observe: metrics.observe,
   });
 
+  await Promise.race([known, sleep(FIRST_SNAPSHOT_WITHIN_MS)]);
   const unwatchKeys = serverKeys.watch(log);
   let closing: Promise<void> | undefined;
   async function shutDown(): Promise<void> {
