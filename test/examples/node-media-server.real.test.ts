@@ -207,8 +207,10 @@ describe('with a pass', () => {
   });
 
   it('the order server gets a receipt of each viewing', async () => {
+    // Two seconds each, of which what came from the cache (half a second at most) is not counted; a look at the
+    // stream before was shorter.
     const watched = async (): Promise<Usage[]> =>
-      (await usage()).filter(({ reason, mediaMs }) => reason === 'viewer_left' && mediaMs >= 1500);
+      (await usage()).filter(({ reason, mediaMs }) => reason === 'viewer_left' && mediaMs >= 1000);
     await expect.poll(async () => (await watched()).length, { timeout: 15_000 }).toBe(2);
     for (const { mediaMs, bytes } of await watched()) {
       expect(mediaMs).toBeLessThan(10_000);
