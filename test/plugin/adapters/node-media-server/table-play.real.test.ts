@@ -44,6 +44,8 @@ const NOT_FOR_PLAYERS: Partial<Record<Code, string>> = {
   body_too_large: 'POST /pass',
   server_untrusted: 'messages between servers',
   message_replayed: 'messages between servers',
+  enrolment_refused: 'messages between servers',
+  tls_required: 'messages between servers',
   rate_limited: "the order server's accounts",
   unauthenticated: "the order server's accounts",
   credentials_invalid: "the order server's accounts",
