@@ -39,6 +39,7 @@ let encoder: Encoder | undefined;
 let flvUrl: string;
 let rtmpUrl: string;
 let viewerToken: string;
+let staffToken: string;
 let streamKey: string;
 let purchase: Purchase;
 
@@ -78,7 +79,7 @@ beforeAll(async () => {
 
   const [viewer, , staff] = DEMO_LOGINS;
   if (viewer === undefined || staff === undefined) throw new Error('no demo accounts');
-  const staffToken = await signIn(orderUrl, staff);
+  staffToken = await signIn(orderUrl, staff);
   viewerToken = await signIn(orderUrl, viewer);
   const offer = { rights: { accesses: 20 } };
   const { titleId, offerId } = await createTitleWithOffer(orderUrl, staffToken, STREAM, offer);
@@ -217,6 +218,23 @@ describe('with a pass', () => {
       expect(bytes).toBeGreaterThan(10_000);
     }
   });
+});
+
+it('the order server shows operators what is on the air, and how its publisher is doing', async () => {
+  interface OnAir {
+    readonly streamingServers: {
+      readonly streams: { readonly path: string; readonly video: { codec: string; hasBFrames: boolean } }[];
+    }[];
+  }
+  const query = '{ streamingServers { streams { path video { codec hasBFrames } } } }';
+  const onAir = async () => {
+    const { streamingServers } = await graphql<OnAir>(environment.orderUrl, query, {}, staffToken);
+    return streamingServers.flatMap(({ streams }) => streams);
+  };
+  // A report goes out at each change, and every 10 s.
+  await expect
+    .poll(onAir, { timeout: 15_000 })
+    .toEqual([{ path: STREAM, video: { codec: 'H.264', hasBFrames: false } }]);
 });
 
 it('writes neither pass nor ticket nor stream key into its log', async () => {
