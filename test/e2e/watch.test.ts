@@ -72,8 +72,9 @@ describe('a viewer', () => {
   });
 
   it('hears the beep within 60 ms of the flash, once the browser has brought the two in step', async () => {
-    // Chromium moves the picture towards the sound in small steps: from a fresh connection it needs about ten seconds.
-    const offsetsMs = await flashAgainstBeep(page, 18);
+    // Chromium moves the picture towards the sound in small steps: from a fresh connection it needs about ten seconds,
+    // on a busy machine twice that.
+    const offsetsMs = await flashAgainstBeep(page, 30);
     expect(offsetsMs.length).toBeGreaterThanOrEqual(12);
     const settledMs = offsetsMs.slice(-5).toSorted((a, b) => a - b);
     expect(Math.abs(settledMs[2] ?? Number.NaN)).toBeLessThan(60);
