@@ -27,10 +27,8 @@ let purchase: Purchase;
 beforeAll(async () => {
   environment = await stackEnvironment();
   const { env, orderUrl, dataDir, rtmpPort } = environment;
-  [order, media] = await Promise.all([
-    startProcess('admin/main.ts', env),
-    startProcess('plugin/main.ts', { ...env, USHER_TLS: 'self-signed' }),
-  ]);
+  order = await startProcess('admin/main.ts', env);
+  media = await startProcess('plugin/main.ts', { ...env, USHER_TLS: 'self-signed' });
   mediaUrl = environment.mediaUrl.replace('http:', 'https:');
   ca = await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8');
   const { streamKey } = order.ready.demo as { streamKey: string };

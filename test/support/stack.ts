@@ -113,10 +113,9 @@ export const DEMO_PATH = '/live/demo';
 
 export async function startStack(): Promise<Stack> {
   const environment = await stackEnvironment();
-  const [order, media] = await Promise.all([
-    startProcess('admin/main.ts', environment.env),
-    startProcess('plugin/main.ts', environment.env),
-  ]);
+  // In this order: a media server that finds no order server admits nobody until it has tried again.
+  const order = await startProcess('admin/main.ts', environment.env);
+  const media = await startProcess('plugin/main.ts', environment.env);
   const { streamKey } = order.ready.demo as { streamKey: string };
   return {
     ...environment,
