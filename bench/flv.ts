@@ -13,7 +13,7 @@ import { compared, interleave, type Bench, type Figure } from './harness.ts';
 const VIEWERS = [50, 200, 500];
 const PAIRS = 8;
 const BAR = 1.1;
-const SETTLE_MS = 1500;
+const SETTLE_MS = 2000;
 const MEASURED_MS = 3000;
 
 /** 1.5 Mb/s of 720p30 and sound, a keyframe every second. */
@@ -24,6 +24,7 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(
 
 function start(module: string, args: string[] = []): ChildProcess {
   return fork(fileURLToPath(new URL(module, import.meta.url)), args, {
+    execArgv: ['--expose-gc'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 }
