@@ -81,7 +81,16 @@ export function createFlvDesk(options: FlvDeskOptions): FlvDesk {
     session.close = cut;
     const publisher = startFlvPublisher(host, streams, session);
     log.info({ uri, peer: client.peer }, 'publisher admitted');
-    const idle = setTimeout(cut, publisherIdleMs);
+    const idle = setTimeout(end, publisherIdleMs);
+    function leave(): void {
+      clearTimeout(idle);
+      publisher.leave();
+    }
+    /** The stream becomes free even if his connection closed before anybody listened for that. */
+    function end(): void {
+      cut();
+      leave();
+    }
     return {
       push(chunk) {
         idle.refresh();
@@ -89,13 +98,10 @@ export function createFlvDesk(options: FlvDeskOptions): FlvDesk {
           publisher.push(chunk);
         } catch (error) {
           log.info({ uri, peer: client.peer, error: String(error) }, 'publisher cut off');
-          cut();
+          end();
         }
       },
-      leave() {
-        clearTimeout(idle);
-        publisher.leave();
-      },
+      leave,
     };
   }
 

@@ -26,10 +26,12 @@ export function startFlvPublisher(host: Host, streams: Streams, session: HostSes
   const broadcast = context.broadcasts.get(uri) ?? host.createBroadcast(uri);
   context.broadcasts.set(uri, broadcast);
   session.isPublisher = true;
-  const refused = broadcast.postPublish(session);
-  if (refused !== null) {
+  try {
+    // Its event listeners are the operator's, and may throw.
+    if (broadcast.postPublish(session) !== null) throw new Error('node-media-server refused the publisher');
+  } catch (error) {
     claim.leave();
-    throw new Error('node-media-server refused the publisher');
+    throw error;
   }
   context.sessions.set(session.id, session);
 

@@ -38,7 +38,7 @@ const METHODS = 'GET, POST, OPTIONS';
 const MAX_URL_CHARS = 2048;
 const ADMIN_PATH = /^\/(?:admin|api\/v1)(?:\/|$)/;
 const KEEP_ALIVE_MS = 15_000;
-const ADMIN_BODY_WITHIN_MS = 30_000;
+const BODY_WITHIN_MS = 30_000;
 type Listener = (...args: unknown[]) => void;
 
 /** Anything with `.flv` in it is media to the host, wherever it lies; the rest under these prefixes is not. */
@@ -46,12 +46,12 @@ function isAdminUrl(url: string): boolean {
   return url.length <= MAX_URL_CHARS && ADMIN_PATH.test(url.split('?', 1)[0] ?? '') && !/\.flv/i.test(url);
 }
 
-/** node:http's own limit is off for the publishers' sake. */
+/** For all but publishers: for their sake node:http's own limit is off. */
 function limitBodyTime(request: HostRequest): void {
   const timer = setTimeout(() => {
     const isWhole = 'stream' in request ? request.stream.endAfterHeaders : request.complete;
     if (!isWhole && !request.readableEnded) request.socket.destroy();
-  }, ADMIN_BODY_WITHIN_MS);
+  }, BODY_WITHIN_MS);
   timer.unref();
   request.on('close', () => clearTimeout(timer));
 }
@@ -133,7 +133,10 @@ export function guardHttp(server: EventEmitter, options: HttpGateOptions): () =>
 
   async function handle(request: HostRequest, response: HostResponse): Promise<void> {
     const { method, url } = request;
-    if (url === '/pass') return answerPass(request, response);
+    if (url === '/pass') {
+      limitBodyTime(request);
+      return answerPass(request, response);
+    }
     if (url === '/metrics' && method === 'GET' && metrics !== undefined && isFromThisMachine(request)) {
       return sendReply(request, response, await metrics.response());
     }

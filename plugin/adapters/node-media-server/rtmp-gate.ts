@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import { asDenial, Denial, refusalOf, rtmpStatus } from '../../errors.ts';
 import type { Gate } from '../../gate.ts';
-import { isConfidential } from '../../peer.ts';
+import { isConfidential, peerAddress } from '../../peer.ts';
 import type { Log } from '../../ports.ts';
 import { createRefusalDelay } from '../../refusal-delay.ts';
 import type { BoxOffice } from './box-office.ts';
@@ -58,7 +58,7 @@ export function guardRtmpConnection(
   const hostAlloc = rtmp.packetAlloc.bind(rtmp);
   const hostRespondPublish = rtmp.respondPublish.bind(rtmp);
   const hostRespondPlay = rtmp.respondPlay.bind(rtmp);
-  const peer = socket.remoteAddress ?? '';
+  const peer = peerAddress(socket.remoteAddress, null, 0);
   let state: 'connecting' | 'deciding' | 'publishing' | 'playing' | 'ended' = 'connecting';
   let request: HostConnectRequest | undefined;
   let claim: Claim | undefined;

@@ -43,8 +43,7 @@ export async function sendReply(
   if (isHttp1) headers['connection'] = 'close';
   writeHead(response, reply.status, headers);
   response.end(request.method === 'HEAD' ? '' : text);
-  if (!isHttp1) return;
-  const { socket } = request;
+  const connection = 'stream' in request ? request.stream : request.socket;
   request.resume();
-  setTimeout(() => socket.destroy(), FLUSH_WITHIN_MS).unref();
+  setTimeout(() => connection.destroy(), FLUSH_WITHIN_MS).unref();
 }
