@@ -4,6 +4,7 @@ import { commandList, findCommand, UsageError, type Command, type CommandTable }
 import { KEY_COMMANDS } from './cli/keys.ts';
 import { MEDIA_COMMANDS } from './cli/media.ts';
 import { ticketInspect } from './cli/ticket-inspect.ts';
+import { whepCheck } from './cli/whep-check.ts';
 
 /** A command without arguments. */
 function plain(summary: string, work: () => Promise<void>): Command {
@@ -59,6 +60,7 @@ const COMMANDS: CommandTable = {
   seed: plain("make the demo's titles and accounts", seed),
   ...KEY_COMMANDS,
   'ticket inspect': ticketInspect,
+  'whep-check': whepCheck,
 };
 
 const HELP = `usher <command>

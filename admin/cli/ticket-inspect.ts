@@ -58,8 +58,11 @@ async function readBounded(stream: AsyncIterable<Uint8Array>, what: string): Pro
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** @throws UsageError that does not repeat the name: who gives a ticket for a file shall not find it in a log */
-async function readFile(file: string, what: string): Promise<string> {
+/**
+ * A small file of a command's arguments.
+ * @throws UsageError that does not repeat the name: who gives a ticket for a file shall not find it in a log
+ */
+export async function readFile(file: string, what: string): Promise<string> {
   try {
     const handle = await open(file);
     try {
