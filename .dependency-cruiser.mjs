@@ -59,7 +59,7 @@ export default {
       name: 'core-knows-no-adapter',
       comment: 'Only index.ts and the composition roots see the adapters.',
       severity: 'error',
-      from: { path: '^plugin/', pathNot: '^plugin/((index|main|media-server)\\.ts$|adapters/)' },
+      from: { path: '^plugin/', pathNot: '^plugin/((index|main|media-server|open-stage)\\.ts$|adapters/)' },
       to: { path: '^plugin/adapters/' },
     },
     {

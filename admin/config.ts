@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { masterKeySchema } from '../plugin/key-vault.ts';
+import { baseUrlSchema } from '../plugin/public-urls.ts';
 import { checkSettings } from '../plugin/settings.ts';
 import { selfSignedCertFile } from '../plugin/tls.ts';
-
-const url = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''));
 
 const envSchema = z.object({
   /** Port of the order server; 0 takes any that is free. */
@@ -11,7 +10,7 @@ const envSchema = z.object({
   /** Address to listen on. */
   USHER_HOST: z.string().min(1).max(253).default('127.0.0.1'),
   /** Base URL as the world sees it: the issuer of the tickets. */
-  USHER_PUBLIC_URL: url.optional(),
+  USHER_PUBLIC_URL: baseUrlSchema(/^https?$/).optional(),
   /** Directory of everything that is kept. */
   USHER_DATA: z.string().min(1).default('.usher'),
   /** How many reverse proxies in front of the server set X-Forwarded-For. */

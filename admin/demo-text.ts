@@ -34,7 +34,7 @@ export function demoText({ order, media, streamKey, streamPath }: Demo): string 
     '  Publish with OBS: Settings > Stream > Custom. The demo encoder is on the air; stop it (USHER_DEMO_ENCODER=off) first.',
     `    Server      ${rtmp}`,
     `    Stream key  ${name ?? ''}?key=${streamKey}`,
-    '    Keyframe interval 1 s, profile baseline, tune zerolatency, no B-frames',
+    '    Its defaults play; with tune zerolatency nothing is re-encoded, and keyframes each second start sooner',
     '',
     '  Order server   the catalog',
     `    curl${insecure} ${order.publicUrl}/graphql -H 'content-type: application/json' -d '{"query":"{catalog{edges{node{name path}}}}"}'`,

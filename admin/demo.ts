@@ -138,7 +138,8 @@ async function main(): Promise<void> {
   const { streamKey, streamPath } = orderServer.demo;
   // "All addresses" is none to connect to.
   const isWildcard = ['0.0.0.0', '::'].includes(media.USHER_MEDIA_HOST);
-  const rtmpHost = isWildcard ? 'localhost' : media.USHER_MEDIA_HOST;
+  const host = isWildcard ? 'localhost' : media.USHER_MEDIA_HOST;
+  const rtmpHost = host.includes(':') ? `[${host}]` : host;
   const rtmp = `rtmp://${rtmpHost}:${String(media.USHER_RTMP_PORT)}${streamPath}?key=${streamKey}`;
   if (process.env.USHER_DEMO_ENCODER !== 'off') startEncoder(media.USHER_FFMPEG, rtmp);
   console.log(demoText({ order, media, streamKey, streamPath }));

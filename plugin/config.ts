@@ -1,17 +1,22 @@
 import { z } from 'zod';
+import { iceServerUrlSchema, isTurnUrl } from './http/ice-servers.ts';
 import { masterKeySchema } from './key-vault.ts';
 import { enrolmentCodeSchema } from './registration.ts';
-import type { PublicUrls } from './public-urls.ts';
+import { basePathOf, baseUrlSchema, type PublicUrls } from './public-urls.ts';
 import { checkSettings } from './settings.ts';
 
 const port = z.coerce.number().int().min(1).max(65_535);
-const origin = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/$/, ''));
-/** What a stream path is put behind. */
-const base = (protocol: RegExp) =>
+const httpBase = baseUrlSchema(/^https?$/);
+/** RTMP has no path but that of the stream. */
+const rtmpBase = baseUrlSchema(/^rtmps?$/).refine((text) => basePathOf(text) === '', 'a URL without a path');
+
+const MAX_LIST = 8;
+/** Names, addresses or URLs with commas between. */
+const list = <T extends z.ZodType<unknown, string>>(item: T) =>
   z
-    .url({ protocol })
-    .refine((text) => !/[?#@]|:\/\/[^/]*\/./.test(text), 'a URL without path, query, fragment and user')
-    .transform((text) => text.replace(/\/$/, ''));
+    .string()
+    .transform((text) => text.split(',').map((part) => part.trim()))
+    .pipe(z.array(item).min(1).max(MAX_LIST));
 
 /** Settings of the media server; every one has a default that works for the demo. */
 const mediaSchema = z.object({
@@ -20,28 +25,34 @@ const mediaSchema = z.object({
   /** Address that WHEP, RTMP and HTTP-FLV listen on. */
   USHER_MEDIA_HOST: z.string().min(1).default('127.0.0.1'),
   /** Base URL of the media server as viewers see it. */
-  USHER_MEDIA_PUBLIC_URL: origin.optional(),
-  /** The one port (UDP and TCP) of WebRTC. */
+  USHER_MEDIA_PUBLIC_URL: httpBase.optional(),
+  /** The one port (UDP and TCP) of WebRTC; of several workers the first one's, the others have the next ones. */
   USHER_RTC_PORT: port.default(4002),
-  /** Address that WebRTC listens on. */
-  USHER_RTC_IP: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
-  /** Address that viewers are told, where it is another one (NAT). */
-  USHER_RTC_ANNOUNCED_ADDRESS: z.string().min(1).max(253).optional(),
+  /** mediasoup workers; each uses one core at most. */
+  USHER_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
+  /** Addresses that WebRTC listens on, IPv4 and IPv6; viewers prefer the first. */
+  USHER_RTC_IP: list(z.union([z.ipv4(), z.ipv6()])).default(['127.0.0.1']),
+  /** What viewers are told instead (NAT): one for each of `USHER_RTC_IP`; an empty one stands for the address itself. */
+  USHER_RTC_ANNOUNCED_ADDRESS: list(z.string().max(253)).optional(),
+  /** STUN and TURN servers that admitted viewers are told of. */
+  USHER_ICE_SERVERS: list(iceServerUrlSchema).default([]),
+  /** What the TURN servers share with this one, for credentials that end by themselves. */
+  USHER_TURN_SECRET: z.string().min(16).max(256).optional(),
   USHER_RTMP_PORT: port.default(1935),
   USHER_NMS_HTTP_PORT: port.default(8000),
   /** RTMPS and HTTPS of node-media-server: there when `USHER_TLS` is not off. */
   USHER_RTMPS_PORT: port.default(1936),
   USHER_NMS_HTTPS_PORT: port.default(8443),
   /** What viewers put before `/app/name.flv` and before `/app/name`, where it is not host and port of the listeners. */
-  USHER_FLV_PUBLIC_URL: base(/^https?$/).optional(),
-  USHER_RTMP_PUBLIC_URL: base(/^rtmps?$/).optional(),
+  USHER_FLV_PUBLIC_URL: httpBase.optional(),
+  USHER_RTMP_PUBLIC_URL: rtmpBase.optional(),
   /** The id in a ticket's `aud`. */
   USHER_SERVER_ID: z
     .string()
     .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/i)
     .default('demo'),
   /** Base URL of the order server: the one trusted issuer. */
-  USHER_ORDER_SERVER_URL: origin.default('http://localhost:4000'),
+  USHER_ORDER_SERVER_URL: httpBase.default('http://localhost:4000'),
   /** Directory of this server's keys. */
   USHER_MEDIA_DATA: z.string().min(1).default('.usher/media'),
   /** What this server's private keys are encrypted under in their file. */
@@ -57,6 +68,8 @@ const mediaSchema = z.object({
   USHER_REPLAY_MEMORY: z.enum(['process', 'shared']).default('process'),
   /** The ffmpeg to run. */
   USHER_FFMPEG: z.string().min(1).default('ffmpeg'),
+  /** Whether video that WebRTC viewers cannot be shown is re-encoded for them, or refused. */
+  USHER_REENCODE: z.enum(['auto', 'off']).default('auto'),
   /** How many reverse proxies in front of the servers set X-Forwarded-For. */
   USHER_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
   USHER_TLS: z.enum(['off', 'self-signed', 'files']).default('off'),
@@ -69,9 +82,18 @@ const mediaSchema = z.object({
 
 export type MediaSettings = z.infer<typeof mediaSchema>;
 
+/** An address that media leaves from. */
+export interface RtcAddress {
+  readonly ip: string;
+  /** What viewers are told, where it is another one. */
+  readonly announcedAddress?: string;
+}
+
 export interface MediaConfig extends MediaSettings {
   /** Base URL as viewers see it, without a trailing slash. */
   readonly publicUrl: string;
+  /** Where WebRTC listens, in the order of preference. */
+  readonly rtcAddresses: readonly RtcAddress[];
   /** Where node-media-server's listeners are for viewers. */
   readonly playUrls: PublicUrls;
 }
@@ -95,6 +117,34 @@ function playUrlsOf(settings: MediaSettings, publicUrl: string): PublicUrls {
   };
 }
 
+/** Pairs addresses with what is announced for them. */
+function rtcAddressesOf(settings: MediaSettings): RtcAddress[] {
+  const announced = settings.USHER_RTC_ANNOUNCED_ADDRESS ?? [];
+  return settings.USHER_RTC_IP.map((ip, index) => {
+    const announcedAddress = announced[index] ?? '';
+    return announcedAddress === '' ? { ip } : { ip, announcedAddress };
+  });
+}
+
+/** What no single setting shows. One line each. */
+function contradictions(settings: MediaSettings): string[] {
+  const { USHER_RTC_IP: ips, USHER_RTC_ANNOUNCED_ADDRESS: announced, USHER_ICE_SERVERS: urls } = settings;
+  const lines: string[] = [];
+  if (announced !== undefined && announced.length !== ips.length)
+    lines.push('USHER_RTC_ANNOUNCED_ADDRESS: as many as USHER_RTC_IP has, with commas between');
+  for (const { ip, announcedAddress } of rtcAddressesOf(settings)) {
+    if (['0.0.0.0', '::'].includes(ip) && announcedAddress === undefined)
+      lines.push(`USHER_RTC_ANNOUNCED_ADDRESS: needed for ${ip}, which is no address that viewers can reach`);
+  }
+  const lastPort = settings.USHER_RTC_PORT + settings.USHER_WORKERS - 1;
+  if (lastPort > 65_535) lines.push('USHER_RTC_PORT: too high for as many ports as USHER_WORKERS');
+  const hasTurn = urls.some(isTurnUrl);
+  const hasSecret = settings.USHER_TURN_SECRET !== undefined;
+  if (hasTurn && !hasSecret) lines.push('USHER_TURN_SECRET: TURN in USHER_ICE_SERVERS needs it');
+  if (hasSecret && !hasTurn) lines.push('USHER_ICE_SERVERS: USHER_TURN_SECRET needs a turn: URL in it');
+  return lines;
+}
+
 /**
  * Reads the media server's settings.
  * @throws TypeError with one line per setting that is wrong
@@ -103,12 +153,18 @@ export function readMediaConfig(env: NodeJS.ProcessEnv): MediaConfig {
   const parsed = mediaSchema.safeParse(env);
   const lines = [
     ...checkSettings(env),
-    ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+    ...(parsed.error?.issues ?? []).map((issue) => `${String(issue.path[0])}: ${issue.message}`),
+    ...(parsed.success ? contradictions(parsed.data) : []),
   ];
   if (!parsed.success || lines.length > 0) throw new TypeError(lines.join('\n'));
   const settings = parsed.data;
   const scheme = settings.USHER_TLS === 'off' ? 'http' : 'https';
   const publicUrl =
     settings.USHER_MEDIA_PUBLIC_URL ?? `${scheme}://localhost:${String(settings.USHER_MEDIA_PORT)}`;
-  return { ...settings, publicUrl, playUrls: playUrlsOf(settings, publicUrl) };
+  return {
+    ...settings,
+    publicUrl,
+    rtcAddresses: rtcAddressesOf(settings),
+    playUrls: playUrlsOf(settings, publicUrl),
+  };
 }

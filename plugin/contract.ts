@@ -124,6 +124,8 @@ export const HEALTH_WARNINGS = [
   'malformed_tags',
 ] as const;
 
+/** The most that are made anew of one stream at a time. */
+const MAX_REENCODERS = 4;
 const codecName = z.string().regex(/^[ -~]{1,32}$/);
 const bitsPerSecond = z.number().int().nonnegative().max(100_000_000_000);
 const pixels = z.number().int().positive().max(16_384);
@@ -169,7 +171,26 @@ export const publisherHealthSchema = z.strictObject({
       }),
     )
     .max(HEALTH_WARNINGS.length),
+  /** What is made anew of the video for WebRTC viewers. Absent from media servers that cannot. */
+  reencoders: z
+    .array(
+      z.strictObject({
+        /** What is made. */
+        codec: codecName,
+        /** False while it waits to be started, or started again. */
+        running: z.boolean(),
+        /** Times that it ended by itself. */
+        restarts: amount,
+        /** Pictures that it was not given, being too slow. */
+        droppedPictures: amount,
+        /** From when it was given the latest picture that it has made to when it had made it. */
+        lagMs: amount,
+      }),
+    )
+    .max(MAX_REENCODERS)
+    .optional(),
 });
+export type ReencoderStatus = NonNullable<PublisherHealth['reencoders']>[number];
 export type PublisherHealth = z.infer<typeof publisherHealthSchema>;
 export type HealthWarning = PublisherHealth['warnings'][number];
 

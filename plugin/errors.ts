@@ -110,6 +110,12 @@ export const REFUSALS = {
   },
   sdp_malformed: { title: 'The session description is malformed', http: 400, rtsp: 400, rtmp: PLAY_DENIED },
   session_ended: { title: 'The session has ended', http: 404, rtsp: 454, rtmp: PLAY_DENIED },
+  media_lost: {
+    title: 'The media of the session was lost: ask for it again with the same attempt',
+    http: 409,
+    rtsp: 503,
+    rtmp: PLAY_DENIED,
+  },
   // The request itself.
   request_malformed: { title: 'The request is malformed', http: 400, rtsp: 400, rtmp: PLAY_DENIED },
   unsupported_media_type: {

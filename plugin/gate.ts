@@ -66,7 +66,8 @@ export interface Media<V extends Viewing> {
 export interface Gate {
   /**
    * Decides on a request to play: ticket, proof, rights, then the access with the order server, then the media. The
-   * same attempt by the same key with the same body answers the session that it already has (a lost reply). A request
+   * same attempt by the same key with the same body answers the session that it already has (a lost reply). So does one
+   * with another body when the session's media was lost, and gets media anew in it, without taking an access. A request
    * with a pass is decided by what the pass was given for.
    * @throws Denial
    */
@@ -111,6 +112,8 @@ interface Presented {
 interface Attempt {
   readonly bodyHash: string;
   readonly session: Promise<Session>;
+  /** `null` while it is being opened. */
+  running: Session | null;
 }
 
 const AUTHORIZATION = /^(DPoP|Bearer) +([A-Za-z0-9_.-]+)$/i;
@@ -342,16 +345,48 @@ export function createGate(options: GateOptions): Gate {
     const name = `${presented.claims.jti} ${presented.attempt}`;
     const before = attempts.get(name);
     if (before !== undefined) {
+      if (before.running?.isMediaLost() === true) return regain(name, before, before.running, request, media);
       if (before.bodyHash !== request.bodyHash) throw new Denial('proof_invalid', { detail: 'attempt' });
       // The name holds ticket and key, and with them the path and the adapter that opened it.
       return (await before.session) as Session<V>;
     }
     const session = open(presented, media);
-    attempts.set(name, { bodyHash: request.bodyHash, session });
+    const attempt: Attempt = { bodyHash: request.bodyHash, session, running: null };
+    attempts.set(name, attempt);
     // Kept while the session runs; what failed may be tried again at once.
     const forget = (): void => void attempts.delete(name);
-    session.then((opened) => opened.ended.then(forget), forget);
+    session.then((opened) => {
+      attempt.running = opened;
+      return opened.ended.then(forget);
+    }, forget);
     return session;
+  }
+
+  /** A session whose media was lost gets other media, for this offer. The access has been taken long since. */
+  async function regain<V extends Viewing>(
+    name: string,
+    attempt: Attempt,
+    running: Session,
+    request: AccessRequest,
+    media: Media<V>,
+  ): Promise<Session<V>> {
+    // The name holds the path, and with it the adapter that opened the session.
+    const session = running as Session<V>;
+    async function reopen(): Promise<Session<V>> {
+      if (!media.isLive()) throw new Denial('stream_offline');
+      const viewing = await media.open(session.grant);
+      if (await session.move(viewing)) return session;
+      viewing.close('server_stopped');
+      throw new Denial('session_ended');
+    }
+    // One at a time: another request of this attempt finds it under way.
+    const reopening = reopen();
+    attempts.set(name, { bodyHash: request.bodyHash, session: reopening, running: null });
+    const settle = (): void => {
+      if (attempts.has(name)) attempts.set(name, { ...attempt, bodyHash: request.bodyHash });
+    };
+    reopening.then(settle, settle);
+    return reopening;
   }
 
   function logRefusal({ protocol, uri, peer }: AccessRequest, error: unknown): void {

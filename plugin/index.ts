@@ -53,6 +53,8 @@ export {
   type PublisherHealthOptions,
 } from './media/publisher-health.ts';
 export { openGate, type OpenedGate } from './open-gate.ts';
+export { openStage, type OpenedStage, type OpenStageOptions } from './open-stage.ts';
+export type { NodeHandler } from './http/node-handler.ts';
 export { createOrderServer, type OrderServer, type OrderServerOptions } from './order-server.ts';
 export type * from './ports.ts';
 export { playEndpoints, type PlayEndpoints, type PublicUrls } from './public-urls.ts';

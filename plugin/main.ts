@@ -14,8 +14,7 @@ export async function runMediaServer(env: NodeJS.ProcessEnv): Promise<void> {
   });
   const server = await startMediaServer(config, log);
 
-  const stop = exitOnSignals(server.close);
-  void server.died.then(() => stop(1));
+  exitOnSignals(server.close);
   process.send?.({ ready: true, url: server.url });
 }
 

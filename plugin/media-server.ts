@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import { createAdaptorServer } from '@hono/node-server';
 import * as mediasoup from 'mediasoup';
 import type { types } from 'mediasoup';
-import { createStage, type Stage } from './adapters/mediasoup.ts';
+import type { Stage } from './adapters/mediasoup.ts';
 import { guardNodeMediaServer } from './adapters/node-media-server.ts';
-import { createWhep } from './adapters/whep.ts';
 import type { MediaConfig } from './config.ts';
 import { Denial, problemResponse } from './errors.ts';
 import type { Gate } from './gate.ts';
@@ -16,6 +15,7 @@ import { createPassDesk } from './http/pass.ts';
 import { listen, requireFreePort } from './listen.ts';
 import { createLiveFeed } from './media/live.ts';
 import { openGateFor } from './open-gate.ts';
+import { openStage } from './open-stage.ts';
 import { clientOf } from './peer.ts';
 import type { Log } from './ports.ts';
 import { playEndpoints } from './public-urls.ts';
@@ -25,8 +25,6 @@ export interface MediaServer {
   readonly url: string;
   readonly gate: Gate;
   readonly stage: Stage;
-  /** Resolves when mediasoup's worker has died: no more media, the process should be started anew. */
-  readonly died: Promise<void>;
   /** Ends every session with a final receipt, delivers the receipts, closes every port: within about 1.5 s. */
   close(): Promise<void>;
 }
@@ -78,7 +76,7 @@ function tlsOptions(config: MediaConfig): TlsOptions {
 }
 
 async function requireFreePorts(config: MediaConfig): Promise<void> {
-  const { USHER_MEDIA_HOST: host, USHER_RTC_IP: rtcIp } = config;
+  const { USHER_MEDIA_HOST: host } = config;
   // All of them before anything starts: what fails later would leave a worker process for a moment.
   await requireFreePort(config.USHER_MEDIA_PORT, host, 'USHER_MEDIA_PORT');
   await requireFreePort(config.USHER_RTMP_PORT, host, 'USHER_RTMP_PORT');
@@ -87,7 +85,11 @@ async function requireFreePorts(config: MediaConfig): Promise<void> {
     await requireFreePort(config.USHER_RTMPS_PORT, host, 'USHER_RTMPS_PORT');
     await requireFreePort(config.USHER_NMS_HTTPS_PORT, host, 'USHER_NMS_HTTPS_PORT');
   }
-  await requireFreePort(config.USHER_RTC_PORT, rtcIp, 'USHER_RTC_PORT');
+  for (const { ip } of config.rtcAddresses) {
+    for (let worker = 0; worker < config.USHER_WORKERS; worker++) {
+      await requireFreePort(config.USHER_RTC_PORT + worker, ip, 'USHER_RTC_PORT');
+    }
+  }
 }
 
 function warnAboutWorker(config: MediaConfig, log: Log): void {
@@ -120,31 +122,24 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     loadTls(tlsOptions(config)),
     requireFreePorts(config),
   ]);
-  const { gate, metrics, clock } = usher;
-  const worker = await startWorker();
-  const death = Promise.withResolvers<undefined>();
-  const stage = await createStage({
-    workers: [worker],
-    onWorkerDied: () => death.resolve(undefined),
-    listen: {
-      ip: config.USHER_RTC_IP,
-      port: config.USHER_RTC_PORT,
-      ...(config.USHER_RTC_ANNOUNCED_ADDRESS === undefined
-        ? {}
-        : { announcedAddress: config.USHER_RTC_ANNOUNCED_ADDRESS }),
-    },
-    clock,
-    log,
-  });
+  const { gate, metrics, clock, publicUrl } = usher;
+  const workers = await Promise.all(Array.from({ length: config.USHER_WORKERS }, startWorker));
+  const stage = await openStage(usher, { workers, createWorker: startWorker });
   const host = createHost(config);
   const guard = guardNodeMediaServer(host, gate, {
     ...usher,
-    onPublisher: (path) => createLiveFeed({ path, stage, clock, log, ffmpegPath: config.USHER_FFMPEG }),
+    onPublisher: (path) =>
+      createLiveFeed({
+        path,
+        stage,
+        clock,
+        log,
+        ffmpegPath: config.USHER_FFMPEG,
+        reencode: config.USHER_REENCODE,
+      }),
   });
   await host.run();
 
-  const publicUrl = new URL(config.publicUrl);
-  const whep = createWhep({ gate, stage, publicUrl, log, clock });
   const endpoints = (uri: string) => playEndpoints(config.playUrls, uri);
   const passDesk = createPassDesk({ gate, publicUrl, endpoints, log });
   const passPath = `${publicUrl.pathname.replace(/\/$/, '')}/pass`;
@@ -166,11 +161,11 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     const { pathname } = new URL(request.url);
     if (pathname === '/healthz') return new Response('ok\n');
     if (pathname === '/readyz') {
-      return worker.closed ? problemResponse(new Denial('overloaded')) : new Response('ok\n');
+      return stage.stats().workers === 0 ? problemResponse(new Denial('overloaded')) : new Response('ok\n');
     }
     if (pathname === '/metrics') return metrics.response();
     if (pathname === passPath) return passDesk.fetch(request, client);
-    return whep.fetch(request, client);
+    return stage.fetch(request, client);
   }
 
   await listen(server, config.USHER_MEDIA_PORT, config.USHER_MEDIA_HOST, 'USHER_MEDIA_PORT');
@@ -182,7 +177,7 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     await gate.close('server_stopped');
     guard.close();
     stage.close();
-    worker.close();
+    for (const worker of workers) worker.close();
     await Promise.all([usher.close(), host.stop()]);
     server.closeAllConnections();
   }
@@ -191,7 +186,6 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     url: config.publicUrl,
     gate,
     stage,
-    died: death.promise,
     close: () => (closing ??= shutDown()),
   };
 }

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { Protocol, StreamStatus } from './contract.ts';
+import type { Protocol, PublisherHealth, StreamStatus } from './contract.ts';
 import type { Code } from './errors.ts';
 import type { FeedStats } from './revocations/feed.ts';
 
@@ -36,10 +36,36 @@ function createStreamGauges(registry: Registry): (streams: readonly StreamStatus
     'video_codec',
     'audio_codec',
   );
+  const running = gauge(
+    'usher_reencoder_running',
+    '1 while the video is made anew for WebRTC viewers, 0 while it waits to be started',
+    'path',
+    'codec',
+  );
+  const lag = gauge('usher_reencoder_lag_seconds', 'That re-encoding a picture takes', 'path', 'codec');
+  const counter = (name: string, help: string) =>
+    new Counter({ name, help, labelNames: ['path', 'codec'], registers: [registry] });
+  const restarts = counter('usher_reencoder_restarts_total', 'Times that the re-encoder ended by itself');
+  const dropped = counter(
+    'usher_reencoder_dropped_pictures_total',
+    'Pictures that the re-encoder was not given, being too slow',
+  );
+  const all = [bits, keyframes, bFrames, viewers, info, running, lag, restarts, dropped];
+
+  function setReencoders(path: string, reencoders: PublisherHealth['reencoders'] = []): void {
+    for (const { codec, ...status } of reencoders) {
+      running.set({ path, codec }, status.running ? 1 : 0);
+      lag.set({ path, codec }, status.lagMs / 1000);
+      restarts.inc({ path, codec }, status.restarts);
+      dropped.inc({ path, codec }, status.droppedPictures);
+    }
+  }
+
   return (streams) => {
-    for (const each of [bits, keyframes, bFrames, viewers, info]) each.reset();
+    for (const each of all) each.reset();
     for (const { uri: path, viewers: count, health } of streams.slice(0, MAX_STREAMS)) {
       const { video, audio } = health;
+      setReencoders(path, health.reencoders);
       viewers.set({ path }, count);
       info.set({ path, video_codec: video?.codec ?? 'none', audio_codec: audio?.codec ?? 'none' }, 1);
       if (audio !== null) bits.set({ path, media: 'audio' }, audio.bitsPerSecond);

@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
-import { readMediaConfig, type MediaConfig } from './config.ts';
+import { readMediaConfig, type MediaConfig, type RtcAddress } from './config.ts';
 import type { StreamStatus } from './contract.ts';
 import { exitOnSignals } from './exit.ts';
 import { createGate, type Gate } from './gate.ts';
+import { createIceServers, type IceServerLinks } from './http/ice-servers.ts';
 import { createMediaMetrics, type MediaMetrics } from './metrics.ts';
 import { createOrderServer } from './order-server.ts';
 import type { Clock, Log } from './ports.ts';
@@ -28,8 +29,14 @@ export interface OpenedGate {
   readonly log: Log;
   readonly clock: Clock;
   readonly metrics: MediaMetrics;
+  /** Base of this server as viewers see it. */
+  readonly publicUrl: URL;
   /** Where node-media-server's listeners are for viewers. */
   readonly publicUrls: PublicUrls;
+  /** Where WebRTC listens, in the order of preference. */
+  readonly rtcListen: readonly (RtcAddress & { readonly port: number })[];
+  /** STUN and TURN servers that admitted viewers are told of. */
+  readonly iceServers: IceServerLinks;
   /** Reverse proxies in front that set X-Forwarded-For and X-Forwarded-Proto. */
   readonly trustedProxies: number;
   /** From here on the order server is told what is on the air, and the metrics show it. To be called once. */
@@ -122,7 +129,14 @@ export async function openGateFor(
     log,
     clock,
     metrics,
+    publicUrl: new URL(config.publicUrl),
     publicUrls: config.playUrls,
+    rtcListen: config.rtcAddresses.map((address) => ({ ...address, port: config.USHER_RTC_PORT })),
+    iceServers: createIceServers({
+      urls: config.USHER_ICE_SERVERS,
+      turnSecret: config.USHER_TURN_SECRET,
+      clock,
+    }),
     trustedProxies: config.USHER_TRUSTED_PROXIES,
     reportStreams(read) {
       readStreams = read;

@@ -128,10 +128,44 @@ export interface RtpInput {
   close(): void;
 }
 
+/** What a video is coded in; the stage carries no other. */
+export type VideoCodec =
+  /** `profileLevelId`: six hex digits (RFC 6184 section 8.1). */
+  | { readonly name: 'H264'; readonly profileLevelId: string }
+  | { readonly name: 'VP8' }
+  /** `profileId`: 0 to 3 (RFC 9628 section 6). */
+  | { readonly name: 'VP9'; readonly profileId: number }
+  /** `profile`: 0 to 2 (the AV1 RTP specification, section 7.2). */
+  | { readonly name: 'AV1'; readonly profile: number };
+
+/** One rendition of a stream's video. */
+export interface VideoParameters {
+  readonly ssrc: number;
+  readonly payloadType: number;
+  readonly codec: VideoCodec;
+  /** True for one that is made only while somebody watches it: viewers get it when they can take no other. */
+  readonly onDemand?: boolean;
+  /** Told when its first viewer comes (before he is sent anything) and when the last one has left. */
+  readonly onWatched?: (watched: boolean) => void;
+  /** Told, however often, that a viewer needs a keyframe: for sources that can make one when they are asked. */
+  readonly onKeyframeRequest?: () => void;
+}
+
 /** One live stream on the stage. */
 export interface StageStream {
-  addVideo(parameters: { ssrc: number; payloadType: number; profileLevelId: string }): Promise<RtpInput>;
+  /**
+   * Adds a rendition; there may be several. A viewer gets the first, in the order in which they were added and those
+   * that are made on demand last, that his offer can take. What is in an input may change to what every decoder of
+   * its codec shows.
+   * @throws TypeError (rejects with it) for a codec that the stage does not carry
+   */
+  addVideo(parameters: VideoParameters): Promise<RtpInput>;
   addAudio(parameters: { ssrc: number; payloadType: number }): Promise<RtpInput>;
+  /**
+   * From now on viewers who want video are refused (`offer_unsupported`) for this reason; `null`: no longer. Those
+   * who are watching go on.
+   */
+  refuseVideo(reason: string | null): void;
   /** Ends the stream; its viewings go with `source_ended`. */
   close(): void;
 }

@@ -1,4 +1,18 @@
-/** Where a stream can be played without WebRTC, as viewers see it. */
+/** The servers' URLs as viewers see them, and where a stream can be played without WebRTC. */
+import { z } from 'zod';
+
+/** Scheme, host, port, and a path of segments that every reader takes alike. */
+const BASE_URL = /^[a-z]+:\/\/[^/?#@\\]+(?:\/[A-Za-z0-9._~-]+)*\/?$/i;
+
+/** A URL that paths are put behind; it may have a path of its own (a reverse proxy's prefix). Without a trailing slash. */
+export const baseUrlSchema = (protocol: RegExp) =>
+  z
+    .url({ protocol })
+    .refine((text) => BASE_URL.test(text), 'a URL with a plain path and without query, fragment and user')
+    .transform((text) => text.replace(/\/$/, ''));
+
+/** The path of a base URL, without a trailing slash: empty where there is none. */
+export const basePathOf = (base: string | URL): string => new URL(base).pathname.replace(/\/$/, '');
 
 /**
  * Bases of node-media-server's listeners, by listener, without a trailing slash; what is missing is not there for

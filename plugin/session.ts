@@ -11,9 +11,17 @@ export interface Session<V extends Viewing = Viewing> {
   /** 128-bit secret of the session's URL; never logged. */
   readonly token: string;
   readonly grant: Grant;
+  /** What the viewer is served by now; another one after `move`. */
   readonly viewing: V;
   readonly ended: Promise<EndReason>;
   isEnded(): boolean;
+  /** True while the media is lost (the host's process died) and the session waits for its viewer to ask for it anew. */
+  isMediaLost(): boolean;
+  /**
+   * Goes on with another viewing in the place of one that was lost: nothing is redeemed again, and counters and
+   * receipts go on. Answers false when the session has no need of it; the viewing is then the caller's to close.
+   */
+  move(viewing: V): Promise<boolean>;
   /** Stops media, writes the final receipt. Idempotent: the first reason counts. */
   end(reason: EndReason): Promise<void>;
   /** The latest receipts, oldest first. */
@@ -34,6 +42,8 @@ export interface SessionOptions<V extends Viewing> {
 
 /** A reservation without media for this long goes back. */
 const FIRST_MEDIA_WITHIN_MS = 30_000;
+/** A session whose media is lost waits this long for its viewer. */
+const MOVE_WITHIN_MS = 10_000;
 /** A host that does not answer its counters must not hold up an end. */
 const LAST_COUNTERS_WITHIN_MS = 300;
 const BYTE_CHECK_MS = 1000;
@@ -51,7 +61,7 @@ const END_OF_CODE: Readonly<Partial<Record<Code, EndReason>>> = {
 
 /** Starts the timers of an admitted viewing. */
 export function startSession<V extends Viewing>(options: SessionOptions<V>): Session<V> {
-  const { grant, viewing, redemptions, sink, clock, log, receiptIntervalMs } = options;
+  const { grant, redemptions, sink, clock, log, receiptIntervalMs } = options;
   const id = grant.sessionId;
   const ids = { session: id, ticket: grant.ticketId };
   const counted = options.redeemed !== null;
@@ -59,6 +69,10 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   const timers = new Set<NodeJS.Timeout>();
   const { promise: ended, resolve: resolveEnded } = Promise.withResolvers<EndReason>();
 
+  let viewing = options.viewing;
+  /** What the viewings before this one have counted. */
+  let before: MediaCounters = { mediaMs: 0, bytes: 0 };
+  let mediaLost = false;
   let limits = options.redeemed;
   let chain: ReturnType<typeof createReceiptChain> | undefined;
   let ending: Promise<void> | undefined;
@@ -85,6 +99,11 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     sink.append(receipt);
   }
 
+  async function readCounters(): Promise<MediaCounters> {
+    const [base, now] = [before, await viewing.counters()];
+    return { mediaMs: base.mediaMs + now.mediaMs, bytes: base.bytes + now.bytes };
+  }
+
   function expiresInMs(): number {
     const atSeconds = Math.min(grant.expiresAtSeconds, limits?.expiresAt ?? Number.POSITIVE_INFINITY);
     return atSeconds * 1000 - clock.nowMs();
@@ -99,7 +118,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   async function watchBudgets(): Promise<void> {
     const { mediaMsLeft, bytesLeft } = limits ?? { mediaMsLeft: null, bytesLeft: null };
     if (ending !== undefined || (mediaMsLeft === null && bytesLeft === null)) return;
-    const { mediaMs, bytes } = await viewing.counters();
+    const { mediaMs, bytes } = await readCounters();
     const msLeft = mediaMsLeft === null ? Number.POSITIVE_INFINITY : mediaMsLeft - mediaMs;
     if (msLeft <= 0 || (bytesLeft !== null && bytes >= bytesLeft)) return end('exhausted');
     after(bytesLeft === null ? msLeft : Math.min(msLeft, BYTE_CHECK_MS), () => guard(watchBudgets()));
@@ -121,7 +140,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   function every(intervalMs: number): void {
     after(intervalMs, () =>
       guard(
-        viewing.counters().then((counters) => {
+        readCounters().then((counters) => {
           if (ending !== undefined) return;
           write(counters);
           every(intervalMs);
@@ -150,7 +169,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
 
   async function lastCounters(): Promise<MediaCounters | null> {
     const late = new Promise<null>((resolve) => setTimeout(resolve, LAST_COUNTERS_WITHIN_MS, null).unref());
-    return Promise.race([viewing.counters().catch(() => null), late]);
+    return Promise.race([readCounters().catch(() => null), late]);
   }
 
   async function finish(reason: EndReason): Promise<void> {
@@ -173,8 +192,38 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     return ending;
   }
 
-  viewing.onGone((reason) => void end(reason));
-  viewing.onFirstMedia(begin);
+  function follow(served: V): void {
+    served.onFirstMedia(begin);
+    served.onGone((reason) => {
+      if (served !== viewing) return;
+      // Only who shows the same attempt again can be known to be the same viewer.
+      if (reason === 'server_crashed' && grant.attempt !== null && ending === undefined) waitForViewer();
+      else void end(reason);
+    });
+  }
+
+  function waitForViewer(): void {
+    const lost = viewing;
+    mediaLost = true;
+    log.info(ids, 'the media of a session is lost: it waits for its viewer');
+    after(MOVE_WITHIN_MS, () => {
+      if (mediaLost && viewing === lost) void end('server_crashed');
+    });
+  }
+
+  async function move(next: V): Promise<boolean> {
+    const lost = viewing;
+    const counted = await readCounters();
+    if (!mediaLost || viewing !== lost || ending !== undefined) return false;
+    before = counted;
+    viewing = next;
+    mediaLost = false;
+    follow(next);
+    log.info(ids, 'the session goes on with other media');
+    return true;
+  }
+
+  follow(viewing);
   watchExpiry();
   after(FIRST_MEDIA_WITHIN_MS, () => {
     if (chain === undefined) void end('source_ended');
@@ -184,9 +233,13 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     id,
     token: randomBytes(16).toString('base64url'),
     grant,
-    viewing,
+    get viewing() {
+      return viewing;
+    },
     ended,
     isEnded: () => ending !== undefined,
+    isMediaLost: () => mediaLost && ending === undefined,
+    move,
     end,
     receipts: () => kept,
   };

@@ -20,8 +20,11 @@ export const ALL_SETTINGS: readonly string[] = [
   'USHER_MEDIA_HOST',
   'USHER_MEDIA_PUBLIC_URL',
   'USHER_RTC_PORT',
+  'USHER_WORKERS',
   'USHER_RTC_IP',
   'USHER_RTC_ANNOUNCED_ADDRESS',
+  'USHER_ICE_SERVERS',
+  'USHER_TURN_SECRET',
   'USHER_RTMP_PORT',
   'USHER_RTMPS_PORT',
   'USHER_NMS_HTTP_PORT',
@@ -36,6 +39,7 @@ export const ALL_SETTINGS: readonly string[] = [
   'USHER_MEDIA_MASTER_KEY_OLD',
   'USHER_ENROLMENT_CODE',
   'USHER_FFMPEG',
+  'USHER_REENCODE',
 ];
 
 /** Levenshtein's distance: how many characters must change to make one name of the other. */

@@ -20,7 +20,7 @@ const VITEST = 'node_modules/vitest/vitest.mjs';
 
 /**
  * @typedef {object} Command
- * @property {('ffmpeg' | 'chromium' | 'postgresql' | 'python')[]} system
+ * @property {import('./bootstrap/system.mjs').RequirementName[]} system
  * @property {'find' | 'build' | 'none'} worker
  * @property {boolean} player whether the player's bundle is needed
  * @property {string[] | null} program null: set-up only
@@ -30,7 +30,7 @@ const VITEST = 'node_modules/vitest/vitest.mjs';
 const COMMANDS = {
   start: { system: ['ffmpeg'], worker: 'find', player: true, program: ['admin/demo.ts'] },
   test: {
-    system: ['ffmpeg', 'chromium', 'postgresql', 'python'],
+    system: ['ffmpeg', 'chromium', 'postgresql', 'python', 'nginx', 'iproute'],
     worker: 'find',
     player: true,
     program: [VITEST, 'run'],
@@ -41,7 +41,7 @@ const COMMANDS = {
   'worker:build': { system: [], worker: 'build', player: false, program: null },
   // What .ci/run does first.
   prepare: {
-    system: ['ffmpeg', 'chromium', 'postgresql', 'python'],
+    system: ['ffmpeg', 'chromium', 'postgresql', 'python', 'nginx', 'iproute'],
     worker: 'find',
     player: true,
     program: null,

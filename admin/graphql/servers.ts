@@ -1,5 +1,10 @@
 import type { JWK } from 'jose';
-import { HEALTH_WARNINGS, type HealthWarning, type PublisherHealth } from '../../plugin/contract.ts';
+import {
+  HEALTH_WARNINGS,
+  type HealthWarning,
+  type PublisherHealth,
+  type ReencoderStatus,
+} from '../../plugin/contract.ts';
 import { serverIdSchema, thumbprint } from '../../plugin/ticket/index.ts';
 import { createEnrolmentCode, type EnrolmentCode } from '../trust/enrolment.ts';
 import { listLiveStreams, type LiveStream } from '../trust/live-streams.ts';
@@ -76,6 +81,31 @@ const WarningType = builder.objectRef<HealthWarning>('PublisherWarning').impleme
   }),
 });
 
+const ReencoderType = builder.objectRef<ReencoderStatus>('Reencoder').implement({
+  description: "What makes a stream's video anew, for WebRTC viewers who cannot be shown what is published.",
+  fields: (t) => ({
+    codec: t.exposeString('codec', { description: 'What it makes: "H.264" or "VP8".' }),
+    running: t.exposeBoolean('running', {
+      description: 'False while it waits to be started, or started again.',
+    }),
+    restarts: t.field({
+      type: 'SafeInt',
+      description: 'Times that it ended by itself.',
+      resolve: (reencoder) => reencoder.restarts,
+    }),
+    droppedPictures: t.field({
+      type: 'SafeInt',
+      description: 'Pictures that it was not given, being too slow.',
+      resolve: (reencoder) => reencoder.droppedPictures,
+    }),
+    lagMs: t.field({
+      type: 'SafeInt',
+      description: 'How long the latest picture took.',
+      resolve: (reencoder) => reencoder.lagMs,
+    }),
+  }),
+});
+
 const LiveStreamType = builder.objectRef<LiveStream>('LiveStream').implement({
   description: 'A stream that is on the air at a streaming server.',
   fields: (t) => ({
@@ -85,6 +115,11 @@ const LiveStreamType = builder.objectRef<LiveStream>('LiveStream').implement({
     video: t.field({ type: VideoType, nullable: true, resolve: (stream) => stream.health.video }),
     audio: t.field({ type: AudioType, nullable: true, resolve: (stream) => stream.health.audio }),
     warnings: t.field({ type: [WarningType], resolve: (stream) => stream.health.warnings }),
+    reencoders: t.field({
+      type: [ReencoderType],
+      description: 'Those that are needed now.',
+      resolve: (stream) => stream.health.reencoders ?? [],
+    }),
     reportedAt: t.field({ type: 'DateTime', resolve: (stream) => stream.reportedAt }),
   }),
 });

@@ -5,6 +5,7 @@ import { Hono, type Context } from 'hono';
 import { MAX_STREAMS_REPORT_BYTES } from '../../plugin/contract.ts';
 import { Denial, problemResponse } from '../../plugin/errors.ts';
 import { peerAddress } from '../../plugin/peer.ts';
+import { basePathOf } from '../../plugin/public-urls.ts';
 import type { Services } from '../context.ts';
 import { JWKS_MAX_AGE_SECONDS } from '../trust/key-rows.ts';
 import { listServers } from '../trust/servers.ts';
@@ -20,6 +21,7 @@ import type { RevocationsEndpoint } from './revocations.ts';
 import { takeStreams } from './streams.ts';
 
 export interface AppOptions {
+  /** As others see it; what is for them lies under its path. */
   readonly publicUrl: string;
   /** Reverse proxies in front that set X-Forwarded-For. */
   readonly trustedProxies: number;
@@ -70,6 +72,9 @@ export function isOtherLoopbackName(host: string | undefined, publicUrl: string)
   return host.replace(LOOPBACK, '') === own.replace(LOOPBACK, '');
 }
 
+/** What only the operator's monitoring asks for: at the root, and so not behind a proxy that has put us under a path. */
+const INTERNAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+
 /** The routes by path; each has its methods, and every other method is a 405. */
 function routesOf(services: Services, options: AppOptions): Record<string, Record<string, Handler>> {
   const graphql = createGraphqlEndpoint(services, options.publicUrl);
@@ -86,7 +91,7 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
       GET: async (context) => {
         const accept = context.req.header('accept') ?? '';
         if (!accept.includes('text/html')) throw new Denial('method_not_allowed', { detail: 'POST' });
-        const { html, policy } = await graphiqlPage();
+        const { html, policy } = await graphiqlPage(`${basePathOf(options.publicUrl)}/graphql`);
         return context.html(html, 200, { 'content-security-policy': policy });
       },
       POST: (context) => graphql.post(context, peerOf(context)),
@@ -162,13 +167,23 @@ export function createApp(services: Services, options: AppOptions): Hono<Env> {
   const { log, metrics } = services;
   const app = new Hono<Env>();
   const routes = routesOf(services, options);
+  const basePath = basePathOf(options.publicUrl);
+
+  /** The part of a path that names a route; `null`: not under the public URL. */
+  function routePath(pathname: string): string | null {
+    if (INTERNAL.has(pathname)) return pathname;
+    if (!pathname.startsWith(`${basePath}/`)) return null;
+    const path = pathname.slice(basePath.length);
+    return INTERNAL.has(path) ? null : path;
+  }
 
   app.use(async (context, next) => {
     await next();
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
       if (!context.res.headers.has(name)) context.res.headers.set(name, value);
     }
-    const route = context.req.path in routes ? context.req.path : 'other';
+    const path = routePath(context.req.path) ?? '';
+    const route = Object.hasOwn(routes, path) ? path : 'other';
     metrics.requests.inc({ route, status: String(context.res.status) });
     log.debug({ method: context.req.method, route, status: context.res.status }, 'request');
   });
@@ -177,7 +192,13 @@ export function createApp(services: Services, options: AppOptions): Hono<Env> {
     const url = new URL(context.req.url);
     refuseOddUrl(url);
     const method = context.req.method === 'HEAD' ? 'GET' : context.req.method;
-    const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
+    const path = routePath(url.pathname);
+    // The player's files are named relative to its page.
+    if (path === null && method === 'GET' && url.pathname === basePath) {
+      return context.redirect(`${options.publicUrl}/`, 308);
+    }
+    if (path === null) throw new Denial('not_found');
+    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
     if (route !== undefined) {
       const handler = route[method];
       if (handler !== undefined) return handler(context);
@@ -185,7 +206,7 @@ export function createApp(services: Services, options: AppOptions): Hono<Env> {
       return problemResponse(denial, { allow: Object.keys(route).join(', ') });
     }
     if (method !== 'GET') throw new Denial('not_found');
-    return player(context, services, url.pathname.slice(1));
+    return player(context, services, path.slice(1));
   });
 
   app.onError(async (error) => {

@@ -5,6 +5,7 @@ import type { Context } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import { z } from 'zod';
 import { Denial, REFUSALS } from '../../plugin/errors.ts';
+import { basePathOf } from '../../plugin/public-urls.ts';
 import { findSession, SESSION_SECONDS } from '../accounts/sessions.ts';
 import type { RequestContext, Services } from '../context.ts';
 import { useLimits } from '../graphql/limits.ts';
@@ -100,6 +101,7 @@ export interface GraphqlEndpoint {
 
 export function createGraphqlEndpoint(services: Services, publicUrl: string): GraphqlEndpoint {
   const ownOrigin = new URL(publicUrl).origin;
+  const cookiePath = `${basePathOf(publicUrl)}/`;
   const yoga = createYoga<RequestContext>({
     schema,
     graphiql: false,
@@ -123,7 +125,7 @@ export function createGraphqlEndpoint(services: Services, publicUrl: string): Gr
         setCookie(context, COOKIE, token ?? '', {
           httpOnly: true,
           sameSite: 'Strict',
-          path: '/',
+          path: cookiePath,
           secure: services.secureCookies,
           maxAge: token === null ? 0 : SESSION_SECONDS,
         });

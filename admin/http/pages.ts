@@ -26,6 +26,12 @@ function playerFolder(): string | null {
   return null;
 }
 
+/** CSP's grammar (CSP Level 3 section 2.3.1) has no IPv6 addresses: such a server is named by scheme and port alone. */
+function sourceOf(origin: string): string {
+  const { hostname, protocol, port } = new URL(origin);
+  return hostname.startsWith('[') ? `${protocol}//*${port === '' ? '' : `:${port}`}` : origin;
+}
+
 /**
  * Content-Security-Policy of the player: its own files, and the streaming servers it plays from.
  * @param mediaOrigins origins of the registered streaming servers
@@ -37,7 +43,7 @@ export function playerPolicy(mediaOrigins: readonly string[]): string {
     "style-src 'self'",
     "img-src 'self' data:",
     "media-src 'self' blob:",
-    `connect-src ${["'self'", ...new Set(mediaOrigins)].join(' ')}`,
+    `connect-src ${["'self'", ...new Set(mediaOrigins.map(sourceOf))].join(' ')}`,
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
@@ -65,12 +71,12 @@ export interface Page {
   readonly policy: string;
 }
 
-let graphiql: Promise<Page> | undefined;
+const graphiql = new Map<string, Promise<Page>>();
 
-async function makeGraphiql(): Promise<Page> {
+async function makeGraphiql(endpoint: string): Promise<Page> {
   // Several megabytes of script, needed by few: loaded when first asked for.
   const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
-  const html = renderGraphiQL({ title: 'Usher GraphiQL', endpoint: '/graphql', method: 'POST' }).trim();
+  const html = renderGraphiQL({ title: 'Usher GraphiQL', endpoint, method: 'POST' }).trim();
   // The page's one inline script is allowed by its hash: the browser's is over the text up to the first end tag.
   const start = html.indexOf('<script>') + '<script>'.length;
   const script = html.slice(start, html.indexOf('</script>', start));
@@ -90,7 +96,12 @@ async function makeGraphiql(): Promise<Page> {
   return { html, policy };
 }
 
-/** The GraphiQL page; it asks no other server for anything. */
-export function graphiqlPage(): Promise<Page> {
-  return (graphiql ??= makeGraphiql());
+/**
+ * The GraphiQL page; it asks no other server for anything.
+ * @param endpoint path of the API, as browsers see it
+ */
+export function graphiqlPage(endpoint: string): Promise<Page> {
+  const page = graphiql.get(endpoint) ?? makeGraphiql(endpoint);
+  graphiql.set(endpoint, page);
+  return page;
 }

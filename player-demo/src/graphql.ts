@@ -26,11 +26,14 @@ interface Connection<T> {
   readonly edges: readonly { readonly node: T }[];
 }
 
-/** The order server's GraphQL over the page's own origin; the session cookie goes along by itself. */
+/**
+ * The order server's GraphQL over the page's own origin; the session cookie goes along by itself. URLs are relative to
+ * the page, which a reverse proxy may have put under a path.
+ */
 export function createApi(fetcher: typeof fetch): Api {
   /** `T` is what the query asks for; the server's schema stands for it. */
   async function ask<T>(query: string, variables: object = {}): Promise<T> {
-    const response = await request('/graphql', {
+    const response = await request('graphql', {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json' },
       body: JSON.stringify({ query, variables }),
@@ -95,7 +98,7 @@ export function createApi(fetcher: typeof fetch): Api {
       } satisfies PlacedOrder;
     },
     async keySet() {
-      const response = await request('/.well-known/jwks.json', {});
+      const response = await request('.well-known/jwks.json', {});
       if (!response.ok) throw new Problem('shop_unreachable');
       return (await response.json()) as JSONWebKeySet;
     },

@@ -7,11 +7,16 @@ import { checkTicket, TicketMismatch } from './ticket.ts';
 export interface Ordering {
   readonly api: Pick<Api, 'placeOrder' | 'keySet'>;
   readonly store: Pick<TicketStore, 'putTicket' | 'putPending' | 'findPending' | 'removePending'>;
-  /** Whom the ticket must come from: the origin of this page. */
+  /** Whom the ticket must come from: `issuerOf` this page. */
   readonly issuer: string;
   readonly nowMs: () => number;
   /** Told where the stream will be as soon as the shop says it, before the ticket is checked. */
   readonly onEndpoint?: (url: string) => void;
+}
+
+/** The shop that a page of the player belongs to, by its URL: where its files are, without a trailing slash. */
+export function issuerOf(pageUrl: string): string {
+  return new URL('.', pageUrl).href.replace(/\/+$/, '');
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Openings } from './opening.ts';
+import type { Opening, Openings } from './opening.ts';
 import { asProblem, isWorthWaiting, Problem } from './problems.ts';
 import { parseReceipts, type Receipt } from './receipts.ts';
 import type { PreparedRequest, SignedFetch } from './signed-fetch.ts';
@@ -48,6 +48,8 @@ export interface Watch {
 const CONNECT_TIMEOUT_MS = 15_000;
 const DELETE_TIMEOUT_MS = 2_000;
 const SILENCE_MS = 4_000;
+/** What the session's URL answers, `media_lost`. */
+const MEDIA_LOST_STATUS = 409;
 const SPARE_PROOF_EVERY_MS = 15_000;
 const DEFAULT_RETRY_SECONDS = 5;
 const MAX_RECONNECTS = 5;
@@ -94,17 +96,32 @@ export function createWatch(options: WatchOptions): Watch {
     }
   }
 
+  /** One session, whatever happens to its media. */
   async function watchOnce(signal: AbortSignal): Promise<Outcome> {
+    const opening = options.openings.take();
+    let outcome = await watchMedia(opening, signal);
+    if (outcome !== 'lost') return outcome;
+    // The same attempt, with the same certificate: the server knows the session by it.
+    const again = { ...opening, proof: Promise.resolve(null) };
+    do outcome = await watchMedia(again, signal, reconnect);
+    while (outcome === 'lost');
+    return outcome;
+  }
+
+  /**
+   * Until the media is over, or the server has lost it and keeps the session.
+   * @param refused what comes of a refusal
+   */
+  async function watchMedia(
+    opening: Opening,
+    signal: AbortSignal,
+    refused: (problem: Problem) => Outcome = outcomeOf,
+  ): Promise<Outcome | 'lost'> {
     let opened: WhepSession;
     try {
-      opened = await openWhep({
-        ...options,
-        opening: options.openings.take(),
-        send: options.signed.send,
-        signal,
-      });
+      opened = await openWhep({ ...options, opening, send: options.signed.send, signal });
     } catch (error) {
-      return outcomeOf(asProblem(error));
+      return refused(asProblem(error));
     }
     session = opened;
     sessionId = null;
@@ -122,9 +139,14 @@ export function createWatch(options: WatchOptions): Watch {
     }
     const liveSinceMs = options.nowMs();
     const stopSparing = keepSpareDelete(opened);
-    await followMedia(opened.peerConnection, signal);
+    const lost = new AbortController();
+    await followMedia(opened, signal, lost);
     stopSparing();
     if (isAborted(signal)) return { next: 'end', code: 'viewer_left' };
+    if (isAborted(lost.signal)) {
+      opened.peerConnection.close();
+      return 'lost';
+    }
     if (options.nowMs() - liveSinceMs >= STABLE_MS) reconnects = 0;
     const outcome = await diagnose(opened);
     await close(opened);
@@ -133,18 +155,31 @@ export function createWatch(options: WatchOptions): Watch {
 
   /**
    * Until the connection is gone. A connection that carries nothing is kept: the source has paused or has not begun,
-   * and the session goes on with it without another admission.
+   * and the session goes on with it without another admission. When packets stay out the server is asked whether it
+   * has lost them.
+   * @param lost is aborted when it has
    */
-  async function followMedia(peerConnection: RTCPeerConnection, signal: AbortSignal): Promise<void> {
+  async function followMedia(
+    { peerConnection, url }: WhepSession,
+    signal: AbortSignal,
+    lost: AbortController,
+  ): Promise<void> {
+    const over = AbortSignal.any([signal, lost.signal]);
+    const ask = (): void => {
+      void options.fetch(url, { cache: 'no-store' }).then(
+        ({ status }) => (status === MEDIA_LOST_STATUS ? lost.abort() : undefined),
+        () => undefined,
+      );
+    };
     for (;;) {
       setState({ phase: 'live' });
       const sinceMs = options.nowMs();
-      const change = await untilMediaIs('silent', peerConnection, SILENCE_MS, signal);
+      const change = await untilMediaIs('silent', peerConnection, SILENCE_MS, over, ask);
       playedMs += options.nowMs() - sinceMs - (change === 'silent' ? SILENCE_MS : 0);
       if (change === 'gone') return;
       const reaches = peerConnection.connectionState === 'connected';
       setState({ phase: 'waiting', code: reaches ? 'stream_offline' : 'connection_lost' });
-      if ((await untilMediaIs('flowing', peerConnection, SILENCE_MS, signal)) === 'gone') return;
+      if ((await untilMediaIs('flowing', peerConnection, SILENCE_MS, over)) === 'gone') return;
     }
   }
 
@@ -152,16 +187,20 @@ export function createWatch(options: WatchOptions): Watch {
   async function diagnose(dropped: WhepSession): Promise<Outcome> {
     if (options.nowMs() >= options.expiresAtSeconds * 1000) return { next: 'end', code: 'ticket_expired' };
     try {
-      const reason = (await readReceiptsOf(dropped)).at(-1)?.reason ?? null;
-      return reason === null ? reconnect() : outcomeOfReason(reason);
+      return outcomeOfEnd((await readReceiptsOf(dropped)).at(-1)?.reason ?? null);
     } catch (error) {
       const problem = asProblem(error);
       if (problem.code !== 'session_ended' && problem.code !== 'not_found') return outcomeOf(problem);
       const reason = sessionId === null ? null : await options.explainEnd(sessionId).catch(() => null);
-      if (reason !== null) return outcomeOfReason(reason);
+      if (reason !== null) return outcomeOfEnd(reason);
       // With a try to spare the server itself says why; otherwise what this side knows must do.
       return options.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
     }
+  }
+
+  /** That the viewer has left is news here: it is the server's word for a connection that carries nothing any more. */
+  function outcomeOfEnd(reason: string | null): Outcome {
+    return reason === null || reason === 'viewer_left' ? reconnect() : outcomeOfReason(reason);
   }
 
   /** Why a session that the server closed without a word has ended, by the ticket's own limits. */

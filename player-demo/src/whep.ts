@@ -1,6 +1,8 @@
+import { iceServersOf } from './ice-servers.ts';
 import type { Opening } from './opening.ts';
 import { Problem } from './problems.ts';
 import type { SignedFetch } from './signed-fetch.ts';
+import { askForFullSound } from './sound-offer.ts';
 import { readMediaStats } from './stats.ts';
 
 /** One WHEP session: HTTP opened it, media runs over the peer connection. */
@@ -27,12 +29,15 @@ export interface OpenOptions {
 
 /** Pauses before a lost reply is asked for again. */
 const LOST_REPLY_PAUSES_MS = [400, 1500];
-const STATS_EVERY_MS = 500;
+const STATS_EVERY_MS = 250;
+/** Sound comes every 20 ms: without any packet for this long, something may have happened. */
+const QUIET_AFTER_MS = 400;
 
 /**
  * Opens a WHEP session: offer, proof over its fingerprint, answer. Candidates of ours are not gathered first: the
  * server is ICE-lite and learns our address from our checks, so the offer leaves at once. The proof is made meanwhile,
- * or was made before.
+ * or was made before. The offer becomes ours with the answer at hand: gathering begins there, and should know the STUN
+ * and TURN servers that the answer names (RFC 9725 section 4.6).
  * @throws Problem as the server refused, or `network`.
  */
 export async function openWhep(options: OpenOptions): Promise<WhepSession> {
@@ -48,13 +53,15 @@ export async function openWhep(options: OpenOptions): Promise<WhepSession> {
     for (const kind of ['video', 'audio'] as const) {
       peerConnection.addTransceiver(kind, { direction: 'recvonly' });
     }
-    await peerConnection.setLocalDescription(await peerConnection.createOffer());
-    const sdp = peerConnection.localDescription?.sdp ?? '';
+    const { sdp: offered = '' } = await peerConnection.createOffer();
+    const sdp = askForFullSound(offered);
     const localFingerprint = fingerprintOf(sdp);
     const response = await postOffer(options, sdp, localFingerprint);
     const url = new URL(response.headers.get('location') ?? '', options.endpoint).href;
     try {
       const answer = await response.text();
+      useIceServers(peerConnection, response.headers.get('link'));
+      await peerConnection.setLocalDescription({ type: 'offer', sdp });
       await peerConnection.setRemoteDescription({ type: 'answer', sdp: answer });
       return { url, peerConnection, stream, localFingerprint, remoteFingerprint: fingerprintOf(answer) };
     } catch (cause) {
@@ -65,6 +72,17 @@ export async function openWhep(options: OpenOptions): Promise<WhepSession> {
   } catch (error) {
     peerConnection.close();
     throw error;
+  }
+}
+
+/** Most viewers need none, so that a browser which refuses the list goes on without. */
+function useIceServers(peerConnection: RTCPeerConnection, link: string | null): void {
+  const iceServers = iceServersOf(link);
+  if (iceServers.length === 0) return;
+  try {
+    peerConnection.setConfiguration({ ...peerConnection.getConfiguration(), iceServers });
+  } catch (error) {
+    console.warn('The ICE servers were not taken.', error instanceof Error ? error.name : '');
   }
 }
 
@@ -132,16 +150,19 @@ export type MediaChange = 'gone' | 'silent' | 'flowing';
 /**
  * Settles when the media is `gone` (the peer closed DTLS, ICE failed, or an abort) or, whichever is waited for, when
  * it is `silent` (no packet for `silenceMs`) or `flowing` (a packet came).
+ * @param onQuiet called once for each time that packets stay out, long before it is silence
  */
 export function untilMediaIs(
   wanted: 'silent' | 'flowing',
   peerConnection: RTCPeerConnection,
   silenceMs: number,
   signal: AbortSignal,
+  onQuiet: () => void = () => undefined,
 ): Promise<MediaChange> {
   return new Promise((resolve) => {
     let lastBytes = -1;
     let lastChangeMs = performance.now();
+    let isQuiet = false;
     const transport = peerConnection.getReceivers()[0]?.transport ?? null;
     const look = (): void => {
       const dtls = transport?.state;
@@ -150,8 +171,16 @@ export function untilMediaIs(
     const compare = (bytes: number): void => {
       const flows = bytes !== lastBytes;
       if (flows && lastBytes >= 0 && wanted === 'flowing') finish('flowing');
-      if (flows) [lastBytes, lastChangeMs] = [bytes, performance.now()];
-      else if (wanted === 'silent' && performance.now() - lastChangeMs >= silenceMs) finish('silent');
+      if (flows) {
+        [lastBytes, lastChangeMs, isQuiet] = [bytes, performance.now(), false];
+        return;
+      }
+      const quietMs = performance.now() - lastChangeMs;
+      if (quietMs >= QUIET_AFTER_MS && !isQuiet) {
+        isQuiet = true;
+        onQuiet();
+      }
+      if (wanted === 'silent' && quietMs >= silenceMs) finish('silent');
     };
     const gone = (): void => finish('gone');
     const timer = setInterval(() => {

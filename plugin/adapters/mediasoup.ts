@@ -1,39 +1,46 @@
 /**
- * The stage: live streams enter as RTP made in this process, viewers get them by WebRTC. There is a router per offer
- * profile (mediasoup's consumers send with their router's payload types), which each stream enters that has viewers
- * there.
+ * The stage: live streams enter as RTP in this process, viewers get them by WebRTC. There is a router per worker and
+ * offer profile (mediasoup's consumers send with their router's payload types), which each stream enters that has
+ * viewers there.
  */
 import type { types } from 'mediasoup';
 import { Denial } from '../errors.ts';
 import type { Offer } from '../media/offer.ts';
 import type { Clock, Log, StageEntrance } from '../ports.ts';
-import { matchOffer } from './mediasoup/match.ts';
-import { createRouterPool } from './mediasoup/routers.ts';
+import { createAttachments, type AttachedMedia, type Attachment } from './mediasoup/attach.ts';
+import type { StageListen } from './mediasoup/listen.ts';
+import { matchOffer, type RouterProfile } from './mediasoup/match.ts';
+import type { RouterLease } from './mediasoup/routers.ts';
 import { createStream, type LiveStream } from './mediasoup/stream.ts';
 import { openViewing, type RunningViewing, type StageViewing } from './mediasoup/viewing.ts';
+import { createWorkerPool, type Station } from './mediasoup/workers.ts';
 
+export type { AttachedMedia, Attachment } from './mediasoup/attach.ts';
+export type { StageListen } from './mediasoup/listen.ts';
 export type { StageViewing } from './mediasoup/viewing.ts';
 
 export interface StageOptions {
-  /** At least one; for now the first does all the work. */
+  /** At least one; viewers go to the one with the fewest. They stay the caller's. */
   readonly workers: readonly types.Worker[];
-  /** One port for all viewers, over UDP and TCP. */
-  readonly listen: {
-    readonly ip: string;
-    /** What viewers are told when it differs from `ip` (NAT, containers). */
-    readonly announcedAddress?: string;
-    readonly port: number;
-  };
+  /**
+   * Makes a worker in the place of one that has died, at once and then with growing pauses. Without it the others go on
+   * alone.
+   */
+  readonly createWorker?: () => Promise<types.Worker>;
+  /** One port for all viewers of a worker, over UDP and TCP; on several addresses for several families or networks. */
+  readonly listen: StageListen | readonly StageListen[];
   readonly clock: Clock;
   readonly log: Log;
-  /** Routers for different offers at the same time; default 32. */
+  /** Routers of a worker for different offers at the same time; default 32. */
   readonly maxProfiles?: number;
   /** Milliseconds that a viewer has for ICE and DTLS; default 20,000. */
   readonly connectTimeoutMs?: number;
   /** Seconds without an ICE consent check (RFC 7675) after which a viewer has gone; default 15. */
   readonly consentTimeoutSeconds?: number;
-  /** A worker's process has died: every stream and viewing on it has ended, and the stage takes no more. */
-  readonly onWorkerDied?: (error: Error) => void;
+  /** Seconds that an attached stream waits for other producers after its last has been closed; default 30. */
+  readonly graceSeconds?: number;
+  /** The last worker has died and none will come: every stream and viewing has ended, and the stage takes no more. */
+  readonly onWorkersGone?: (error: Error) => void;
 }
 
 export interface StageStats {
@@ -42,6 +49,8 @@ export interface StageStats {
   readonly consumers: number;
   /** Routers kept for offer profiles, in use or not. */
   readonly profiles: number;
+  /** Workers that are alive. */
+  readonly workers: number;
 }
 
 export interface Stage extends StageEntrance {
@@ -52,41 +61,93 @@ export interface Stage extends StageEntrance {
    * @throws Denial `stream_offline`, `offer_unsupported`, `sdp_malformed`, `overloaded`.
    */
   view(path: string, offer: Offer): Promise<StageViewing>;
+  /**
+   * Puts producers that the app made itself on the stage, as the stream at `path`. Where some of their kind are
+   * attached there already, these take their place and the viewers go on. A stream whose producers have all been closed
+   * waits `graceSeconds` for others.
+   * @throws TypeError (rejects with it) for a codec that is not carried, a producer that is closed or not on the router,
+   *   or a path that another source has
+   */
+  attach(path: string, media: AttachedMedia): Promise<Attachment>;
   stats(): StageStats;
   /** Ends every viewing with `server_stopped`, and every stream. The workers stay the caller's. */
   close(): void;
 }
 
-/** Makes the stage of one streaming server. */
+/**
+ * Makes the stage of one streaming server.
+ * @throws TypeError without workers, or when a list of ports has too few; Error when a port is taken
+ */
 export async function createStage(options: StageOptions): Promise<Stage> {
-  const { workers, listen, clock, log, maxProfiles = 32, onWorkerDied } = options;
+  const { workers, listen, clock, log, maxProfiles = 32, graceSeconds = 30 } = options;
   const { connectTimeoutMs = 20_000, consentTimeoutSeconds = 15 } = options;
-  const [worker] = workers;
-  if (worker === undefined) throw new TypeError('a stage needs a worker');
+  if (workers.length === 0) throw new TypeError('a stage needs a worker');
 
-  const webRtcServer = await worker.createWebRtcServer({
-    listenInfos: [
-      { protocol: 'udp', ...listen },
-      { protocol: 'tcp', ...listen },
-    ],
-  });
-  const routers = createRouterPool(worker, maxProfiles);
   const streams = new Map<string, LiveStream>();
-  const viewings = new Map<RunningViewing, LiveStream>();
+  const viewings = new Map<RunningViewing, { stream: LiveStream; station: Station }>();
   let open = true;
 
   function end(reason: 'server_stopped' | 'server_crashed'): void {
     open = false;
     for (const viewing of [...viewings.keys()]) viewing.leave(reason);
+    attachments.close();
     for (const stream of [...streams.values()]) stream.close();
   }
 
-  worker.on('died', (error) => {
-    if (!open) return;
-    log.error({ streams: streams.size, viewings: viewings.size }, 'the mediasoup worker has died');
-    end('server_crashed');
-    onWorkerDied?.(error);
+  const pool = await createWorkerPool({
+    workers,
+    createWorker: options.createWorker,
+    listen,
+    maxRouters: maxProfiles,
+    log,
+    onDied(station) {
+      for (const [viewing, on] of [...viewings]) {
+        if (on.station === station) viewing.leave('server_crashed');
+      }
+    },
+    onNoneLeft(error) {
+      end('server_crashed');
+      options.onWorkersGone?.(error);
+    },
   });
+  const attachments = createAttachments({ openStream, clock, log, graceMs: graceSeconds * 1000 });
+
+  function openStream(path: string, mediaMs: () => number): LiveStream {
+    if (!open) throw new Error('the stage is closed');
+    if (streams.has(path)) throw new TypeError(`${path} is on the stage already`);
+    const stream = createStream({
+      mediaMs,
+      onClose() {
+        streams.delete(path);
+        for (const [viewing, on] of [...viewings]) {
+          if (on.stream === stream) viewing.leave('source_ended');
+        }
+      },
+    });
+    streams.set(path, stream);
+    return stream;
+  }
+
+  /** A router for the profile, on the worker with the fewest viewings that has room for it. */
+  async function seat(profile: RouterProfile): Promise<{ station: Station; lease: RouterLease }> {
+    const full: Station[] = [];
+    for (;;) {
+      const { station, release } = pool.place(full);
+      try {
+        const lease = await station.routers.lease(profile);
+        const leave = (): void => {
+          release();
+          lease.release();
+        };
+        return { station, lease: { router: lease.router, release: leave } };
+      } catch (error) {
+        release();
+        full.push(station);
+        const isFull = error instanceof Denial && error.code === 'overloaded';
+        if (!isFull || full.length >= pool.alive()) throw error;
+      }
+    }
+  }
 
   function streamAt(path: string): LiveStream {
     const stream = streams.get(path);
@@ -95,33 +156,22 @@ export async function createStage(options: StageOptions): Promise<Stage> {
   }
 
   return {
-    openStream(path, mediaMs) {
-      if (!open) throw new Error('the stage is closed');
-      if (streams.has(path)) throw new TypeError(`${path} is on the stage already`);
-      const stream = createStream({
-        mediaMs,
-        onClose() {
-          streams.delete(path);
-          for (const [viewing, watched] of [...viewings]) {
-            if (watched === stream) viewing.leave('source_ended');
-          }
-        },
-      });
-      streams.set(path, stream);
-      return stream;
-    },
+    openStream,
+    attach: attachments.attach,
 
     isLive: (path) => streams.get(path)?.isLive() === true,
 
     async view(path, offer) {
       const askedMs = clock.monotonicMs();
       const stream = streamAt(path);
-      await stream.settled;
+      await Promise.all([stream.settled, pool.ready()]);
       const match = matchOffer(offer, stream.tracks());
-      const kinds = (['video', 'audio'] as const).filter((kind) => match[kind] !== undefined);
-      const lease = await routers.lease(match.profile);
+      const { station, lease } = await seat(match.profile);
       try {
-        const feed = await stream.feed(lease, kinds);
+        const feed = await stream.feed(lease, {
+          video: match.video?.rendition,
+          audio: match.audio !== undefined,
+        });
         const release = (): void => {
           feed.release();
           lease.release();
@@ -129,7 +179,7 @@ export async function createStage(options: StageOptions): Promise<Stage> {
         try {
           const viewing = await openViewing({
             router: lease.router,
-            webRtcServer,
+            webRtcServer: station.webRtcServer,
             offer,
             match,
             feed,
@@ -142,11 +192,11 @@ export async function createStage(options: StageOptions): Promise<Stage> {
               release();
             },
           });
-          viewings.set(viewing, stream);
-          // The stream or the stage may have gone while the worker was at it.
-          if (!stream.isLive()) {
+          viewings.set(viewing, { stream, station });
+          // The stream, the stage or the worker may have gone in the meantime.
+          if (!stream.isLive() || !pool.isAlive(station)) {
             viewing.close('source_ended');
-            throw new Denial('stream_offline');
+            throw new Error('gone while the viewing was prepared');
           }
           log.debug({ path, tookMs: clock.monotonicMs() - askedMs }, 'a viewing is prepared');
           return viewing;
@@ -157,9 +207,8 @@ export async function createStage(options: StageOptions): Promise<Stage> {
       } catch (error) {
         lease.release();
         // What the worker says of objects that vanished meanwhile is no fault of ours.
-        if (!(error instanceof Denial) && !stream.isLive())
-          throw new Denial('stream_offline', { cause: error });
-        throw error;
+        if (error instanceof Denial || (stream.isLive() && pool.isAlive(station))) throw error;
+        throw new Denial(stream.isLive() ? 'overloaded' : 'stream_offline', { cause: error });
       }
     },
 
@@ -167,14 +216,14 @@ export async function createStage(options: StageOptions): Promise<Stage> {
       streams: streams.size,
       viewings: viewings.size,
       consumers: [...viewings.keys()].reduce((sum, viewing) => sum + viewing.consumers, 0),
-      profiles: routers.size(),
+      profiles: pool.routers(),
+      workers: pool.alive(),
     }),
 
     close() {
       if (!open) return;
       end('server_stopped');
-      routers.close();
-      webRtcServer.close();
+      pool.close();
     },
   };
 }

@@ -84,11 +84,14 @@ function defaultUrls({ http, https, rtmp, rtmps }: HostContext['config']): Publi
   };
 }
 
+/** Path segments that every reader takes alike. */
+const BASE_PATH = /^(?:\/[A-Za-z0-9._~-]+)*\/?$/;
+
 /** @throws TypeError for what is not the base of a listener */
 function parseBase(name: string, base: string): URL {
   const url = URL.parse(base);
-  if (url === null || !/^\/?$/.test(url.pathname) || url.search !== '' || url.hash !== '') {
-    throw new TypeError(`publicUrls.${name} is not a URL without path and query`);
+  if (url === null || !BASE_PATH.test(url.pathname) || url.search !== '' || url.hash !== '') {
+    throw new TypeError(`publicUrls.${name} is not a URL with a plain path and without a query`);
   }
   return url;
 }

@@ -9,6 +9,7 @@ import { readText, requireContentType } from '../http/body.ts';
 import type { CorsOrigins } from '../http/cors.ts';
 import { readCredentials } from '../http/credentials.ts';
 import { answer, methodNotAllowed, optionsReply } from '../http/endpoint.ts';
+import type { IceServerLinks } from '../http/ice-servers.ts';
 import { MAX_OFFER_BYTES, parseOffer, type Offer } from '../media/offer.ts';
 import type { Clock, Log, Viewing } from '../ports.ts';
 import { isStreamPath } from '../rights/index.ts';
@@ -39,6 +40,8 @@ export interface WhepOptions<V extends WhepViewing> {
   readonly publicUrl: URL;
   readonly log: Log;
   readonly clock: Clock;
+  /** STUN and TURN servers that admitted viewers are told of; default none. */
+  readonly iceServers?: IceServerLinks;
   /** Pages that may call; default `*`. */
   readonly corsOrigins?: CorsOrigins;
   /** Milliseconds for a request's body; default 10,000. */
@@ -68,6 +71,7 @@ const isRead = ({ method }: Request): boolean => method === 'GET' || method === 
 /** Makes the handler. */
 export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep {
   const { gate, stage, publicUrl, log, clock, corsOrigins = '*', bodyDeadlineMs = 10_000 } = options;
+  const { iceServers = () => [] } = options;
   const base = publicUrl.pathname.replace(/\/$/, '');
   const running = new Map<string, Running<V>>();
   const endpoint = { nonce: () => gate.nonce(), corsOrigins, log };
@@ -76,7 +80,13 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
   /** Remembers a session until it ends; the repeated request of a lost reply finds it again. */
   function remember(session: Session<V>, ufrag: string): Running<V> {
     const known = running.get(session.token);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (known.ufrag === ufrag) return known;
+      // Other media in the same session: another ICE session.
+      known.ufrag = ufrag;
+      known.restarts += 1;
+      return known;
+    }
     const entry: Running<V> = { session, ufrag, restarts: 0 };
     running.set(session.token, entry);
     const forget = (): void => void running.delete(session.token);
@@ -107,14 +117,17 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
       { isLive: () => stage.isLive(uri), open: () => stage.view(uri, offer) },
     );
     const entry = remember(session, offer.iceUfrag);
+    const { expiresAtSeconds } = session.grant;
+    const links = iceServers({ sessionId: session.id, expiresAtSeconds });
     return new Response(session.viewing.answer, {
       status: 201,
-      headers: {
-        'content-type': SDP,
-        location: absolute(`/session/${session.token}`),
-        etag: etagOf(entry),
-        'accept-patch': FRAGMENT,
-      },
+      headers: [
+        ['content-type', SDP],
+        ['location', absolute(`/session/${session.token}`)],
+        ['etag', etagOf(entry)],
+        ['accept-patch', FRAGMENT],
+        ...links.map((link): [string, string] => ['link', link]),
+      ],
     });
   }
 
@@ -143,11 +156,17 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     if (!methods.split(', ').includes(request.method)) return methodNotAllowed(methods);
     const entry = running.get(token);
     if (entry === undefined) throw new Denial('session_ended');
-    if (part === '' && isRead(request)) return empty(methods);
+    if (part === '' && isRead(request)) {
+      if (entry.session.isMediaLost()) throw new Denial('media_lost');
+      return empty(methods);
+    }
     if (request.method === 'PATCH') requireContentType(request, FRAGMENT);
     const { session } = entry;
     await gate.prove(session, { ...readCredentials(request), method: request.method, url: absolute(path) });
-    if (request.method === 'PATCH') return patch(request, entry);
+    if (request.method === 'PATCH') {
+      if (session.isMediaLost()) throw new Denial('media_lost');
+      return patch(request, entry);
+    }
     if (request.method === 'GET') return Response.json({ receipts: session.receipts() });
     await session.end('viewer_left');
     return new Response(null, { status: 200 });

@@ -1,23 +1,11 @@
-/** A live publisher's FLV tags onto the stage: H.264 as it is, AAC as Opus, on one timeline that survives the publisher's return. */
+/** A live publisher's FLV tags onto the stage: video as `live-video.ts` says, AAC as Opus, Opus as it is, on one timeline that survives the publisher's return. */
 import { randomBytes } from 'node:crypto';
+import type { ReencoderStatus } from '../contract.ts';
 import type { Clock, Log, StageEntrance, StageStream } from '../ports.ts';
-import {
-  FormatError,
-  opusPacketSamples,
-  parseFlvTag,
-  profileLevelIdOf,
-  type AccessUnit,
-  type AvcConfig,
-  type FlvTag,
-} from '../rtp/index.ts';
-import { createOpusTranscoder } from './opus-transcoder.ts';
-import {
-  createAudioTrack,
-  createVideoTrack,
-  type AudioTrack,
-  type TrackContext,
-  type VideoTrack,
-} from './rtp-tracks.ts';
+import { FormatError, parseFlvTag, type FlvTag, type NalLengthBytes } from '../rtp/index.ts';
+import { createLiveVideo, type Reencoding } from './live-video.ts';
+import { createAudioTrack, type AudioTrack, type TrackContext } from './rtp-tracks.ts';
+import { createSound } from './sound.ts';
 import { createTimeline } from './timeline.ts';
 
 export interface LiveFeedOptions {
@@ -26,8 +14,10 @@ export interface LiveFeedOptions {
   readonly stage: StageEntrance;
   readonly clock: Clock;
   readonly log: Log;
-  /** Name or path of ffmpeg, which turns AAC into Opus. Default `ffmpeg`. */
+  /** Name or path of ffmpeg, which turns AAC into Opus and re-encodes video. Default `ffmpeg`. */
   readonly ffmpegPath?: string;
+  /** Whether video that viewers cannot be shown is re-encoded for them, or refused. Default `auto`. */
+  readonly reencode?: Reencoding;
   /** Called once, when the feed has been closed. */
   readonly onEnd?: () => void;
 }
@@ -44,9 +34,10 @@ export interface LiveFeed {
   close(): void;
   /** Milliseconds of media so far; never falls, and gaps over a second do not count. */
   mediaMs(): number;
+  /** The re-encoders that are needed now. */
+  reencoders(): ReencoderStatus[];
 }
 
-const NAL_SPS = 7;
 /** A publisher that has sent this much sound and no picture is on air without one. */
 const AUDIO_ONLY_AFTER_MS = 1000;
 
@@ -59,23 +50,21 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
 
   let stream: StageStream | undefined;
   let context: TrackContext | undefined;
-  let video: VideoTrack | undefined;
   let audio: AudioTrack | undefined;
-  let avc: AvcConfig | undefined;
-  let profileLevelId: string | undefined;
+  let nalLengthBytes: NalLengthBytes = 4;
   let audioReady = false;
   let unsupportedVideo: string | undefined;
   let closed = false;
 
-  const transcoder = createOpusTranscoder({
+  const sound = createSound({
     path,
     ffmpegPath: options.ffmpegPath ?? 'ffmpeg',
     log,
     onReady() {
       audioReady = true;
-      addAudioIfOpen();
+      openForSound();
     },
-    onPacket: (packet, ticks) => audio?.send(packet, ticks, opusPacketSamples(packet)),
+    onPacket: (packet, ticks, samples) => audio?.send(packet, ticks, samples),
   });
 
   function warnOnce(key: string, fields: object, message: string): void {
@@ -90,89 +79,73 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       // RFC 7022 section 4.2: 96 random bits make a short-term CNAME.
       const cname = randomBytes(12).toString('base64');
       context = { cname, timeline, clock, log, ntpMs: () => unixOffsetMs + clock.monotonicMs() };
+      const opened = stream;
+      // Viewers agree on their tracks once, when they come: sound that starts late has its place from the start.
+      audio = createAudioTrack(context, (parameters) => opened.addAudio(parameters));
     }
     return { stream, context };
   }
 
+  const video = createLiveVideo({
+    path,
+    reencode: options.reencode ?? 'auto',
+    ffmpegPath: options.ffmpegPath ?? 'ffmpeg',
+    clock,
+    log,
+    open: openStream,
+    startAnew: closeStream,
+  });
+
   function closeStream(): void {
-    video?.close();
+    video.leave();
     audio?.close();
     stream?.close();
-    video = audio = stream = context = undefined;
+    audio = stream = context = undefined;
   }
 
-  function addAudioIfOpen(): void {
-    if (!audioReady || audio !== undefined || closed) return;
+  /** Without pictures the stream goes on air once it is clear that there will be sound alone. */
+  function openForSound(): void {
     const audioOnly = unsupportedVideo !== undefined || timeline.mediaMs() > AUDIO_ONLY_AFTER_MS;
-    if (stream === undefined && !audioOnly) return;
-    const opened = openStream();
-    audio = createAudioTrack(opened.context, (parameters) => opened.stream.addAudio(parameters));
+    if (audioReady && audioOnly && stream === undefined && !closed) openStream();
   }
 
-  /** The stage and its viewers settle on a profile once: another one is another stream. */
-  function showProfile(next: string): void {
-    if (next === profileLevelId && video !== undefined) return;
-    if (video !== undefined) {
-      log.info(
-        { path, from: profileLevelId, to: next },
-        'the video profile has changed: the stream starts anew',
-      );
-      closeStream();
-    }
-    profileLevelId = next;
-    unsupportedVideo = undefined;
-    const opened = openStream();
-    video = createVideoTrack(opened.context, (parameters) =>
-      opened.stream.addVideo({ ...parameters, profileLevelId: next }),
-    );
-    if (avc !== undefined) video.setParameterSets([...avc.sps, ...avc.pps]);
-    addAudioIfOpen();
-  }
-
-  function takeAvcConfig(config: AvcConfig): void {
-    avc = config;
-    showProfile(config.profileLevelId);
-    video?.setParameterSets([...config.sps, ...config.pps]);
-  }
-
-  function takePicture(unit: AccessUnit, tagMs: number): void {
-    const dtsMs = timeline.map('video', tagMs);
-    if (avc === undefined) return;
-    const presentationMs = dtsMs + unit.compositionMs;
-    if (unit.keyframe) {
-      const sps = unit.nals.find((nal) => ((nal[0] ?? 0) & 0x1f) === NAL_SPS);
-      const inBand = sps === undefined ? undefined : profileLevelIdOf(sps);
-      if (inBand !== undefined) showProfile(inBand);
-    }
-    let bytes = 0;
-    for (const nal of unit.nals) bytes += nal.length;
-    video?.send({ nals: unit.nals, presentationMs, keyframe: unit.keyframe, bytes });
-  }
-
-  function takeSound(data: Buffer, tagMs: number): void {
+  function takeSound(tag: FlvTag & { kind: 'aac-frame' | 'opus-frame' }, tagMs: number): void {
     const mediaMs = timeline.map('audio', tagMs);
-    transcoder.push(data, mediaMs);
-    if (audio === undefined) addAudioIfOpen();
+    if (tag.kind === 'opus-frame') sound.pushOpus(tag.data, mediaMs);
+    else sound.pushAac(tag.data, mediaMs);
+    openForSound();
   }
 
   function takeUnsupported(media: 'audio' | 'video', codec: string): void {
     if (media === 'video') unsupportedVideo = codec;
-    const carried = media === 'video' ? 'H.264' : 'AAC';
-    warnOnce(`${media} ${codec}`, { codec }, `viewers get no ${media}: only ${carried} is carried`);
+    const carried = media === 'video' ? 'H.264, H.265, AV1 and VP9 are' : 'AAC and Opus are';
+    warnOnce(`${media} ${codec}`, { codec }, `viewers get no ${media}: only ${carried} carried`);
   }
 
   function take(tag: FlvTag, timestampMs: number | undefined): void {
     switch (tag.kind) {
       case 'avc-config':
-        return takeAvcConfig(tag.config);
+        unsupportedVideo = undefined;
+        ({ nalLengthBytes } = tag.config);
+        return video.configureAvc(tag.config);
       case 'avc-frame':
-        return takePicture(tag, timestampMs ?? tag.dtsMs);
+        return video.pushAvc(tag, timeline.map('video', timestampMs ?? tag.dtsMs));
       case 'aac-config':
-        return transcoder.configure(tag.config);
+        return sound.configureAac(tag.config);
+      case 'opus-config':
+        return sound.configureOpus(tag.channels, tag.carried);
       case 'aac-frame':
-        return takeSound(tag.data, timestampMs ?? tag.dtsMs);
+      case 'opus-frame':
+        return takeSound(tag, timestampMs ?? tag.dtsMs);
+      case 'video-config':
+        unsupportedVideo = undefined;
+        return video.configure(tag.codec, tag.record);
+      case 'video-frame':
+        return video.push(tag, timeline.map('video', timestampMs ?? tag.dtsMs));
       case 'unsupported':
         return takeUnsupported(tag.media, tag.codec);
+      case 'extra-track':
+        return warnOnce(`${tag.media} tracks`, {}, `viewers get the first ${tag.media} track only`);
       case 'ignored':
     }
   }
@@ -181,7 +154,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     pushTag(tag, timestampMs) {
       if (closed) return;
       try {
-        take(parseFlvTag(tag, avc?.nalLengthBytes), timestampMs);
+        take(parseFlvTag(tag, nalLengthBytes), timestampMs);
       } catch (error) {
         if (error instanceof FormatError) {
           warnOnce(
@@ -194,14 +167,20 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
         }
       }
     },
-    restart: timeline.restart,
+    restart() {
+      timeline.restart();
+      video.restart();
+      sound.restart();
+    },
     close() {
       if (closed) return;
       closed = true;
-      transcoder.close();
+      sound.close();
       closeStream();
+      video.close();
       options.onEnd?.();
     },
     mediaMs: timeline.mediaMs,
+    reencoders: video.reencoders,
   };
 }

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import type { Log } from '../ports.ts';
 import { createOggReader, opusPacketSamples, parseOpusHead, type AacConfig } from '../rtp/index.ts';
+import { createStartLimit } from './start-limit.ts';
 
 export interface OpusTranscoderOptions {
   /** Stream path, for the log. */
@@ -22,6 +23,8 @@ export interface OpusTranscoder {
   configure(config: AacConfig): void;
   /** Takes one AAC frame and its media time in milliseconds; frames that ffmpeg cannot keep up with are dropped. */
   push(frame: Buffer, mediaMs: number): void;
+  /** Ends the child; the next frame starts another. */
+  rest(): void;
   /** Ends the child at once. Idempotent. */
   close(): void;
   /** Process id of the child; `undefined` when there is none. */
@@ -79,6 +82,7 @@ export function createOpusTranscoder(options: OpusTranscoderOptions): OpusTransc
   let ready = false;
   let closed = false;
   let dropping = false;
+  const mayStart = createStartLimit();
 
   /**
    * Ogg positions count decoded samples by ffmpeg's timestamps, which are the tags' own, and include the pre-skip:
@@ -110,7 +114,8 @@ export function createOpusTranscoder(options: OpusTranscoderOptions): OpusTransc
     child = undefined;
     if (old === undefined) return;
     old.stdout.removeAllListeners('data');
-    old.kill('SIGKILL');
+    // One that could not be spawned has no id, and Node would signal process 0: this process and its whole group.
+    if (old.pid !== undefined) old.kill('SIGKILL');
   }
 
   function retryLater(): void {
@@ -174,7 +179,7 @@ export function createOpusTranscoder(options: OpusTranscoderOptions): OpusTransc
     push(frame, mediaMs) {
       if (closed || config === undefined || retryTimer !== undefined) return;
       if (child !== undefined && mediaMs - childStartMs > MAX_CHILD_MS) stopChild();
-      if (child === undefined) startChild(config, mediaMs);
+      if (child === undefined && mayStart(performance.now())) startChild(config, mediaMs);
       const stdin = child?.stdin;
       if (stdin?.writable !== true) return;
       const full = stdin.writableLength > MAX_QUEUED_BYTES;
@@ -182,6 +187,7 @@ export function createOpusTranscoder(options: OpusTranscoderOptions): OpusTransc
       dropping = full;
       if (!full) stdin.write(flvTag(1, frame, mediaMs - childStartMs));
     },
+    rest: stopChild,
     close() {
       closed = true;
       clearTimeout(retryTimer);

@@ -5,6 +5,7 @@ import {
   buildSenderReport,
   createH264Packetizer,
   createOpusPacketizer,
+  createVp8Packetizer,
   H264_CLOCK_RATE,
   OPUS_CLOCK_RATE,
 } from '../rtp/index.ts';
@@ -34,17 +35,22 @@ export interface TrackContext {
 }
 
 export interface VideoFrame {
-  /** Views of tags that nobody writes to any more: frames may be held. */
-  readonly nals: readonly Buffer[];
+  /** NAL units of H.264, one frame of VP8; nobody writes to them any more: frames may be held. */
+  readonly units: readonly Buffer[];
   readonly presentationMs: number;
   readonly keyframe: boolean;
-  readonly bytes: number;
 }
 
+/** What a video track is coded in. */
+export type TrackCodec = 'H264' | 'VP8';
+
 export interface VideoTrack {
+  /** H.264: SPS and PPS for keyframes that bring none. */
   setParameterSets(sets: readonly Buffer[]): void;
   /** Sends a frame, or holds it until the stage is ready; nothing goes out before a keyframe. */
   send(frame: VideoFrame): void;
+  /** What comes next is of another encoder: it starts with the first keyframe that is later than all that was sent. */
+  startAnew(): void;
   close(): void;
 }
 
@@ -116,22 +122,40 @@ function createReporter(context: TrackContext, clockRate: number, send: (report:
   };
 }
 
-/** Opens the video of a stage stream. */
-export function createVideoTrack(context: TrackContext, open: Open): VideoTrack {
+interface VideoPacketizer extends Stream {
+  setParameterSets(sets: readonly Buffer[]): void;
+  send(units: readonly Buffer[], presentationMs: number, keyframe: boolean): void;
+}
+
+function createPacketizer(codec: TrackCodec, ssrc: number, send: (packet: Buffer) => void): VideoPacketizer {
+  const options = { ssrc, payloadType: VIDEO_PAYLOAD_TYPE, send };
+  if (codec === 'H264') return createH264Packetizer(options);
+  const packetizer = createVp8Packetizer(options);
+  return {
+    ...packetizer,
+    setParameterSets: () => undefined,
+    send: (units, presentationMs) => units.forEach((frame) => packetizer.send(frame, presentationMs)),
+  };
+}
+
+/** Opens one rendition of a stage stream's video; both codecs have the RTP clock of H.264. */
+export function createVideoTrack(context: TrackContext, codec: TrackCodec, open: Open): VideoTrack {
   const ssrc = randomInt(1, 0x1_0000_0000);
   let held: VideoFrame[] = [];
   let heldBytes = 0;
   let started = false;
+  let latestMs = -Infinity;
   const input = openInput(open({ ssrc, payloadType: VIDEO_PAYLOAD_TYPE }), context.log, () => {
     const frames = held;
     held = [];
     for (const frame of frames) forward(frame);
   });
-  const packetizer = createH264Packetizer({ ssrc, payloadType: VIDEO_PAYLOAD_TYPE, send: input.sendRtp });
+  const packetizer = createPacketizer(codec, ssrc, input.sendRtp);
   const reportIfDue = createReporter(context, H264_CLOCK_RATE, input.sendRtcp);
 
   function forward(frame: VideoFrame): void {
-    packetizer.send(frame.nals, frame.presentationMs, frame.keyframe);
+    packetizer.send(frame.units, frame.presentationMs, frame.keyframe);
+    latestMs = Math.max(latestMs, frame.presentationMs);
     if (packetizer.packets() > 0) reportIfDue(packetizer);
   }
 
@@ -141,7 +165,7 @@ export function createVideoTrack(context: TrackContext, open: Open): VideoTrack 
       heldBytes = 0;
     }
     held.push(frame);
-    heldBytes += frame.bytes;
+    for (const unit of frame.units) heldBytes += unit.length;
     if (heldBytes <= MAX_HELD_VIDEO_BYTES) return;
     held = [];
     heldBytes = 0;
@@ -151,10 +175,14 @@ export function createVideoTrack(context: TrackContext, open: Open): VideoTrack 
   return {
     setParameterSets: packetizer.setParameterSets,
     send(frame) {
-      if (!started && !frame.keyframe) return;
+      if (!started && (!frame.keyframe || frame.presentationMs <= latestMs)) return;
       started = true;
       if (input.isReady()) forward(frame);
       else hold(frame);
+    },
+    startAnew() {
+      started = false;
+      held = [];
     },
     close() {
       held = [];

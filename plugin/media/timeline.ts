@@ -20,12 +20,18 @@ export interface Timeline {
   mapping(): number;
 }
 
+/** A stretch of tags without a jump, of one track or both. */
 interface Epoch {
   /** Media time minus tag time. */
   readonly offsetMs: number;
-  /** Unwrapped time of the latest tag of either track. */
+  /** Unwrapped time of its latest tag of either track. */
   lastMs: number;
-  readonly lastByTrackMs: Map<Track, number>;
+}
+
+interface Place {
+  readonly epoch: Epoch;
+  /** Unwrapped time of the track's latest tag. */
+  readonly lastMs: number;
 }
 
 /** Timestamps of one track may be this much out of order. */
@@ -35,8 +41,6 @@ const INTERLEAVE_MS = 3000;
 /** A step forward of up to a second is a gap; a larger one is too if that much time has passed, within 3 s. */
 const STEP_MS = 1000;
 const ARRIVAL_SLACK_MS = 3000;
-/** After a jump, tags from before it may still come for this long. */
-const OVERLAP_MS = 1000;
 /** Media time after a jump that took no time: about one picture. */
 const MIN_STEP_MS = 20;
 const COUNTED_STEP_MS = 1000;
@@ -45,9 +49,7 @@ const MAX_DRIFT_MS = 2000;
 
 /** Starts a timeline at 0 with the first tag. */
 export function createTimeline(clock: Clock): Timeline {
-  let current: Epoch | undefined;
-  let previous: Epoch | undefined;
-  let switchedAtMs = 0;
+  const places = new Map<Track, Place>();
   /** The latest media time of either track, and when it came. */
   let positionMs = 0;
   let positionAtMs = clock.monotonicMs();
@@ -56,45 +58,46 @@ export function createTimeline(clock: Clock): Timeline {
   let mapping = 0;
   const lastMediaMs = new Map<Track, number>();
 
-  /** Unwrapped time of a tag if it goes on with `epoch`, else `undefined`. */
-  function continued(epoch: Epoch, track: Track, tagMs: number, elapsedMs: number): number | undefined {
+  /** Media time of a tag if it goes on with `epoch`, else `undefined`. */
+  function follow(
+    epoch: Epoch,
+    track: Track,
+    trackMs: number | undefined,
+    tagMs: number,
+    nowMs: number,
+  ): number | undefined {
     const deltaMs = (tagMs - epoch.lastMs) | 0;
     const unwrappedMs = epoch.lastMs + deltaMs;
-    const trackMs = epoch.lastByTrackMs.get(track);
     const earliestMs = trackMs === undefined ? epoch.lastMs - INTERLEAVE_MS : trackMs - JITTER_MS;
-    const inReach = deltaMs <= STEP_MS || deltaMs <= elapsedMs + ARRIVAL_SLACK_MS;
-    return unwrappedMs >= earliestMs && inReach ? unwrappedMs : undefined;
+    const inReach = deltaMs <= STEP_MS || deltaMs <= nowMs - positionAtMs + ARRIVAL_SLACK_MS;
+    if (unwrappedMs < earliestMs || !inReach) return undefined;
+    epoch.lastMs = Math.max(epoch.lastMs, unwrappedMs);
+    places.set(track, { epoch, lastMs: unwrappedMs });
+    return unwrappedMs + epoch.offsetMs;
   }
 
   function startEpoch(track: Track, tagMs: number, nowMs: number): number {
     const firstEver = wallOffsetMs === undefined;
     const stepMs = firstEver ? 0 : Math.max(Math.round(nowMs - positionAtMs), MIN_STEP_MS);
-    previous = current;
-    switchedAtMs = nowMs;
-    current = {
-      offsetMs: positionMs + stepMs - tagMs,
-      lastMs: tagMs,
-      lastByTrackMs: new Map([[track, tagMs]]),
-    };
+    const epoch = { offsetMs: positionMs + stepMs - tagMs, lastMs: tagMs };
+    places.set(track, { epoch, lastMs: tagMs });
     return positionMs + stepMs;
   }
 
-  /** Media time of a tag that goes on with `epoch`, else `undefined`. */
-  function follow(epoch: Epoch, track: Track, tagMs: number, elapsedMs: number): number | undefined {
-    const unwrappedMs = continued(epoch, track, tagMs, elapsedMs);
-    if (unwrappedMs === undefined) return undefined;
-    epoch.lastMs = Math.max(epoch.lastMs, unwrappedMs);
-    epoch.lastByTrackMs.set(track, unwrappedMs);
-    return unwrappedMs + epoch.offsetMs;
-  }
-
+  /**
+   * A track that has jumped goes where the other one is, if its tags fit there: it has jumped before, or has not and
+   * this was a slip. Tags of the track that has not jumped (yet) go on as they did.
+   */
   function locate(track: Track, tagMs: number, nowMs: number): number {
-    const inCurrent = current && follow(current, track, tagMs, nowMs - positionAtMs);
-    if (inCurrent !== undefined) return inCurrent;
-    // A track that has arrived in the new epoch has left the old one.
-    const mayLag = nowMs - switchedAtMs < OVERLAP_MS && current?.lastByTrackMs.has(track) !== true;
-    const inPrevious = mayLag && previous !== undefined ? follow(previous, track, tagMs, 0) : undefined;
-    return inPrevious ?? startEpoch(track, tagMs, nowMs);
+    const own = places.get(track);
+    const other = places.get(track === 'audio' ? 'video' : 'audio');
+    const goesOn = own && follow(own.epoch, track, own.lastMs, tagMs, nowMs);
+    if (goesOn !== undefined) return goesOn;
+    const joins =
+      other === undefined || other.epoch === own?.epoch
+        ? undefined
+        : follow(other.epoch, track, undefined, tagMs, nowMs);
+    return joins ?? startEpoch(track, tagMs, nowMs);
   }
 
   return {
@@ -116,8 +119,7 @@ export function createTimeline(clock: Clock): Timeline {
       return mediaMs;
     },
     restart() {
-      current = undefined;
-      previous = undefined;
+      places.clear();
     },
     mediaMs: () => countedMs,
     nowMs: () => (wallOffsetMs === undefined ? 0 : clock.monotonicMs() - wallOffsetMs),

@@ -28,7 +28,6 @@ const AUDIO_CODECS: Readonly<Record<number, string>> = {
   6: 'Nellymoser',
   7: 'G.711 A-law',
   8: 'G.711 mu-law',
-  [SOUND_ENHANCED]: 'enhanced RTMP audio',
   [SOUND_AAC]: 'AAC',
   11: 'Speex',
   14: 'MP3',
@@ -39,19 +38,23 @@ const fourCc = (text: string): number => Buffer.from(text, 'latin1').readUInt32B
 export const FOURCC_AVC = fourCc('avc1');
 export const FOURCC_HEVC = fourCc('hvc1');
 export const FOURCC_VVC = fourCc('vvc1');
+export const FOURCC_AV1 = fourCc('av01');
+export const FOURCC_VP9 = fourCc('vp09');
+export const FOURCC_VP8 = fourCc('vp08');
 export const FOURCC_AAC = fourCc('mp4a');
+export const FOURCC_OPUS = fourCc('Opus');
 
 const FOURCCS: ReadonlyMap<number, string> = new Map([
   [FOURCC_AVC, 'H.264'],
   [FOURCC_HEVC, 'H.265'],
   [fourCc('hev1'), 'H.265'],
   [FOURCC_VVC, 'H.266'],
-  [fourCc('av01'), 'AV1'],
-  [fourCc('vp09'), 'VP9'],
-  [fourCc('vp08'), 'VP8'],
+  [FOURCC_AV1, 'AV1'],
+  [FOURCC_VP9, 'VP9'],
+  [FOURCC_VP8, 'VP8'],
   [FOURCC_AAC, 'AAC'],
   [fourCc('.mp3'), 'MP3'],
-  [fourCc('Opus'), 'Opus'],
+  [FOURCC_OPUS, 'Opus'],
   [fourCc('fLaC'), 'FLAC'],
   [fourCc('ac-3'), 'AC-3'],
   [fourCc('ec-3'), 'E-AC-3'],

@@ -1,5 +1,35 @@
 export { parseAacConfig, type AacConfig } from './aac-config.ts';
 export { parseAvcConfig, profileLevelIdOf, type AvcConfig, type NalLengthBytes } from './avc-config.ts';
+export { parseFlvTag, tagEndOf } from './flv.ts';
+export {
+  audioCodecName,
+  CODEC_AVC,
+  FOURCC_AAC,
+  FOURCC_AVC,
+  FOURCC_VP9,
+  FOURCC_VP8,
+  FOURCC_AV1,
+  FOURCC_HEVC,
+  FOURCC_OPUS,
+  FOURCC_VVC,
+  fourCcName,
+  SOUND_AAC,
+  SOUND_ENHANCED,
+  videoCodecName,
+} from './flv-codecs.ts';
+export {
+  AUDIO_PACKET_MULTICHANNEL_CONFIG,
+  AUDIO_PACKET_MULTITRACK,
+  findFirstTrack,
+  MAX_OPUS_CHANNELS,
+  PACKET_CODED_FRAMES,
+  PACKET_MODIFIER,
+  PACKET_SEQUENCE_END,
+  PACKET_SEQUENCE_START,
+  skipModifiers,
+  VIDEO_PACKET_CODED_FRAMES_X,
+  VIDEO_PACKET_MULTITRACK,
+} from './flv-enhanced.ts';
 export {
   FLV_AUDIO,
   FLV_HEADER_BYTES,
@@ -8,23 +38,12 @@ export {
   FRAME_COMMAND,
   isKeyframeType,
   MAX_COMPOSITION_MS,
-  parseFlvTag,
-  tagEndOf,
   type AccessUnit,
+  type CodedPicture,
+  type EnhancedVideoCodec,
   type FlvTag,
-} from './flv.ts';
-export {
-  audioCodecName,
-  CODEC_AVC,
-  FOURCC_AAC,
-  FOURCC_AVC,
-  FOURCC_HEVC,
-  FOURCC_VVC,
-  fourCcName,
-  SOUND_AAC,
-  SOUND_ENHANCED,
-  videoCodecName,
-} from './flv-codecs.ts';
+} from './flv-tag.ts';
+export { createFlvReader, type FlvReader } from './flv-reader.ts';
 export { FormatError, type MediaFormat } from './format-error.ts';
 export {
   createH264Packetizer,
@@ -32,13 +51,23 @@ export {
   H264_MAX_PAYLOAD_BYTES,
   type H264Packetizer,
 } from './h264.ts';
+export { createIvfReader, type IvfReader } from './ivf.ts';
+export { matroskaHeader, matroskaPicture, type MatroskaTrack } from './matroska.ts';
 export { createOggReader, type OggPage, type OggReader } from './ogg.ts';
 export {
   createOpusPacketizer,
   OPUS_CLOCK_RATE,
   opusPacketSamples,
   parseOpusHead,
+  type OpusHead,
   type OpusPacketizer,
 } from './opus.ts';
 export { createRtpWriter, type RtpWriter, type RtpWriterOptions } from './rtp-writer.ts';
 export { buildSenderReport, type SenderReport } from './sender-report.ts';
+export {
+  createVp8Packetizer,
+  isVp8Keyframe,
+  VP8_CLOCK_RATE,
+  VP8_MAX_PAYLOAD_BYTES,
+  type Vp8Packetizer,
+} from './vp8.ts';

@@ -29,16 +29,33 @@ export function opusPacketSamples(packet: Buffer): number {
   return samples;
 }
 
+/** What an OpusHead packet (RFC 7845 section 5.1) says. */
+export interface OpusHead {
+  /** 1 to 255. */
+  readonly channels: number;
+  /** Samples at 48 kHz that the decoder puts before the sound. */
+  readonly preSkip: number;
+  /** Opus streams in each packet; more than one is a multistream packet, which RTP does not carry. */
+  readonly streams: number;
+}
+
 /**
- * Pre-skip of an OpusHead packet (RFC 7845 section 5.1): samples at 48 kHz that the decoder puts before the sound.
+ * Parses an OpusHead packet.
  * @throws FormatError
  */
-export function parseOpusHead(packet: Buffer): { readonly preSkip: number } {
+export function parseOpusHead(packet: Buffer): OpusHead {
   const version = packet[8] ?? 0xff;
   if (packet.length < 19 || packet.toString('latin1', 0, 8) !== 'OpusHead' || version > 15) {
     throw new FormatError('opus', 'no OpusHead');
   }
-  return { preSkip: packet.readUInt16LE(10) };
+  const channels = packet[9] ?? 0;
+  const family = packet[18] ?? 0;
+  // Family 0 is one stream of one or two channels; the others bring a table that starts with the number of streams.
+  const streams = family === 0 ? 1 : (packet[19] ?? 0);
+  if (channels === 0 || streams === 0 || (family === 0 && channels > 2)) {
+    throw new FormatError('opus', 'OpusHead with impossible channels');
+  }
+  return { channels, preSkip: packet.readUInt16LE(10), streams };
 }
 
 export interface OpusPacketizer extends Pick<RtpWriter, 'ssrc' | 'timestampAt' | 'packets' | 'octets'> {

@@ -12,7 +12,8 @@ afterAll(() => server.close());
 
 const STREAMS = `{ streamingServers { id streams { path onAirSince viewers reportedAt
   video { codec profileLevelId width height hasBFrames keyframeIntervalMs framesPerSecond bitsPerSecond }
-  audio { codec sampleRateHz channels bitsPerSecond } warnings { code text } } } }`;
+  audio { codec sampleRateHz channels bitsPerSecond } warnings { code text }
+  reencoders { codec running restarts droppedPictures lagMs } } } }`;
 const CATALOG = '{ catalog { edges { node { path onAir } } } }';
 
 async function onAir(): Promise<string[]> {
@@ -32,7 +33,8 @@ const send = (streams: readonly unknown[]) => server.send('/v1/streams', 'stream
 describe('what is on the air', () => {
   it('is seen by staff with the publisher’s health, and by everyone in the catalog', async () => {
     const warnings = [{ code: 'keyframe_interval', text: 'keyframe every 8 s' }];
-    const health = { ...HEALTHY, audio: null, malformedTags: 3, warnings };
+    const reencoders = [{ codec: 'H.264', running: true, restarts: 1, droppedPictures: 250, lagMs: 120 }];
+    const health = { ...HEALTHY, audio: null, malformedTags: 3, warnings, reencoders };
     const answer = await send([{ ...streamStatus('/live/demo', { viewers: 3 }), health }]);
     expect([answer.status, await answer.json()]).toEqual([200, {}]);
     const { data } = await server.graphql(STREAMS, {}, await server.tokenOf('staff'));
@@ -48,6 +50,7 @@ describe('what is on the air', () => {
               video: HEALTHY.video,
               audio: null,
               warnings,
+              reencoders,
             },
           ],
         },
@@ -56,6 +59,13 @@ describe('what is on the air', () => {
     expect(await onAir()).toEqual(['/live/demo']);
     await send([]);
     expect(await onAir()).toEqual([]);
+  });
+
+  it('comes without re-encoders from a server that knows none', async () => {
+    await send([streamStatus('/live/demo')]);
+    const { data } = await server.graphql(STREAMS, {}, await server.tokenOf('staff'));
+    expect(data).toMatchObject({ streamingServers: [{ streams: [{ reencoders: [] }] }] });
+    await send([]);
   });
 
   it('is forgotten when the server falls silent for 30 s', async () => {
@@ -74,6 +84,23 @@ describe('a report is refused', () => {
     ['of 501 streams', Array.from({ length: 501 }, (_, index) => streamStatus(`/live/${String(index)}`))],
     ['with a path that is none', [streamStatus('/live/../a')]],
     ['with a member too many', [{ ...streamStatus('/live/a'), extra: 1 }]],
+    [
+      'with more re-encoders than a stream has',
+      [
+        streamStatus('/live/a', {
+          health: {
+            ...HEALTHY,
+            reencoders: Array.from({ length: 5 }, () => ({
+              codec: 'VP8',
+              running: true,
+              restarts: 0,
+              droppedPictures: 0,
+              lagMs: 0,
+            })),
+          },
+        }),
+      ],
+    ],
     ['with viewers below zero', [streamStatus('/live/a', { viewers: -1 })]],
     [
       'with a codec of control characters',

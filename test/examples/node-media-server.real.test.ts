@@ -1,97 +1,56 @@
 /** The example as it is, as its own process, with an order server in another: buy, publish, play, be billed, stop. */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { DEMO_LOGINS } from '../../admin/seed.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
-  buy,
-  createStreamKeyFor,
-  createTitleWithOffer,
-  fetchNonce,
-  graphql,
-  proofFor,
-  signIn,
-  type Purchase,
-} from '../support/shop.ts';
-import {
-  publishTestCard,
-  runFfmpeg,
-  stackEnvironment,
-  startProcess,
-  type Encoder,
-  type RunningProcess,
-  type StackEnvironment,
-} from '../support/stack.ts';
+  openExampleShop,
+  splitExample,
+  startExample,
+  type ExampleApp,
+  type ExampleShop,
+  type Usage,
+} from '../support/example.ts';
+import { buy, createStreamKeyFor, fetchNonce, graphql, proofFor, type Purchase } from '../support/shop.ts';
+import { publishTestCard, runFfmpeg, type Encoder } from '../support/stack.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const APP = 'examples/node-media-server/app.mjs';
 const CONFIG = 'examples/node-media-server/config.json';
 const STREAM = '/live/example';
 
-let environment: StackEnvironment;
-let order: RunningProcess;
-let app: ChildProcess;
-let output = '';
+let shop: ExampleShop;
+let app: ExampleApp;
 let encoder: Encoder | undefined;
 let flvUrl: string;
 let rtmpUrl: string;
-let viewerToken: string;
-let staffToken: string;
 let streamKey: string;
 let purchase: Purchase;
 
 beforeAll(async () => {
-  environment = await stackEnvironment();
-  const { dataDir, env, orderUrl, rtmpPort, httpFlvPort } = environment;
+  shop = await openExampleShop(STREAM);
+  const { dataDir, orderUrl, rtmpPort, httpFlvPort } = shop;
   flvUrl = `http://127.0.0.1:${String(httpFlvPort)}`;
   rtmpUrl = `rtmp://127.0.0.1:${String(rtmpPort)}`;
-  order = await startProcess('admin/main.ts', env);
 
   const config = JSON.parse(await readFile(join(ROOT, CONFIG), 'utf8')) as Record<string, unknown>;
   const own = { bind: '127.0.0.1', rtmp: { port: rtmpPort }, http: { port: httpFlvPort } };
   const configFile = join(dataDir, 'nms.json');
   await writeFile(configFile, JSON.stringify({ ...config, ...own, store: { path: join(dataDir, 'nms') } }));
-  app = spawn(process.execPath, ['--import', './test/support/from-source.ts', APP, configFile], {
-    cwd: ROOT,
-    env: {
-      PATH: process.env.PATH,
-      USHER_ORDER_SERVER_URL: orderUrl,
-      USHER_MEDIA_DATA: env.USHER_MEDIA_DATA,
-      USHER_MEDIA_PUBLIC_URL: environment.mediaUrl,
-      USHER_FLV_PUBLIC_URL: flvUrl,
-      USHER_RTMP_PUBLIC_URL: rtmpUrl,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+  app = await startExample(APP, shop, {
+    args: [configFile],
+    env: { USHER_FLV_PUBLIC_URL: flvUrl, USHER_RTMP_PUBLIC_URL: rtmpUrl },
+    url: `${flvUrl}${STREAM}.flv`,
   });
-  const keep = (chunk: Buffer): void => void (output += chunk.toString());
-  app.stdout?.on('data', keep);
-  app.stderr?.on('data', keep);
-  await vi.waitFor(
-    () =>
-      fetch(`${flvUrl}${STREAM}.flv`).catch(() => {
-        throw new Error(output);
-      }),
-    { timeout: 20_000, interval: 100 },
-  );
-
-  const [viewer, , staff] = DEMO_LOGINS;
-  if (viewer === undefined || staff === undefined) throw new Error('no demo accounts');
-  staffToken = await signIn(orderUrl, staff);
-  viewerToken = await signIn(orderUrl, viewer);
-  const offer = { rights: { accesses: 20 } };
-  const { titleId, offerId } = await createTitleWithOffer(orderUrl, staffToken, STREAM, offer);
-  streamKey = await createStreamKeyFor(orderUrl, staffToken, titleId);
-  purchase = await buy(orderUrl, offerId, viewerToken);
+  streamKey = await createStreamKeyFor(orderUrl, shop.staffToken, shop.titleId);
+  purchase = await buy(orderUrl, shop.offerId, shop.viewerToken);
   encoder = publishTestCard(`${rtmpUrl}${STREAM}?key=${streamKey}`);
 });
 afterAll(async () => {
   await encoder?.stop();
-  app.kill('SIGKILL');
-  await order.stop();
-  await rm(environment.dataDir, { recursive: true, force: true });
+  app.child.kill('SIGKILL');
+  await shop.close();
 });
 
 interface Minted {
@@ -116,22 +75,6 @@ async function mint(): Promise<Minted> {
   return (await response.json()) as Minted;
 }
 
-interface Usage {
-  readonly mediaMs: number;
-  readonly bytes: number;
-  readonly reason: string | null;
-}
-
-async function usage(): Promise<Usage[]> {
-  const { me } = await graphql<{ me: { receipts: { edges: { node: Usage }[] } } }>(
-    environment.orderUrl,
-    '{ me { receipts { edges { node { mediaMs bytes reason } } } } }',
-    {},
-    viewerToken,
-  );
-  return me.receipts.edges.map(({ node }) => node);
-}
-
 /** Plays two seconds of picture and sound; answers ffmpeg's exit code and complaints. */
 async function play(url: string): Promise<[number | null, string]> {
   const player = runFfmpeg(['-i', url, '-map', '0:v', '-map', '0:a', '-t', '2', '-f', 'null', '-']);
@@ -139,12 +82,10 @@ async function play(url: string): Promise<[number | null, string]> {
 }
 
 it('is the stock app and at most five lines', async () => {
-  const lines = (await readFile(join(ROOT, APP), 'utf8')).split('\n');
-  const [added, stock] = [lines.filter((line) => line.endsWith('// usher')), lines.slice(1)];
+  const { added, stock } = splitExample(await readFile(join(ROOT, APP), 'utf8'));
   expect(added.length).toBeLessThanOrEqual(5);
-  const rest = stock.filter((line) => !added.includes(line)).join('\n');
-  expect(rest).not.toMatch(/usher/i);
-  expect(rest).toContain('new NodeMediaServer(config)');
+  expect(stock).not.toMatch(/usher/i);
+  expect(stock).toContain('new NodeMediaServer(config)');
 });
 
 describe('without a right to it', () => {
@@ -211,7 +152,7 @@ describe('with a pass', () => {
     // Two seconds each, of which what came from the cache (half a second at most) is not counted; a look at the
     // stream before was shorter.
     const watched = async (): Promise<Usage[]> =>
-      (await usage()).filter(({ reason, mediaMs }) => reason === 'viewer_left' && mediaMs >= 1000);
+      (await shop.usage()).filter(({ reason, mediaMs }) => reason === 'viewer_left' && mediaMs >= 1000);
     await expect.poll(async () => (await watched()).length, { timeout: 15_000 }).toBe(2);
     for (const { mediaMs, bytes } of await watched()) {
       expect(mediaMs).toBeLessThan(10_000);
@@ -228,7 +169,7 @@ it('the order server shows operators what is on the air, and how its publisher i
   }
   const query = '{ streamingServers { streams { path video { codec hasBFrames } } } }';
   const onAir = async () => {
-    const { streamingServers } = await graphql<OnAir>(environment.orderUrl, query, {}, staffToken);
+    const { streamingServers } = await graphql<OnAir>(shop.orderUrl, query, {}, shop.staffToken);
     return streamingServers.flatMap(({ streams }) => streams);
   };
   // A report goes out at each change, and every 10 s.
@@ -240,22 +181,25 @@ it('the order server shows operators what is on the air, and how its publisher i
 it('writes neither pass nor ticket nor stream key into its log', async () => {
   const { pass, urls } = await mint();
   await play(urls.rtmp);
-  for (const secret of [pass, streamKey, ...purchase.ticket.split('.')]) expect(output).not.toContain(secret);
+  for (const secret of [pass, streamKey, ...purchase.ticket.split('.')])
+    expect(app.output()).not.toContain(secret);
 });
 
 it('ends within 2 s of SIGTERM, and bills what was watched until then', async () => {
   const { urls } = await mint();
   const player = runFfmpeg(['-i', urls['http-flv'], '-f', 'null', '-']);
   // The first progress receipt comes after 5 s.
-  const running = async (): Promise<boolean> => (await usage()).some(({ reason }) => reason === null);
+  const running = async (): Promise<boolean> => (await shop.usage()).some(({ reason }) => reason === null);
   await expect.poll(running, { timeout: 20_000 }).toBe(true);
   const startMs = performance.now();
-  const exited = once(app, 'exit');
-  app.kill('SIGTERM');
+  const exited = once(app.child, 'exit');
+  app.child.kill('SIGTERM');
   expect(await exited).toEqual([0, null]);
   expect(performance.now() - startMs).toBeLessThan(2000);
   await player.exited;
   await expect
-    .poll(async () => (await usage()).filter(({ reason }) => reason === 'server_stopped'), { timeout: 5000 })
+    .poll(async () => (await shop.usage()).filter(({ reason }) => reason === 'server_stopped'), {
+      timeout: 5000,
+    })
     .toMatchObject([{ mediaMs: expect.toSatisfy((ms: number) => ms > 4000) as number }]);
 });

@@ -20,9 +20,9 @@ test('the build is four files', async () => {
 test('the page loads its own files only, and holds no inline script or style', async () => {
   const html = await text('index.html');
   const loaded = [...html.matchAll(/(?:src|href)="([^"]*)"/g)].map((match) => match[1]);
-  expect(loaded.sort()).toEqual(['/app.css', '/app.js', '/favicon.svg']);
+  expect(loaded.sort()).toEqual(['app.css', 'app.js', 'favicon.svg']);
   expect(html).not.toMatch(/<style|\sstyle=|<[^>]*\son[a-z]+="|"javascript:/i);
-  expect(html.match(/<script[^>]*>/g)).toEqual(['<script type="module" src="/app.js">']);
+  expect(html.match(/<script[^>]*>/g)).toEqual(['<script type="module" src="app.js">']);
 });
 
 describe('nothing outside is asked for', () => {

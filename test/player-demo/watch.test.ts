@@ -159,6 +159,26 @@ describe('when the media stops, the player says why before it tries again', () =
     expect(methods(sent)).not.toContain('GET');
   });
 
+  test('a session that the server took for left, since nothing came through, is opened anew', async () => {
+    const { watch, sent, reach, drop } = setUp([created(), created()], [ended('viewer_left')]);
+    watch.play();
+    await reach('live');
+    drop();
+    await reach('waiting', 'connection_lost');
+    await reach('live');
+    expect(methods(sent).filter((method) => method === 'POST')).toHaveLength(2);
+    await watch.stop();
+  });
+
+  test('with a ticket that counts accesses the viewer decides about another', async () => {
+    const { watch, sent, reach, drop } = setUp([created()], [ended('viewer_left')], { mayReconnect: false });
+    watch.play();
+    await reach('live');
+    drop();
+    await reach('ended', 'session_ended');
+    expect(methods(sent).filter((method) => method === 'POST')).toHaveLength(1);
+  });
+
   test('a session that still runs is opened anew, after its place was freed', async () => {
     const { watch, sent, states, reach, drop } = setUp([created(), created()], [running]);
     watch.play();

@@ -258,6 +258,75 @@ describe('the gate, asked to play', () => {
     await gate.close('server_stopped');
   });
 
+  describe('when the media of a session is lost', () => {
+    async function lose() {
+      const made = setUp();
+      const attempt = randomUUID();
+      const ticket = await world.ticketFor(viewer, { rights: ONE_ACCESS });
+      const ask = (bodyHash: string): Promise<AccessRequest> =>
+        world.request(viewer, ticket, { proof: { attempt }, request: { bodyHash } });
+      const session = await made.gate.admit(await ask('first'), made.media);
+      made.viewings[0]?.firstMedia();
+      made.viewings[0]?.gone('server_crashed');
+      await Promise.resolve();
+      return { ...made, ask, session, attempt };
+    }
+
+    it('the same attempt gets media anew in it, for another offer, and takes no other access', async () => {
+      const { gate, media, ask, session, viewings, redemptions } = await lose();
+      expect(await gate.admit(await ask('second'), media)).toBe(session);
+      expect(session.viewing).toBe(viewings[1]);
+      // Its reply may be lost too.
+      expect(await gate.admit(await ask('second'), media)).toBe(session);
+      expect(await codeOf(gate.admit(await ask('third'), media))).toBe('proof_invalid');
+      expect([viewings.length, gate.sessions().length]).toEqual([2, 1]);
+      expect(redemptions.calls).toEqual(['reserve', 'commit']);
+      await gate.close('server_stopped');
+    });
+
+    it('of two requests at once one gets it', async () => {
+      const { gate, media, ask, viewings } = await lose();
+      const requests = [await ask('second'), await ask('third')];
+      const codes = await Promise.all(requests.map((request) => codeOf(gate.admit(request, media))));
+      expect(codes.toSorted()).toEqual(['admitted', 'proof_invalid']);
+      expect(viewings).toHaveLength(2);
+      await gate.close('server_stopped');
+    });
+
+    it('what could not be opened may be asked for again', async () => {
+      const { gate, media, ask, session } = await lose();
+      media.live = false;
+      expect(await codeOf(gate.admit(await ask('second'), media))).toBe('stream_offline');
+      media.live = true;
+      expect(await gate.admit(await ask('third'), media)).toBe(session);
+      await gate.close('server_stopped');
+    });
+
+    it('a session that ends while its media is opened anew stays ended, and the media is closed', async () => {
+      const { gate, media, ask, session, viewings } = await lose();
+      const plain = media.open;
+      media.open = async (grant) => {
+        const viewing = await plain(grant);
+        await session.end('revoked');
+        return viewing;
+      };
+      expect(await codeOf(gate.admit(await ask('second'), media))).toBe('session_ended');
+      expect(viewings[1]?.closed).toBe(true);
+      expect(gate.sessions()).toEqual([]);
+    });
+
+    it('another key gets nothing of it', async () => {
+      const { gate, media, attempt, viewings } = await lose();
+      const other = await world.newViewer();
+      const ticket = await world.ticketFor(other, { rights: ONE_ACCESS });
+      const request = await world.request(other, ticket, { proof: { attempt } });
+      const session = await gate.admit(request, media);
+      expect(gate.sessions()).toHaveLength(2);
+      expect(session.viewing).toBe(viewings[1]);
+      await gate.close('server_stopped');
+    });
+  });
+
   it('gives no second session to an attempt that the order server knows from elsewhere', async () => {
     const { gate, media, redemptions, viewings } = setUp();
     const elsewhere = randomUUID();

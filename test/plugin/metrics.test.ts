@@ -84,3 +84,33 @@ it('the revocation feed is shown as it is when somebody looks', async () => {
   expect(await values()).toEqual(known);
   expect(await values()).toEqual(known);
 });
+
+it('re-encoders are shown while they are needed, with counters that do not add up anew each time', async () => {
+  const reencoder = { codec: 'H.264', running: true, restarts: 2, droppedPictures: 40, lagMs: 150 };
+  let reencoders = [reencoder, { ...reencoder, codec: 'VP8', running: false, lagMs: 0 }];
+  const metrics = createMediaMetrics({
+    sessions: () => 0,
+    liveStreams: () => 0,
+    receiptsWaiting: () => 0,
+    streams: () => [streamStatus('/live/a', { health: { ...HEALTHY, reencoders } })],
+    revocationFeed: () => ({ ageMs: 0, entries: 0, reconnects: 0 }),
+  });
+  const values = async (): Promise<string[]> =>
+    (await (await metrics.response()).text())
+      .split('\n')
+      .filter((line) => line.startsWith('usher_reencoder'));
+  const known = [
+    'usher_reencoder_running{path="/live/a",codec="H.264"} 1',
+    'usher_reencoder_running{path="/live/a",codec="VP8"} 0',
+    'usher_reencoder_lag_seconds{path="/live/a",codec="H.264"} 0.15',
+    'usher_reencoder_lag_seconds{path="/live/a",codec="VP8"} 0',
+    'usher_reencoder_restarts_total{path="/live/a",codec="H.264"} 2',
+    'usher_reencoder_restarts_total{path="/live/a",codec="VP8"} 2',
+    'usher_reencoder_dropped_pictures_total{path="/live/a",codec="H.264"} 40',
+    'usher_reencoder_dropped_pictures_total{path="/live/a",codec="VP8"} 40',
+  ];
+  expect(await values()).toEqual(known);
+  expect(await values()).toEqual(known);
+  reencoders = [];
+  expect(await values()).toEqual([]);
+});

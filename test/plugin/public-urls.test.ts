@@ -38,6 +38,11 @@ it.each<[string, NodeJS.ProcessEnv, PublicUrls]>([
     { http: 'https://flv.example', rtmp: 'rtmps://rtmp.example' },
   ],
   [
+    'a path of a proxy before FLV',
+    { USHER_FLV_PUBLIC_URL: 'https://example.com/usher/flv/' },
+    { http: 'https://example.com/usher/flv', rtmp: 'rtmp://localhost:1935' },
+  ],
+  [
     'bases and TLS',
     {
       ...FILES,
@@ -59,7 +64,11 @@ it.each([
   ['USHER_FLV_PUBLIC_URL', 'rtmp://host'],
   ['USHER_FLV_PUBLIC_URL', 'http://host/?a=b'],
   ['USHER_FLV_PUBLIC_URL', 'http://user:password@host'],
-  ['USHER_FLV_PUBLIC_URL', 'http://host/nms'],
+  ['USHER_FLV_PUBLIC_URL', 'http://host/nms//x'],
+  ['USHER_FLV_PUBLIC_URL', 'http://host/n%20ms'],
+  ['USHER_MEDIA_PUBLIC_URL', 'http://host/?a=b'],
+  ['USHER_ORDER_SERVER_URL', 'http://host/;a'],
+  ['USHER_RTMP_PUBLIC_URL', 'rtmp://host/app'],
   ['USHER_RTMP_PUBLIC_URL', 'http://host'],
   ['USHER_RTMP_PUBLIC_URL', 'rtmp://host//'],
   ['USHER_RTMP_PUBLIC_URL', 'rtmp://host/#x'],

@@ -241,3 +241,78 @@ describe('a session', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 });
+
+describe('a session whose media is lost', () => {
+  const attempt = '01936f7e-0000-7000-8000-000000000003';
+
+  async function lose() {
+    const started = start({ grant: { attempt } });
+    started.viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(0);
+    started.viewing.reading = { mediaMs: 4000, bytes: 1000 };
+    started.viewing.gone('server_crashed');
+    return started;
+  }
+
+  it('waits for its viewer and goes on with other media: one access, one count, one chain of receipts', async () => {
+    const { session, sink, redemptions } = await lose();
+    expect([session.isMediaLost(), session.isEnded()]).toEqual([true, false]);
+    const next = fakeViewing();
+    expect(await session.move(next)).toBe(true);
+    expect([session.isMediaLost(), session.viewing]).toEqual([false, next]);
+    next.firstMedia();
+    next.reading = { mediaMs: 500, bytes: 70 };
+    await vi.advanceTimersByTimeAsync(5000);
+    await session.end('viewer_left');
+    expect(next.closed).toBe(true);
+    expect(redemptions.calls).toEqual(['commit']);
+    expect(sink.receipts).toMatchObject([
+      { mediaMs: 4500, bytes: 1070 },
+      { mediaMs: 4500, bytes: 1070, reason: 'viewer_left' },
+    ]);
+    expect(sink.receipts[1]?.prev).toBe(receiptHash(sink.receipts[0]!));
+  });
+
+  it('may lose it again', async () => {
+    const { session } = await lose();
+    const [second, third] = [fakeViewing(), fakeViewing()];
+    await session.move(second);
+    second.reading = { mediaMs: 1, bytes: 2 };
+    second.gone('server_crashed');
+    expect(await session.move(third)).toBe(true);
+    third.gone('viewer_left');
+    expect(await session.ended).toBe('viewer_left');
+  });
+
+  it('ends after 10 s without its viewer, with what was counted', async () => {
+    const { session, sink } = await lose();
+    await vi.advanceTimersByTimeAsync(9999);
+    expect(session.isEnded()).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await session.ended).toBe('server_crashed');
+    expect(sink.receipts.at(-1)).toMatchObject({ mediaMs: 4000, bytes: 1000, reason: 'server_crashed' });
+    expect(session.isMediaLost()).toBe(false);
+  });
+
+  it('can be ended meanwhile, and takes no other media then', async () => {
+    const { session } = await lose();
+    await session.end('revoked');
+    expect([await session.move(fakeViewing()), session.isMediaLost()]).toEqual([false, false]);
+  });
+
+  it('takes the first that comes of two', async () => {
+    const { session } = await lose();
+    expect(await Promise.all([session.move(fakeViewing()), session.move(fakeViewing())])).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it('that has not lost it, or has no attempt to be known by, takes no other', async () => {
+    const steady = start({ grant: { attempt } });
+    expect(await steady.session.move(fakeViewing())).toBe(false);
+    const bearer = start();
+    bearer.viewing.gone('server_crashed');
+    expect(await bearer.session.ended).toBe('server_crashed');
+  });
+});

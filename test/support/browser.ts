@@ -4,9 +4,14 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 
 const EXECUTABLES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
-export function launchBrowser(): Promise<Browser> {
-  const executablePath = EXECUTABLES.find((path) => existsSync(path));
-  if (executablePath === undefined) throw new Error('no Chromium; `npm test` installs it');
+/** The Chromium of this machine. */
+export function findBrowser(): string {
+  const found = EXECUTABLES.find((path) => existsSync(path));
+  if (found === undefined) throw new Error('no Chromium; `npm test` installs it');
+  return found;
+}
+
+export function launchBrowser(executablePath = findBrowser()): Promise<Browser> {
   return chromium.launch({
     executablePath,
     headless: true,
@@ -56,6 +61,50 @@ export function inboundTotals(page: Page): Promise<InboundTotals> {
     });
     return totals;
   });
+}
+
+export interface MediaWay {
+  /** Of the candidate pair in use. */
+  readonly protocol: string;
+  readonly remoteAddress: string;
+  /** `relay`: by TURN. */
+  readonly localType: string;
+}
+
+/** How media reaches the page's peer connection; `null` before there is a way. */
+export function mediaWay(page: Page): Promise<MediaWay | null> {
+  return page.evaluate(async () => {
+    const stats = await globalThis.usher.peerConnection?.getStats();
+    const byId = new Map<string, Record<string, string>>();
+    stats?.forEach((stat: Record<string, string>) => byId.set(String(stat['id']), stat));
+    const transport = [...byId.values()].find((stat) => stat['selectedCandidatePairId'] !== undefined);
+    const pair = byId.get(transport?.['selectedCandidatePairId'] ?? '');
+    const local = byId.get(pair?.['localCandidateId'] ?? '');
+    const remote = byId.get(pair?.['remoteCandidateId'] ?? '');
+    if (local === undefined || remote === undefined) return null;
+    const [protocol = '', remoteAddress = ''] = [remote['protocol'], remote['address']];
+    return { protocol, remoteAddress, localType: local['candidateType'] ?? '' };
+  });
+}
+
+/** Buys the demo's first title for a day, as a customer of the demo, and presses play. */
+export async function buyAndWatch(
+  page: Page,
+  shopUrl: string,
+  login: { readonly email: string; readonly password: string },
+): Promise<void> {
+  await page.goto(`${shopUrl}/#/sign-in`);
+  await page.getByLabel(/e-?mail/i).fill(login.email);
+  await page.getByLabel(/password/i).fill(login.password);
+  await page.getByRole('button', { name: /sign in/i }).click();
+  await page.getByTestId('title-card').filter({ hasText: 'Usher One' }).click();
+  await page.getByRole('button', { name: /24 hours/ }).click();
+}
+
+/** Ends what plays, and frees its place. */
+export async function stopWatching(page: Page): Promise<void> {
+  await page.mouse.move(400, 400); // The controls hide while nobody moves.
+  await page.getByTestId('stop').click();
 }
 
 /** Waits until that many frames have been decoded. */

@@ -33,13 +33,24 @@ export interface StackEnvironment {
   readonly httpFlvPort: number;
 }
 
-/** Settings of a stack of its own: data directory and ports that nobody else uses. */
-export async function stackEnvironment(): Promise<StackEnvironment> {
+export interface PublicUrls {
+  readonly orderUrl: string;
+  readonly mediaUrl: string;
+}
+
+/**
+ * Settings of a stack of its own: data directory and ports that nobody else uses.
+ * @param publicUrlsOf the servers' public URLs by their ports, where they are not on `localhost`
+ */
+export async function stackEnvironment(
+  publicUrlsOf?: (orderPort: number, mediaPort: number) => PublicUrls,
+): Promise<StackEnvironment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'usher-stack-'));
   const ports = await freePorts(7);
   const [order = 0, media = 0, rtc = 0, rtmp = 0, flv = 0, rtmps = 0, flvTls = 0] = ports;
-  const orderUrl = `http://localhost:${String(order)}`;
-  const mediaUrl = `http://localhost:${String(media)}`;
+  const publicUrls = publicUrlsOf?.(order, media);
+  const orderUrl = publicUrls?.orderUrl ?? `http://localhost:${String(order)}`;
+  const mediaUrl = publicUrls?.mediaUrl ?? `http://localhost:${String(media)}`;
   const keys = await loadOrCreateServerKeys(join(dataDir, 'media'), 'demo', mediaUrl);
   const registration = join(dataDir, 'server.json');
   await writeFile(registration, JSON.stringify(keys.registration));
@@ -57,6 +68,7 @@ export async function stackEnvironment(): Promise<StackEnvironment> {
     USHER_RTMPS_PORT: String(rtmps),
     USHER_NMS_HTTPS_PORT: String(flvTls),
     USHER_ORDER_SERVER_URL: orderUrl,
+    ...(publicUrls === undefined ? {} : { USHER_PUBLIC_URL: orderUrl, USHER_MEDIA_PUBLIC_URL: mediaUrl }),
     USHER_DEMO: '1',
     USHER_DEMO_SERVER: registration,
     USHER_LOG_LEVEL: process.env.USHER_TEST_LOG ?? 'warn',
@@ -73,12 +85,17 @@ export interface RunningProcess {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** Starts one of the servers and waits until it says that it serves. */
+/**
+ * Starts one of the servers and waits until it says that it serves.
+ * @param execPath what runs it, where that is not this Node itself
+ */
 export async function startProcess(
   entry: 'admin/main.ts' | 'plugin/main.ts',
   env: NodeJS.ProcessEnv,
+  execPath = process.execPath,
 ): Promise<RunningProcess> {
-  const child = fork(join(ROOT, entry), { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  const stdio = ['ignore', 'pipe', 'pipe', 'ipc'] as const;
+  const child = fork(join(ROOT, entry), { cwd: ROOT, env, execPath, stdio: [...stdio] });
   let output = '';
   const keep = (chunk: Buffer): void => void (output = (output + chunk.toString()).slice(-200_000));
   child.stdout?.on('data', keep);
@@ -111,8 +128,10 @@ export interface Stack extends StackEnvironment {
 
 export const DEMO_PATH = '/live/demo';
 
-export async function startStack(): Promise<Stack> {
-  const environment = await stackEnvironment();
+/** @param settings of the servers' own, beyond those of `stackEnvironment` */
+export async function startStack(settings: NodeJS.ProcessEnv = {}): Promise<Stack> {
+  const plain = await stackEnvironment();
+  const environment = { ...plain, env: { ...plain.env, ...settings } };
   // In this order: a media server that finds no order server admits nobody until it has tried again.
   const order = await startProcess('admin/main.ts', environment.env);
   const media = await startProcess('plugin/main.ts', environment.env);
@@ -138,9 +157,13 @@ export interface Encoder {
   stop(): Promise<void>;
 }
 
-/** Runs ffmpeg with the arguments given, quiet and without a terminal. */
-export function runFfmpeg(args: readonly string[]): Encoder {
-  const child = spawn('ffmpeg', ['-hide_banner', '-nostdin', '-loglevel', 'error', ...args], {
+/**
+ * Runs ffmpeg with the arguments given, quiet and without a terminal.
+ * @param enter put before it: what runs it on another host
+ */
+export function runFfmpeg(args: readonly string[], enter: readonly string[] = []): Encoder {
+  const [program, ...before] = [...enter, 'ffmpeg'] as const;
+  const child = spawn(program, [...before, '-hide_banner', '-nostdin', '-loglevel', 'error', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let stderr = '';
@@ -159,11 +182,20 @@ export function runFfmpeg(args: readonly string[]): Encoder {
 
 const H264 = '-c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -pix_fmt yuv420p';
 
+/** What OBS makes by default, with x264: B-frames, High profile, a keyframe every 250 pictures. */
+export function obsDefaults(bFrames = 2): readonly string[] {
+  return [
+    ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-bf', String(bFrames), '-g', '250'],
+    ...['-b:v', '2500k', '-maxrate', '2500k', '-bufsize', '2500k', '-pix_fmt', 'yuv420p'],
+    ...['-c:a', 'aac', '-b:a', '160k', '-ar', '48000', '-ac', '2'],
+  ];
+}
+
 /**
- * Publishes a test card by RTMP: four quadrants of fixed colours (red, green, blue, yellow), a white flash over the
- * lower half and a 1,000 Hz beep in the first 100 ms of each second.
+ * The inputs of the test card: four quadrants of fixed colours (red, green, blue, yellow), a white flash over the lower
+ * half and a 1,000 Hz beep in the first 100 ms of each second.
  */
-export function publishTestCard(url: string, { keyframeFrames = 15, fps = 30 } = {}): Encoder {
+function testCardInputs(fps: number): string[] {
   const quadrants = [
     `color=c=red:s=640x360:r=${String(fps)}`,
     'drawbox=x=320:y=0:w=320:h=180:color=green:t=fill',
@@ -172,10 +204,36 @@ export function publishTestCard(url: string, { keyframeFrames = 15, fps = 30 } =
     "drawbox=x=240:y=240:w=160:h=120:color=white:t=fill:enable='lt(mod(t,1),0.1)'",
   ];
   const beep = "aevalsrc='0.5*sin(2*PI*1000*t)*lt(mod(t,1),0.1)':s=48000";
+  return ['-re', '-f', 'lavfi', '-i', quadrants.join(','), '-re', '-f', 'lavfi', '-i', beep];
+}
+
+export interface TestCardOptions {
+  /** Frames from one keyframe to the next. */
+  readonly keyframeFrames?: number;
+  readonly fps?: number;
+  /** Arguments that say how it is encoded; default: what every browser shows. */
+  readonly codecs?: readonly string[];
+  /** As `runFfmpeg` has it. */
+  readonly enter?: readonly string[];
+}
+
+/** Publishes the test card by RTMP. */
+export function publishTestCard(url: string, options: TestCardOptions = {}): Encoder {
+  const { keyframeFrames = 15, fps = 30, enter = [] } = options;
+  const simple = [...H264.split(' '), '-g', String(keyframeFrames), '-c:a', 'aac', '-b:a', '128k'];
+  const args = [...testCardInputs(fps), ...(options.codecs ?? simple), ...['-f', 'flv', url]];
+  return runFfmpeg(args, enter);
+}
+
+/** Sends the test card as RTP to this machine: H.264 to `port`, Opus to `port + 2`, RTCP to the ports after them. */
+export function sendTestCard(port: number): Encoder {
+  const to = (at: number, ssrc: number, payloadType: number): string[] => [
+    ...['-ssrc', String(ssrc), '-payload_type', String(payloadType), '-f', 'rtp'],
+    `rtp://127.0.0.1:${String(at)}?rtcpport=${String(at + 1)}&pkt_size=1200`,
+  ];
   return runFfmpeg([
-    ...['-re', '-f', 'lavfi', '-i', quadrants.join(',')],
-    ...['-re', '-f', 'lavfi', '-i', beep],
-    ...H264.split(' '),
-    ...['-g', String(keyframeFrames), '-c:a', 'aac', '-b:a', '128k', '-f', 'flv', url],
+    ...testCardInputs(30),
+    ...['-map', '0:v', ...H264.split(' '), '-g', '15', '-bsf:v', 'dump_extra', ...to(port, 1111, 96)],
+    ...['-map', '1:a', '-c:a', 'libopus', '-ac', '2', ...to(port + 2, 2222, 97)],
   ]);
 }

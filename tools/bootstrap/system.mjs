@@ -22,7 +22,9 @@ import { runStep } from './processes.mjs';
  * @property {(env: NodeJS.ProcessEnv) => boolean} isPresent
  */
 
-/** @type {Record<'ffmpeg' | 'chromium' | 'postgresql' | 'python', Requirement>} */
+/** @typedef {'ffmpeg' | 'chromium' | 'postgresql' | 'python' | 'nginx' | 'iproute'} RequirementName */
+
+/** @type {Record<RequirementName, Requirement>} */
 export const REQUIREMENTS = {
   ffmpeg: { debianPackage: 'ffmpeg', isPresent: (env) => onPath('ffmpeg', env) && onPath('ffprobe', env) },
   chromium: {
@@ -34,6 +36,14 @@ export const REQUIREMENTS = {
     isPresent: (env) => onPath('initdb', env) || debianPostgres().length > 0,
   },
   python: { debianPackage: 'python3-cryptography', isPresent: (env) => findPython(env) !== null },
+  nginx: {
+    debianPackage: 'nginx',
+    isPresent: (env) => onPath('nginx', env) || isExecutable('/usr/sbin/nginx'),
+  },
+  iproute: {
+    debianPackage: 'iproute2',
+    isPresent: (env) => onPath('ip', env) || isExecutable('/usr/sbin/ip'),
+  },
 };
 
 /** Where Debian's own Python is: another one in PATH does not see Debian's packages. */
@@ -153,13 +163,34 @@ export async function installSystemPackages(packages, label) {
     );
     listsAreFresh = true;
   }
-  await withoutDatabaseServer(() =>
+  const install = () =>
     withProgress(`${label} apt-get install`, () =>
       runStep('apt-get', ['-qq', '-y', ...patience, 'install', '--no-install-recommends', ...packages], {
         env,
       }),
-    ),
-  );
+    );
+  await withoutDatabaseServer(packages.includes('nginx') ? () => withoutWebServer(install) : install);
+}
+
+/** Where Debian asks whether a service may be started (invoke-rc.d). */
+const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
+
+/**
+ * Debian's nginx starts a web server when installed, and at each boot. The tests need only its program.
+ *
+ * @param {() => Promise<void>} install
+ */
+async function withoutWebServer(install) {
+  const ours = !existsSync(SERVICE_POLICY);
+  // 101: forbidden by policy.
+  if (ours) writeFileSync(SERVICE_POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    await install();
+  } finally {
+    if (ours) rmSync(SERVICE_POLICY, { force: true });
+  }
+  spawnSync('update-rc.d', ['nginx', 'disable'], { stdio: 'ignore' });
+  spawnSync('systemctl', ['disable', 'nginx.service'], { stdio: 'ignore' });
 }
 
 /**

@@ -2,7 +2,7 @@ import { accountKey, type App, type View } from '../app.ts';
 import type { Offer, Title } from '../api.ts';
 import { fill, h, icon } from '../dom.ts';
 import { FRESH_MS } from '../nonces.ts';
-import { orderTicket, type Ordering } from '../order.ts';
+import { issuerOf, orderTicket, type Ordering } from '../order.ts';
 import { Problem } from '../problems.ts';
 import { formatMoney } from '../format.ts';
 import { hrefOf, navigate } from '../router.ts';
@@ -123,7 +123,7 @@ function loadedTitle(app: App, title: Title) {
       const ordering: Ordering = {
         api: app.api,
         store: app.store,
-        issuer: location.origin,
+        issuer: issuerOf(document.baseURI),
         nowMs: () => Date.now(),
         onEndpoint: (url) => void headStart.nonces.refresh(url, FRESH_MS),
       };

@@ -1,11 +1,19 @@
 /** What a stream has and an offer can take. */
 import { Denial } from '../../errors.ts';
 import type { Offer, OfferCodec, OfferMedia } from '../../media/offer.ts';
-import { profileOf, SHOWN_BY, type H264Profile } from './h264.ts';
+import type { VideoForm } from './codecs.ts';
 
-export interface Tracks {
-  /** `undefined` without video. */
-  readonly profileLevelId: string | undefined;
+export interface Rendition {
+  readonly form: VideoForm;
+  /** Made only while it is watched: better none of these, if there is a choice. */
+  readonly onDemand: boolean;
+}
+
+export interface Tracks<R extends Rendition = Rendition> {
+  /** Empty without video. */
+  readonly video: readonly R[];
+  /** Why nobody gets video; `null` when that is not so. */
+  readonly videoRefusal: string | null;
   readonly hasAudio: boolean;
 }
 
@@ -14,8 +22,8 @@ export interface Chosen {
   readonly codec: OfferCodec;
 }
 
-export interface Match {
-  readonly video: Chosen | undefined;
+export interface Match<R extends Rendition = Rendition> {
+  readonly video: (Chosen & { readonly rendition: R }) | undefined;
   readonly audio: Chosen | undefined;
   /** Identifies the payload types of the router that can serve this offer. */
   readonly profile: RouterProfile;
@@ -23,7 +31,7 @@ export interface Match {
 
 /** The codecs of a router; consumers send with exactly these payload types. */
 export interface RouterProfile {
-  readonly video: { readonly h264: H264Profile; readonly payloadType: number } | undefined;
+  readonly video: { readonly form: VideoForm; readonly payloadType: number } | undefined;
   readonly audio: { readonly payloadType: number } | undefined;
 }
 
@@ -43,26 +51,30 @@ function find(
 const isOpus = ({ name, clockRate, channels }: OfferCodec): boolean =>
   name.toLowerCase() === 'opus' && clockRate === 48_000 && channels === 2;
 
-/** RFC 6184 section 8.1: without a profile-level-id it is the Baseline profile. */
-const offeredProfile = ({ parameters }: OfferCodec): H264Profile | undefined =>
-  profileOf(parameters.get('profile-level-id') ?? '42000a');
-
-/**
- * The offered H.264 that shows `profile`. Only packetization-mode 1 will do, since frames are sent as FU-A. Levels are
- * not compared: browsers always say 3.1 and decode more.
- */
-function findH264(offer: Offer, profile: H264Profile): Chosen | undefined {
-  for (const decoder of SHOWN_BY[profile]) {
+/** The offered codec that shows a rendition best. */
+function findVideo<R extends Rendition>(offer: Offer, rendition: R): Match<R>['video'] {
+  const { mimeType, shownBy } = rendition.form;
+  for (const shows of shownBy) {
     const chosen = find(
       offer,
       'video',
       (codec) =>
-        codec.name.toLowerCase() === 'h264' &&
+        `video/${codec.name}`.toLowerCase() === mimeType.toLowerCase() &&
         codec.clockRate === 90_000 &&
-        codec.parameters.get('packetization-mode') === '1' &&
-        offeredProfile(codec) === decoder,
+        shows(codec),
     );
-    if (chosen !== undefined) return chosen;
+    if (chosen !== undefined) return { ...chosen, rendition };
+  }
+  return undefined;
+}
+
+/** The first rendition that the offer can take; those that exist anyway come before those made on demand. */
+function chooseVideo<R extends Rendition>(offer: Offer, renditions: readonly R[]): Match<R>['video'] {
+  for (const onDemand of [false, true]) {
+    for (const rendition of renditions) {
+      const found = rendition.onDemand === onDemand ? findVideo(offer, rendition) : undefined;
+      if (found !== undefined) return found;
+    }
   }
   return undefined;
 }
@@ -72,16 +84,16 @@ function findH264(offer: Offer, profile: H264Profile): Chosen | undefined {
  * of them has, nothing is sent; a kind that both have must match.
  * @throws Denial `offer_unsupported`, its detail naming what is missing.
  */
-export function matchOffer(offer: Offer, tracks: Tracks): Match {
+export function matchOffer<R extends Rendition>(offer: Offer, tracks: Tracks<R>): Match<R> {
   const wants = (kind: 'audio' | 'video'): boolean =>
     offer.media.some((section) => section.wanted && section.kind === kind);
   const unsupported = (detail: string): Denial => new Denial('offer_unsupported', { detail });
-  const { profileLevelId, hasAudio } = tracks;
-  const h264 = profileLevelId === undefined ? undefined : profileOf(profileLevelId);
+  const { video: renditions, videoRefusal, hasAudio } = tracks;
 
-  const video = h264 === undefined ? undefined : findH264(offer, h264);
-  if (profileLevelId !== undefined && wants('video') && video === undefined) {
-    throw unsupported(`no H.264 profile ${profileLevelId.slice(0, 4)} in the offer`);
+  if (videoRefusal !== null && wants('video')) throw unsupported(videoRefusal);
+  const video = chooseVideo(offer, renditions);
+  if (renditions.length > 0 && wants('video') && video === undefined) {
+    throw unsupported(`no ${renditions.map(({ form }) => form.label).join(' or ')} in the offer`);
   }
   // Part of the router's profile even while the stream is silent, so that fewer routers serve more offers.
   const opus = find(offer, 'audio', isOpus);
@@ -98,9 +110,9 @@ export function matchOffer(offer: Offer, tracks: Tracks): Match {
     audio,
     profile: {
       video:
-        h264 === undefined || video === undefined
+        video === undefined
           ? undefined
-          : { h264, payloadType: video.codec.payloadType },
+          : { form: video.rendition.form, payloadType: video.codec.payloadType },
       audio: opus === undefined ? undefined : { payloadType: opus.codec.payloadType },
     },
   };

@@ -1,11 +1,10 @@
 /** Routers by offer profile: a consumer sends with its router's payload types, which must be those of the offer. */
 import type { types } from 'mediasoup';
 import { Denial } from '../../errors.ts';
-import { CANONICAL, type H264Profile } from './h264.ts';
+import type { VideoForm } from './codecs.ts';
 import type { RouterProfile } from './match.ts';
 
 export interface RouterLease {
-  readonly key: string;
   readonly router: types.Router;
   /** Idempotent. */
   release(): void;
@@ -23,15 +22,11 @@ interface Entry {
   uses: number;
 }
 
-const h264Codec = (profile: H264Profile): types.RouterRtpCodecCapability => ({
+const videoCodec = ({ mimeType, parameters }: VideoForm): types.RouterRtpCodecCapability => ({
   kind: 'video',
-  mimeType: 'video/H264',
+  mimeType,
   clockRate: 90_000,
-  parameters: {
-    'packetization-mode': 1,
-    'profile-level-id': CANONICAL[profile],
-    'level-asymmetry-allowed': 1,
-  },
+  parameters: { ...parameters, ...(mimeType === 'video/H264' ? { 'level-asymmetry-allowed': 1 } : {}) },
 });
 
 const opusCodec = (): types.RouterRtpCodecCapability => ({
@@ -47,7 +42,7 @@ function codecsOf({ video, audio }: RouterProfile): types.RouterRtpCodecCapabili
   // packets are sent again as they were (NACK without RTX, RFC 4585).
   return [
     ...(audio === undefined ? [] : [{ ...opusCodec(), preferredPayloadType: audio.payloadType }]),
-    ...(video === undefined ? [] : [{ ...h264Codec(video.h264), preferredPayloadType: video.payloadType }]),
+    ...(video === undefined ? [] : [{ ...videoCodec(video.form), preferredPayloadType: video.payloadType }]),
   ];
 }
 
@@ -74,7 +69,7 @@ export function createRouterPool(worker: types.Worker, maxRouters: number): Rout
   return {
     async lease(profile) {
       const { video, audio } = profile;
-      const key = `${video?.h264 ?? ''}:${video?.payloadType ?? ''}:${audio?.payloadType ?? ''}`;
+      const key = `${video?.form.key ?? ''}:${video?.payloadType ?? ''}:${audio?.payloadType ?? ''}`;
       let entry = entries.get(key);
       if (entry === undefined) {
         makeRoom();
@@ -90,7 +85,7 @@ export function createRouterPool(worker: types.Worker, maxRouters: number): Rout
         released = true;
       };
       try {
-        return { key, router: await leased.router, release };
+        return { router: await leased.router, release };
       } catch (error) {
         release();
         if (entries.get(key) === leased) entries.delete(key);

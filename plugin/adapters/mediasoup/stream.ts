@@ -10,8 +10,9 @@
 import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
 import type { RtpInput, StageStream } from '../../ports.ts';
-import { CANONICAL, profileOf } from './h264.ts';
-import type { Tracks } from './match.ts';
+import { formOf } from './codecs.ts';
+import type { Rendition, Tracks } from './match.ts';
+import { keyframeRequests } from './rtcp.ts';
 import type { RouterLease } from './routers.ts';
 
 /** The stream's producers on one router, for one viewer. */
@@ -27,10 +28,13 @@ export interface LiveStream extends StageStream {
   isLive(): boolean;
   /** Resolves when both kinds are there, or the stream is a second old: a first viewer should not miss the sound. */
   readonly settled: Promise<void>;
-  tracks(): Tracks;
+  tracks(): Tracks<VideoInput>;
   mediaMs(): number;
-  /** Brings the given kinds, as far as the stream has them, to a router. */
-  feed(lease: RouterLease, kinds: readonly types.MediaKind[]): Promise<Feed>;
+  /** Brings a rendition of the video and the audio, as far as they are asked for and there, to a router. */
+  feed(
+    lease: RouterLease,
+    wanted: { readonly video: VideoInput | undefined; readonly audio: boolean },
+  ): Promise<Feed>;
 }
 
 export interface StreamOptions {
@@ -39,12 +43,19 @@ export interface StreamOptions {
 }
 
 interface Input {
+  readonly kind: types.MediaKind;
   readonly parameters: types.RtpParameters;
+  closed: boolean;
+}
+
+export interface VideoInput extends Input, Rendition {
+  readonly onWatched: (watched: boolean) => void;
+  readonly onKeyframeRequest: (() => void) | undefined;
+  viewers: number;
 }
 
 /** The stream on one router. */
 interface Branch {
-  readonly router: types.Router;
   readonly transport: Promise<types.DirectTransport>;
   /** Being made, or made; by the input that feeds it. */
   readonly making: Map<Input, Promise<types.Producer>>;
@@ -55,13 +66,15 @@ interface Branch {
 }
 
 const SETTLE_MS = 1000;
+const PICTURE_LOSS_INDICATION: types.RtcpFeedback = { type: 'nack', parameter: 'pli' };
 
 export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
-  const inputs = new Map<types.MediaKind, Input>();
-  const branches = new Map<string, Branch>();
+  let video: readonly VideoInput[] = [];
+  let audio: Input | undefined;
+  let videoRefusal: string | null = null;
+  const branches = new Map<types.Router, Branch>();
   // Audio and video of one stream share it, so that players keep them in step (RFC 8834 section 4.9).
   const rtcp = { cname: randomBytes(8).toString('hex') };
-  let profileLevelId: string | undefined;
   let closed = false;
 
   const settling = Promise.withResolvers<undefined>();
@@ -72,12 +85,12 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     settling.resolve(undefined);
   }
 
-  function add(kind: types.MediaKind, parameters: types.RtpParameters): RtpInput {
-    if (closed) throw new Error('the stream is closed');
-    if (inputs.has(kind)) throw new TypeError(`the stream has ${kind} already`);
-    const input: Input = { parameters: { ...parameters, rtcp } };
-    inputs.set(kind, input);
-    if (inputs.size === 2) settle();
+  function settleIfWhole(): void {
+    if (audio !== undefined && (video.length > 0 || videoRefusal !== null)) settle();
+  }
+
+  function open(input: Input): RtpInput {
+    settleIfWhole();
     return {
       sendRtp(packet) {
         for (const { producers } of branches.values()) {
@@ -86,33 +99,48 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
         }
       },
       sendRtcp(packet) {
-        for (const { direct } of branches.values()) {
-          if (direct?.closed === false) direct.sendRtcp(packet);
+        for (const { direct, producers } of branches.values()) {
+          if (direct?.closed === false && producers.has(input)) direct.sendRtcp(packet);
         }
       },
       close() {
-        if (inputs.get(kind) !== input) return;
-        inputs.delete(kind);
+        if (input.closed) return;
+        input.closed = true;
+        video = video.filter((other) => other !== input);
+        if (audio === input) audio = undefined;
         for (const { producers } of branches.values()) producers.get(input)?.close();
       },
     };
   }
 
-  async function make(branch: Branch, kind: types.MediaKind, input: Input): Promise<types.Producer> {
+  function requireOpen(): void {
+    if (closed) throw new Error('the stream is closed');
+  }
+
+  async function make(branch: Branch, input: Input): Promise<types.Producer> {
     const direct = await branch.transport;
-    const producer = await direct.produce({ kind, rtpParameters: input.parameters });
+    const producer = await direct.produce({ kind: input.kind, rtpParameters: input.parameters });
+    if (branch.direct === undefined) direct.on('rtcp', passKeyframeRequests);
     branch.direct = direct;
     branch.producers.set(input, producer);
-    if (inputs.get(kind) !== input) producer.close(); // The input has been closed in the meantime.
+    if (input.closed) producer.close(); // The input has been closed in the meantime.
     return producer;
   }
 
-  async function produce(branch: Branch, kind: types.MediaKind): Promise<types.Producer | undefined> {
-    const input = inputs.get(kind);
-    if (input === undefined) return undefined;
+  /** What the worker sends towards the source. */
+  function passKeyframeRequests(packet: Buffer): void {
+    const ssrcs = keyframeRequests(packet);
+    for (const { parameters, closed: ended, onKeyframeRequest } of video) {
+      const ssrc = parameters.encodings?.[0]?.ssrc;
+      if (!ended && ssrc !== undefined && ssrcs.includes(ssrc)) onKeyframeRequest?.();
+    }
+  }
+
+  async function produce(branch: Branch, input: Input | undefined): Promise<types.Producer | undefined> {
+    if (input === undefined || input.closed) return undefined;
     let making = branch.making.get(input);
     if (making === undefined) {
-      making = make(branch, kind, input);
+      making = make(branch, input);
       branch.making.set(input, making);
     }
     try {
@@ -123,6 +151,14 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     }
   }
 
+  /** Counts the viewers of a rendition. */
+  function watch(input: VideoInput | undefined, change: 1 | -1): void {
+    if (input === undefined) return;
+    const before = input.viewers;
+    input.viewers += change;
+    if (before === 0 || input.viewers === 0) input.onWatched(input.viewers > 0);
+  }
+
   function shut({ transport }: Branch): void {
     transport.then(
       (direct) => direct.close(),
@@ -131,67 +167,91 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   }
 
   return {
-    isLive: () => !closed && inputs.size > 0,
+    isLive: () => !closed && (video.length > 0 || audio !== undefined || videoRefusal !== null),
     settled: settling.promise,
-    tracks: () => ({
-      profileLevelId: inputs.has('video') ? profileLevelId : undefined,
-      hasAudio: inputs.has('audio'),
-    }),
+    tracks: () => ({ video, videoRefusal, hasAudio: audio !== undefined }),
     mediaMs,
-    async addVideo(parameters) {
-      const profile = profileOf(parameters.profileLevelId);
-      if (profile === undefined) {
-        throw new TypeError(`profile-level-id ${parameters.profileLevelId} is of no known H.264 profile`);
-      }
-      const input = add('video', {
-        codecs: [
-          {
-            mimeType: 'video/H264',
-            clockRate: 90_000,
-            payloadType: parameters.payloadType,
-            parameters: { 'packetization-mode': 1, 'profile-level-id': CANONICAL[profile] },
-          },
-        ],
-        encodings: [{ ssrc: parameters.ssrc }],
-      });
-      profileLevelId = parameters.profileLevelId;
-      return input;
+    async addVideo({ ssrc, payloadType, codec, onDemand = false, onWatched = () => undefined, ...asked }) {
+      requireOpen();
+      const { onKeyframeRequest } = asked;
+      const form = formOf(codec);
+      if (form === undefined) throw new TypeError(`the stage does not carry ${JSON.stringify(codec)}`);
+      const { mimeType, parameters } = form;
+      const input: VideoInput = {
+        kind: 'video',
+        parameters: {
+          codecs: [
+            {
+              mimeType,
+              clockRate: 90_000,
+              payloadType,
+              parameters: { ...parameters },
+              // Without it mediasoup asks for nothing.
+              ...(onKeyframeRequest === undefined ? {} : { rtcpFeedback: [PICTURE_LOSS_INDICATION] }),
+            },
+          ],
+          encodings: [{ ssrc }],
+          rtcp,
+        },
+        form,
+        onDemand,
+        onWatched,
+        onKeyframeRequest,
+        viewers: 0,
+        closed: false,
+      };
+      video = [...video, input];
+      return open(input);
     },
     async addAudio({ ssrc, payloadType }) {
-      return add('audio', {
-        codecs: [{ mimeType: 'audio/opus', clockRate: 48_000, channels: 2, payloadType }],
-        encodings: [{ ssrc }],
-      });
+      requireOpen();
+      if (audio !== undefined) throw new TypeError('the stream has audio already');
+      audio = {
+        kind: 'audio',
+        parameters: {
+          codecs: [{ mimeType: 'audio/opus', clockRate: 48_000, channels: 2, payloadType }],
+          encodings: [{ ssrc }],
+          rtcp,
+        },
+        closed: false,
+      };
+      return open(audio);
     },
-    async feed({ key, router }, kinds) {
-      let branch = branches.get(key);
-      if (branch?.router !== router) {
+    refuseVideo(reason) {
+      videoRefusal = reason;
+      settleIfWhole();
+    },
+    async feed({ router }, wanted) {
+      let branch = branches.get(router);
+      if (branch === undefined) {
         branch = {
-          router,
           transport: router.createDirectTransport(),
           making: new Map(),
           producers: new Map(),
           direct: undefined,
           uses: 0,
         };
-        branches.set(key, branch);
+        branches.set(router, branch);
       }
       const joined = branch;
       joined.uses += 1;
+      watch(wanted.video, 1);
       let released = false;
       const release = (): void => {
         if (released) return;
         released = true;
+        watch(wanted.video, -1);
         joined.uses -= 1;
         if (joined.uses > 0) return;
-        if (branches.get(key) === joined) branches.delete(key);
+        if (branches.get(router) === joined) branches.delete(router);
         shut(joined);
       };
       try {
-        const of = (kind: types.MediaKind): Promise<types.Producer | undefined> | undefined =>
-          kinds.includes(kind) ? produce(joined, kind) : undefined;
-        const [video, audio] = await Promise.all([of('video'), of('audio')]);
-        return { video, audio, release };
+        const [picture, sound] = await Promise.all([
+          produce(joined, wanted.video),
+          wanted.audio ? produce(joined, audio) : undefined,
+        ]);
+        return { video: picture, audio: sound, release };
       } catch (error) {
         release();
         throw error;
@@ -201,7 +261,10 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       if (closed) return;
       closed = true;
       settle();
-      inputs.clear();
+      for (const input of video) input.closed = true;
+      if (audio !== undefined) audio.closed = true;
+      video = [];
+      audio = undefined;
       onClose();
       for (const branch of branches.values()) shut(branch);
       branches.clear();

@@ -4,7 +4,6 @@ import type { EndReason } from '../../contract.ts';
 import type { Offer } from '../../media/offer.ts';
 import type { Log, MediaCounters, Viewing } from '../../ports.ts';
 import { writeAnswer, type Sent } from './answer.ts';
-import { CANONICAL } from './h264.ts';
 import type { Chosen, Match } from './match.ts';
 import type { Feed } from './stream.ts';
 
@@ -38,19 +37,17 @@ export interface ViewingOptions {
 
 function capabilities({ section, codec }: Chosen, match: Match): types.RtpCapabilities {
   const isVideo = section.kind === 'video';
+  const form = isVideo ? match.video?.rendition.form : undefined;
   return {
     codecs: [
       {
         kind: isVideo ? 'video' : 'audio',
-        mimeType: isVideo ? 'video/H264' : 'audio/opus',
+        mimeType: form?.mimeType ?? 'audio/opus',
         clockRate: codec.clockRate,
         preferredPayloadType: codec.payloadType,
         ...(isVideo ? {} : { channels: codec.channels }),
         // The stream's profile, which the offered one contains.
-        parameters:
-          match.profile.video === undefined || !isVideo
-            ? {}
-            : { 'packetization-mode': 1, 'profile-level-id': CANONICAL[match.profile.video.h264] },
+        parameters: { ...form?.parameters },
         rtcpFeedback: [...codec.rtcpFeedback],
       },
     ],

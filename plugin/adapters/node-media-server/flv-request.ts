@@ -16,12 +16,15 @@ const QUERY = /^(pass|key)=([A-Za-z0-9_-]{1,80})$/;
 
 /**
  * Reads `/app/name.flv` with at most one of `?pass=` and `?key=`.
- * @throws Denial `request_malformed`; `not_found` for what is not FLV at all
+ * @param basePath what the listener's paths begin with, without a trailing slash
+ * @throws Denial `request_malformed`; `not_found` for what is not FLV at all, or not under the base
  */
-export function parseFlvUrl(url: string): FlvTarget {
+export function parseFlvUrl(url: string, basePath = ''): FlvTarget {
   if (url.length > MAX_URL_CHARS || !url.startsWith('/')) throw new Denial('request_malformed');
   const mark = url.indexOf('?');
-  const path = mark === -1 ? url : url.slice(0, mark);
+  const fullPath = mark === -1 ? url : url.slice(0, mark);
+  if (!fullPath.startsWith(`${basePath}/`)) throw new Denial('not_found');
+  const path = fullPath.slice(basePath.length);
   const query = mark === -1 ? '' : url.slice(mark + 1);
   if (!/\.flv/i.test(path)) throw new Denial('not_found');
   const uri = path.endsWith(SUFFIX) ? path.slice(0, -SUFFIX.length) : '';

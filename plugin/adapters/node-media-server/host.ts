@@ -9,8 +9,10 @@ export interface HostPacket {
   readonly dts: number;
   readonly size: number;
   readonly data: Buffer;
-  /** 3 is a keyframe. */
-  readonly flags: number;
+  /** Type of the RTMP message or FLV tag. */
+  readonly codec_type: number;
+  /** 0 and 2 configuration of audio and video, 1 sound, 3 a keyframe, 4 another picture. */
+  flags: number;
 }
 
 /** What `publish` and `play` name; whatever the peer sent, unchecked. */

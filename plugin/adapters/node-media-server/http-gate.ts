@@ -8,6 +8,7 @@ import { answer, methodNotAllowed, optionsReply } from '../../http/endpoint.ts';
 import { createPassDesk, type PassDeskOptions } from '../../http/pass.ts';
 import { clientOf, isLoopback } from '../../peer.ts';
 import type { Log } from '../../ports.ts';
+import { basePathOf } from '../../public-urls.ts';
 import type { Client, FlvDesk } from './flv-desk.ts';
 import { parseFlvUrl, type FlvTarget } from './flv-request.ts';
 import { closeIdleSessions } from './http2-sessions.ts';
@@ -18,7 +19,7 @@ import { createWebSocketGate } from './web-socket-gate.ts';
 export interface HttpGateOptions {
   readonly desk: FlvDesk;
   readonly gate: Pick<Gate, 'mintPass' | 'nonce'>;
-  /** Origin of this listener as viewers see it; proofs are checked against it, never against Host. */
+  /** Base of this listener as viewers see it, which may have a path; proofs are checked against it, never against Host. */
   readonly publicUrl: URL;
   /** Where a stream can be played with a pass. */
   readonly endpoints: PassDeskOptions['endpoints'];
@@ -66,6 +67,8 @@ function isFromThisMachine({ socket, headers }: HostRequest): boolean {
 export function guardHttp(server: EventEmitter, options: HttpGateOptions): () => void {
   const { desk, gate, log, publicUrl, trustedProxies, corsOrigins, metrics, reset } = options;
   const endpoint = { nonce: () => gate.nonce(), corsOrigins, log };
+  const basePath = basePathOf(publicUrl);
+  const baseUrl = publicUrl.origin + basePath;
   const passDesk = createPassDesk({ gate, publicUrl, endpoints: options.endpoints, log, corsOrigins });
   const answerPass = getRequestListener((request, env) =>
     passDesk.fetch(request, clientOf(env.incoming, trustedProxies)),
@@ -86,7 +89,7 @@ export function guardHttp(server: EventEmitter, options: HttpGateOptions): () =>
     const { socket } = request;
     // Behind another request's reply on its connection, a stream without an end has no place.
     if (response.socket === null) throw new Denial('request_malformed', { detail: 'pipelined' });
-    const admitted = await desk.admit('http-flv', target, { baseUrl: publicUrl.origin, headers }, client);
+    const admitted = await desk.admit('http-flv', target, { baseUrl, headers }, client);
     const { viewer } = admitted;
     if (response.destroyed || socket.destroyed) return viewer.gone('viewer_left');
     response.on('close', () => viewer.gone('viewer_left'));
@@ -123,7 +126,7 @@ export function guardHttp(server: EventEmitter, options: HttpGateOptions): () =>
   }
 
   async function flv(request: HostRequest, response: HostResponse): Promise<void> {
-    const target = parseFlvUrl(request.url ?? '');
+    const target = parseFlvUrl(request.url ?? '', basePath);
     if (request.method === 'GET') return play(request, response, target);
     if (request.method === 'POST') return publish(request, response, target);
     const other = request.method === 'OPTIONS' ? optionsReply(METHODS, {}) : methodNotAllowed(METHODS);
@@ -133,7 +136,7 @@ export function guardHttp(server: EventEmitter, options: HttpGateOptions): () =>
 
   async function handle(request: HostRequest, response: HostResponse): Promise<void> {
     const { method, url } = request;
-    if (url === '/pass') {
+    if (url === `${basePath}/pass`) {
       limitBodyTime(request);
       return answerPass(request, response);
     }
@@ -164,7 +167,7 @@ export function guardHttp(server: EventEmitter, options: HttpGateOptions): () =>
     );
   }
 
-  const onUpgrade = createWebSocketGate({ ...options, endpoint, findClient });
+  const onUpgrade = createWebSocketGate({ ...options, endpoint, findClient, basePath, baseUrl });
   server.removeAllListeners('request').removeAllListeners('upgrade');
   server.on('request', onRequest).on('upgrade', onUpgrade);
   const leaveSessions = closeIdleSessions(server);

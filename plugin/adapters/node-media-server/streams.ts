@@ -1,5 +1,5 @@
 /** What is on the air: one publisher per stream, for a while after he has gone his place, and who is watching. */
-import type { PublisherHealth, StreamStatus } from '../../contract.ts';
+import type { PublisherHealth, ReencoderStatus, StreamStatus } from '../../contract.ts';
 import { Denial } from '../../errors.ts';
 import { createPublisherHealth } from '../../media/publisher-health.ts';
 import type { Clock, Log } from '../../ports.ts';
@@ -12,6 +12,8 @@ export interface PublisherTap {
   pushTag(tag: Buffer, timestampMs: number): void;
   /** The publisher has come back on another connection; his timestamps start anew. */
   restart?(): void;
+  /** What is made anew of his video now. */
+  reencoders?(): ReencoderStatus[];
   close(): void;
 }
 
@@ -163,8 +165,8 @@ export function createStreams(options: StreamsOptions): Streams {
     },
     statuses() {
       const onAir = [...places].filter(([, { graceTimer }]) => graceTimer === undefined);
-      return onAir.map(([uri, { onAirSince, viewers, health }]) => {
-        const read: PublisherHealth = health.read();
+      return onAir.map(([uri, { onAirSince, viewers, health, tap }]) => {
+        const read: PublisherHealth = { ...health.read(), reencoders: tap?.reencoders?.() ?? [] };
         return { uri, onAirSince, viewers: viewers.size, health: read };
       });
     },

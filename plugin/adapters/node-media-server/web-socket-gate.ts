@@ -13,7 +13,9 @@ import { toWebRequest } from './web-request.ts';
 
 export interface WebSocketGateOptions {
   readonly desk: FlvDesk;
-  readonly publicUrl: URL;
+  /** Of this listener as viewers see it, without a trailing slash: path alone, and the whole. */
+  readonly basePath: string;
+  readonly baseUrl: string;
   readonly endpoint: EndpointOptions;
   readonly findClient: (request: IncomingMessage) => Client;
   readonly log: Log;
@@ -37,7 +39,7 @@ const isPublisher = ({ headers }: IncomingMessage): boolean =>
 export function createWebSocketGate(
   options: WebSocketGateOptions,
 ): (request: IncomingMessage, socket: Socket, head: Buffer) => void {
-  const { desk, publicUrl, endpoint, findClient, reset } = options;
+  const { desk, basePath, baseUrl, endpoint, findClient, reset } = options;
   const common = { noServer: true, clientTracking: false, perMessageDeflate: false, autoPong: false };
   const forViewers = new WebSocketServer({ ...common, maxPayload: MAX_VIEWER_MESSAGE_BYTES });
   const forPublishers = new WebSocketServer({ ...common, maxPayload: 2 * MAX_MESSAGE_BYTES });
@@ -68,7 +70,7 @@ export function createWebSocketGate(
     target: FlvTarget,
   ): Promise<void> {
     const client = findClient(request);
-    const credentials = { baseUrl: publicUrl.origin, headers: toWebRequest(request) };
+    const credentials = { baseUrl, headers: toWebRequest(request) };
     const admitted = await desk.admit('ws-flv', target, credentials, client);
     const { viewer } = admitted;
     if (socket.destroyed) return viewer.gone('viewer_left');
@@ -117,7 +119,7 @@ export function createWebSocketGate(
   ): Promise<void> {
     const denial = asDenial(error);
     const web = toWebRequest(request);
-    const isPlain = !web.headers.has('authorization') && isMediaUrl(request.url ?? '');
+    const isPlain = !web.headers.has('authorization') && isMediaUrl(request.url ?? '', basePath);
     if (isPlain) return close(await accept(forViewers, request, socket, head), socket, denial);
     const reply = await answer(endpoint, web, () => Promise.reject(denial));
     const body = await reply.text();
@@ -132,7 +134,7 @@ export function createWebSocketGate(
     options.onAsked(socket);
     socket.on('error', () => socket.destroy());
     async function handle(): Promise<void> {
-      const target = parseFlvUrl(request.url ?? '');
+      const target = parseFlvUrl(request.url ?? '', basePath);
       await (isPublisher(request) ? publish : play)(request, socket, head, target);
     }
     handle().catch((error: unknown) => {
@@ -142,9 +144,9 @@ export function createWebSocketGate(
   };
 }
 
-function isMediaUrl(url: string): boolean {
+function isMediaUrl(url: string, basePath: string): boolean {
   try {
-    parseFlvUrl(url);
+    parseFlvUrl(url, basePath);
     return true;
   } catch {
     return false;

@@ -1,11 +1,21 @@
-/** What a publisher's audio tags tell about it. Per tag a few bytes are read; nothing is allocated. */
+/** What a publisher's audio tags tell about it. Per tag a few bytes are read, and next to nothing is allocated. */
 import type { PublisherHealth } from '../../contract.ts';
 import {
+  AUDIO_PACKET_MULTICHANNEL_CONFIG,
+  AUDIO_PACKET_MULTITRACK,
   audioCodecName,
+  findFirstTrack,
   FLV_HEADER_BYTES,
   FOURCC_AAC,
+  FOURCC_OPUS,
   fourCcName,
+  MAX_OPUS_CHANNELS,
+  OPUS_CLOCK_RATE,
+  PACKET_CODED_FRAMES,
+  PACKET_SEQUENCE_START,
   parseAacConfig,
+  parseOpusHead,
+  skipModifiers,
   SOUND_AAC,
   SOUND_ENHANCED,
 } from '../../rtp/index.ts';
@@ -14,7 +24,7 @@ import type { Timeline } from '../timeline.ts';
 
 export interface AudioReading {
   readonly facts: NonNullable<PublisherHealth['audio']>;
-  /** True if WebRTC viewers get it: AAC in plain tags. */
+  /** True if WebRTC viewers get it: AAC, or mono or stereo Opus. */
   readonly played: boolean;
 }
 
@@ -30,11 +40,6 @@ export interface AudioHealth {
 }
 
 const BODY = FLV_HEADER_BYTES;
-const PACKET_CONFIG = 0;
-const PACKET_FRAME = 1;
-/** Enhanced RTMP: several tracks, a modifier in front. */
-const PACKET_MULTITRACK = 5;
-const PACKET_MODIFIER = 7;
 /** PCM, ADPCM and MP3 state their rate (5,512.5 Hz times a power of two) and channels in each tag. */
 const LAST_SELF_DESCRIBED = 3;
 const BASE_RATE_HZ = 5512.5;
@@ -78,30 +83,44 @@ export function createAudioHealth(timeline: Timeline): AudioHealth {
     }
     if (format !== SOUND_AAC) return takeFrame(end - BODY, timestampMs);
     if (end < BODY + 2) return false;
-    if (tag[BODY + 1] === PACKET_CONFIG) return takeAacConfig(tag.subarray(BODY + 2, end));
-    if (tag[BODY + 1] !== PACKET_FRAME) return false;
+    if (tag[BODY + 1] === PACKET_SEQUENCE_START) return takeAacConfig(tag.subarray(BODY + 2, end));
+    if (tag[BODY + 1] !== PACKET_CODED_FRAMES) return false;
     return end === BODY + 2 || takeFrame(end - BODY, timestampMs);
   }
 
-  /** Enhanced RTMP v2, "ExAudioTagHeader": packet type and FourCC. */
+  function takeOpusConfig(packetType: number, data: Buffer): boolean {
+    const stated = packetType === PACKET_SEQUENCE_START ? parseOpusHead(data).channels : (data[1] ?? 0);
+    if (stated === 0) return false;
+    channels = stated;
+    return true;
+  }
+
+  /** Enhanced RTMP v2, "ExAudioTagHeader". Only the first track is looked at. */
   function takeEnhanced(tag: Buffer, end: number, timestampMs: number): boolean {
-    const packetType = (tag[BODY] ?? 0) & 0x0f;
-    // Several tracks in one tag, and modifiers, put the FourCC elsewhere: they are counted and not looked into.
-    if (packetType === PACKET_MULTITRACK || packetType === PACKET_MODIFIER) {
-      if (codec === null) takeCodec(SOUND_ENHANCED, audioCodecName(SOUND_ENHANCED));
-      return takeFrame(end - BODY, timestampMs);
-    }
-    if (end < BODY + 5) return false;
-    const fourCc = tag.readUInt32BE(BODY + 1);
+    const at = skipModifiers(tag, BODY, end);
+    const track = at < 0 ? undefined : findFirstTrack(tag, at, end, AUDIO_PACKET_MULTITRACK);
+    if (track === undefined) return false;
+    if (track === null) return true;
+    const { packetType, fourCc, dataAt, dataEnd } = track;
     if (fourCc !== codecKey) {
       const name = fourCcName(fourCc);
       if (name === undefined) return false;
       takeCodec(fourCc, name);
+      if (fourCc === FOURCC_OPUS) sampleRateHz = OPUS_CLOCK_RATE;
     }
-    if (packetType === PACKET_CONFIG) {
-      return fourCc !== FOURCC_AAC || takeAacConfig(tag.subarray(BODY + 5, end));
+    if (packetType === PACKET_CODED_FRAMES) return takeFrame(dataEnd - dataAt, timestampMs);
+    const data = tag.subarray(dataAt, dataEnd);
+    const isConfig = packetType === PACKET_SEQUENCE_START;
+    if (fourCc === FOURCC_AAC && isConfig) return takeAacConfig(data);
+    if (fourCc === FOURCC_OPUS && (isConfig || packetType === AUDIO_PACKET_MULTICHANNEL_CONFIG)) {
+      return takeOpusConfig(packetType, data);
     }
-    return packetType !== PACKET_FRAME || takeFrame(end - BODY, timestampMs);
+    return true;
+  }
+
+  function isPlayed(): boolean {
+    if (codecKey === FOURCC_OPUS) return (channels ?? 0) <= MAX_OPUS_CHANNELS;
+    return codecKey === SOUND_AAC || codecKey === FOURCC_AAC;
   }
 
   return {
@@ -113,7 +132,7 @@ export function createAudioHealth(timeline: Timeline): AudioHealth {
       codec === null
         ? null
         : {
-            played: codecKey === SOUND_AAC,
+            played: isPlayed(),
             facts: { codec, sampleRateHz, channels, bitsPerSecond: statedBits(bytes) },
           },
     restart() {

@@ -1,17 +1,27 @@
-/** What a publisher's video tags tell about it. Per tag a few bytes are read; nothing is allocated. */
+/** What a publisher's video tags tell about it. Per tag a few bytes are read, and next to nothing is allocated. */
 import type { PublisherHealth } from '../../contract.ts';
 import type { Log } from '../../ports.ts';
 import {
   CODEC_AVC,
+  findFirstTrack,
   FLV_HEADER_BYTES,
+  FOURCC_AV1,
   FOURCC_AVC,
   FOURCC_HEVC,
+  FOURCC_VP8,
+  FOURCC_VP9,
   FOURCC_VVC,
   fourCcName,
   FRAME_COMMAND,
   isKeyframeType,
   MAX_COMPOSITION_MS,
+  PACKET_CODED_FRAMES,
+  PACKET_SEQUENCE_END,
+  PACKET_SEQUENCE_START,
   parseAvcConfig,
+  skipModifiers,
+  VIDEO_PACKET_CODED_FRAMES_X,
+  VIDEO_PACKET_MULTITRACK,
   videoCodecName,
 } from '../../rtp/index.ts';
 import { createRateMeter, statedBits } from '../rate-meter.ts';
@@ -21,8 +31,10 @@ type Video = NonNullable<PublisherHealth['video']>;
 
 export interface VideoReading {
   readonly facts: Omit<Video, 'width' | 'height'>;
-  /** True if WebRTC viewers get it: H.264 in plain tags. */
+  /** True if WebRTC viewers get it: H.264. */
   readonly shown: boolean;
+  /** True if it can be made anew for them where it is not. */
+  readonly convertible: boolean;
   /** Media time since the last keyframe, or since the first picture where none came. */
   readonly sinceKeyframeMs: number;
 }
@@ -47,13 +59,7 @@ const BODY = FLV_HEADER_BYTES;
 const CODEC_HEVC = 12;
 const CODEC_AV1 = 13;
 
-const PACKET_CONFIG = 0;
-const PACKET_FRAME = 1;
-const PACKET_END = 2;
-/** Enhanced RTMP: a frame whose composition time is 0; several tracks; a modifier in front. */
-const PACKET_FRAME_X = 3;
-const PACKET_MULTITRACK = 6;
-const PACKET_MODIFIER = 7;
+const CONVERTIBLE: ReadonlySet<number> = new Set([FOURCC_HEVC, FOURCC_AV1, FOURCC_VP9, FOURCC_VP8]);
 
 export function createVideoHealth(options: {
   readonly path: string;
@@ -100,15 +106,18 @@ export function createVideoHealth(options: {
     const presentationMs = dtsMs + compositionMs;
     if (presentationMs < latestPresentationMs && !hasBFrames) {
       hasBFrames = true;
-      log.warn({ path }, 'the video has B-frames, which browsers do not show well; publish without them');
+      log.warn(
+        { path },
+        'the video has B-frames: for WebRTC viewers it is re-encoded, or refused where that is off',
+      );
     }
     if (presentationMs > latestPresentationMs) latestPresentationMs = presentationMs;
     if (key) takeKeyframe(dtsMs);
     return true;
   }
 
-  function takeAvcConfig(tag: Buffer, end: number): boolean {
-    profileLevelId = parseAvcConfig(tag.subarray(BODY + 5, end)).profileLevelId;
+  function takeAvcConfig(record: Buffer): boolean {
+    profileLevelId = parseAvcConfig(record).profileLevelId;
     return true;
   }
 
@@ -124,46 +133,43 @@ export function createVideoHealth(options: {
     }
     if (end < BODY + 5) return false;
     switch (tag[BODY + 1]) {
-      case PACKET_CONFIG:
-        return codecId !== CODEC_AVC || takeAvcConfig(tag, end);
-      case PACKET_FRAME:
+      case PACKET_SEQUENCE_START:
+        return codecId !== CODEC_AVC || takeAvcConfig(tag.subarray(BODY + 5, end));
+      case PACKET_CODED_FRAMES:
         return takeFrame(key, tag.readIntBE(BODY + 2, 3), end - BODY, timestampMs);
       default:
-        return tag[BODY + 1] === PACKET_END;
+        return tag[BODY + 1] === PACKET_SEQUENCE_END;
     }
   }
 
-  /** Enhanced RTMP v2, "ExVideoTagHeader": packet type and FourCC. */
+  /** Enhanced RTMP v2, "ExVideoTagHeader". Only the first track is looked at. */
   function takeEnhanced(tag: Buffer, end: number, timestampMs: number): boolean {
-    const head = tag[BODY] ?? 0;
-    const frameType = (head >> 4) & 7;
-    const packetType = head & 0x0f;
-    // Several tracks in one tag, and modifiers, put the FourCC elsewhere: they are counted and not looked into.
-    if (packetType === PACKET_MULTITRACK || packetType === PACKET_MODIFIER) {
-      if (codec === null) takeCodec(packetType - 16, 'enhanced RTMP video');
-      return takeFrame(isKeyframeType(frameType), 0, end - BODY, timestampMs);
-    }
+    const frameType = ((tag[BODY] ?? 0) >> 4) & 7;
     if (frameType === FRAME_COMMAND) return true;
-    if (end < BODY + 5) return false;
-    const fourCc = tag.readUInt32BE(BODY + 1);
+    const at = skipModifiers(tag, BODY, end);
+    const track = at < 0 ? undefined : findFirstTrack(tag, at, end, VIDEO_PACKET_MULTITRACK);
+    if (track === undefined) return false;
+    if (track === null) return true;
+    const { packetType, fourCc, dataAt, dataEnd } = track;
     if (fourCc !== codecKey) {
       const name = fourCcName(fourCc);
       if (name === undefined) return false;
       takeCodec(fourCc, name);
     }
+    const key = isKeyframeType(frameType);
     switch (packetType) {
-      case PACKET_CONFIG:
-        return fourCc !== FOURCC_AVC || takeAvcConfig(tag, end);
-      case PACKET_FRAME:
+      case PACKET_SEQUENCE_START:
+        return fourCc !== FOURCC_AVC || takeAvcConfig(tag.subarray(dataAt, dataEnd));
+      case PACKET_CODED_FRAMES:
         if (fourCc !== FOURCC_AVC && fourCc !== FOURCC_HEVC && fourCc !== FOURCC_VVC) break;
-        if (end < BODY + 8) return false;
-        return takeFrame(isKeyframeType(frameType), tag.readIntBE(BODY + 5, 3), end - BODY, timestampMs);
-      case PACKET_FRAME_X:
+        if (dataEnd < dataAt + 3) return false;
+        return takeFrame(key, tag.readIntBE(dataAt, 3), dataEnd - dataAt, timestampMs);
+      case VIDEO_PACKET_CODED_FRAMES_X:
         break;
       default:
         return true;
     }
-    return takeFrame(isKeyframeType(frameType), 0, end - BODY, timestampMs);
+    return takeFrame(key, 0, dataEnd - dataAt, timestampMs);
   }
 
   return {
@@ -175,7 +181,8 @@ export function createVideoHealth(options: {
       codec === null
         ? null
         : {
-            shown: codecKey === CODEC_AVC,
+            shown: codecKey === CODEC_AVC || codecKey === FOURCC_AVC,
+            convertible: CONVERTIBLE.has(codecKey),
             sinceKeyframeMs: firstMs < 0 ? 0 : lastMs - Math.max(keyframeAtMs, firstMs),
             facts: {
               codec,

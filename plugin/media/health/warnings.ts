@@ -14,7 +14,11 @@ export interface HealthReadings {
 
 /** A kind that has not come for this long is missing. */
 export const MISSING_AFTER_MS = 5000;
+/** What becomes of video that WebRTC viewers cannot be shown as it is. */
+const CONVERTED = 'is re-encoded for WebRTC viewers, or refused where that is off';
 const MAX_BITS_PER_SECOND = 20_000_000;
+/** As `fourCcName` has it. */
+const OPUS = 'Opus';
 
 const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`;
 
@@ -32,6 +36,12 @@ function keyframeText({ facts: { keyframeIntervalMs }, sinceKeyframeMs }: VideoR
   return `keyframe every ${seconds(keyframeIntervalMs)}: publish one every 2 s`;
 }
 
+function soundText({ facts: { codec, channels } }: AudioReading): string {
+  if (codec === OPUS)
+    return `Opus of ${channels ?? 'many'} channels is not carried to WebRTC viewers: publish stereo`;
+  return `${codec} sound is not carried to WebRTC viewers: publish AAC or Opus`;
+}
+
 /** The warnings that hold now, each at most once. */
 export function warningsOf(readings: HealthReadings): HealthWarning[] {
   const { video, audio, malformedTags } = readings;
@@ -41,12 +51,14 @@ export function warningsOf(readings: HealthReadings): HealthWarning[] {
   ];
   const warn = (code: HealthWarning['code'], text: string) => void warnings.push({ code, text });
   if (video !== null && !video.shown) {
-    warn('video_codec', `${video.facts.codec} video is not carried to WebRTC viewers: publish H.264`);
+    const { codec } = video.facts;
+    const fate = video.convertible ? CONVERTED : 'is not carried to WebRTC viewers';
+    warn('video_codec', `${codec} video ${fate}: publish H.264`);
   }
   if (audio !== null && !audio.played) {
-    warn('audio_codec', `${audio.facts.codec} sound is not carried to WebRTC viewers: publish AAC`);
+    warn('audio_codec', soundText(audio));
   }
-  if (video?.facts.hasBFrames === true) warn('b_frames', 'B-frames on: browsers show them badly over WebRTC');
+  if (video?.facts.hasBFrames === true) warn('b_frames', `video with B-frames ${CONVERTED}: switch them off`);
   const keyframes = video === null ? null : keyframeText(video);
   if (keyframes !== null) warn('keyframe_interval', keyframes);
   const bits = (video?.facts.bitsPerSecond ?? 0) + (audio?.facts.bitsPerSecond ?? 0);

@@ -13,6 +13,9 @@ export class FakePeerConnection extends EventTarget {
   bytesReceived = 0;
   /** True: no packets come. */
   silent = false;
+  configuration: RTCConfiguration = { bundlePolicy: 'max-bundle' };
+  /** What was configured when gathering began. */
+  gatheredWith: RTCConfiguration | null = null;
 
   addTransceiver(): void {}
   async createOffer(): Promise<RTCSessionDescriptionInit> {
@@ -20,11 +23,20 @@ export class FakePeerConnection extends EventTarget {
   }
   async setLocalDescription(description: RTCSessionDescriptionInit): Promise<void> {
     this.localDescription = description;
+    this.gatheredWith = this.configuration;
   }
   async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
     if (description.sdp === 'broken') throw new DOMException('no', 'OperationError');
     this.remoteDescription = description;
     queueMicrotask(() => this.become('connected'));
+  }
+  getConfiguration(): RTCConfiguration {
+    return this.configuration;
+  }
+  setConfiguration(configuration: RTCConfiguration): void {
+    const urls = (configuration.iceServers ?? []).flatMap((server) => server.urls);
+    if (urls.includes('turn:refused.example')) throw new DOMException('no', 'SyntaxError');
+    this.configuration = configuration;
   }
   getReceivers(): RTCRtpReceiver[] {
     return [];

@@ -8,8 +8,8 @@ import { NOW_MS, WHEP } from './shop.ts';
 
 type Answer = string | Problem | Response | object;
 
-export const created = (): Response =>
-  new Response(ANSWER_SDP, { status: 201, headers: { location: '/whep/live/demo/session-1' } });
+export const created = (headers: Record<string, string> = {}): Response =>
+  new Response(ANSWER_SDP, { status: 201, headers: { location: '/whep/live/demo/session-1', ...headers } });
 export const running = [{ session: 'session-id-1', seq: 0, mediaMs: 1000, bytes: 5000, reason: null }];
 export const ended = (reason: string): object[] => [
   ...running,

@@ -18,6 +18,7 @@ import { fakeTimerClock, silentLog } from '../../support/doubles.ts';
 import { OFFERS } from '../media/offers/index.ts';
 import { launchBrowser } from '../../support/browser.ts';
 import { play, readStats, statsWhen } from './mediasoup/browser.ts';
+import { census } from './mediasoup/census.ts';
 import { startSource, type Source, type SourceOptions } from './mediasoup/rtp-source.ts';
 import { openGate, type OpenGate } from './whep/open-gate.ts';
 
@@ -28,32 +29,6 @@ async function listen(server: Server): Promise<string> {
   await once(server, 'listening');
   const address = server.address();
   return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
-}
-
-/** The live objects of a worker: what leaks shows here. */
-function census(worker: types.Worker): {
-  transports: number;
-  consumers: number;
-  producers: number;
-  routers: number;
-} {
-  const counts = { transports: 0, consumers: 0, producers: 0, routers: 0 };
-  const count = (
-    kind: keyof typeof counts,
-    { observer }: { observer: { once(e: 'close', f: () => void): unknown } },
-  ): void => {
-    counts[kind] += 1;
-    observer.once('close', () => (counts[kind] -= 1));
-  };
-  worker.observer.on('newrouter', (router) => {
-    count('routers', router);
-    router.observer.on('newtransport', (transport) => {
-      count('transports', transport);
-      transport.observer.on('newconsumer', (consumer) => count('consumers', consumer));
-      transport.observer.on('newproducer', (producer) => count('producers', producer));
-    });
-  });
-  return counts;
 }
 
 describe('a stage with a real worker and Chromium', () => {
@@ -126,7 +101,7 @@ describe('a stage with a real worker and Chromium', () => {
     await play(page, `${base}/whep/live/test`, ['video', 'audio']);
     const playing = await statsWhen(page, (stats) => stats.framesDecoded > 50 && stats.audioPackets > 50);
     expect(playing.streams).toBe(1);
-    expect(stage.stats()).toEqual({ streams: 1, viewings: 1, consumers: 2, profiles: 1 });
+    expect(stage.stats()).toEqual({ streams: 1, viewings: 1, consumers: 2, profiles: 1, workers: 1 });
 
     const viewing = gate.last().viewing;
     const counted = await viewing.counters();
@@ -156,7 +131,7 @@ describe('a stage with a real worker and Chromium', () => {
     const ended = await statsWhen(page, ({ connectionState }) => connectionState !== 'connected');
     expect(Math.abs(final.bytes - ended.bytes) / ended.bytes).toBeLessThan(0.02);
     expect(await gate.last().viewing.counters()).toEqual(final);
-    expect(stage.stats()).toEqual({ streams: 1, viewings: 0, consumers: 0, profiles: 1 });
+    expect(stage.stats()).toEqual({ streams: 1, viewings: 0, consumers: 0, profiles: 1, workers: 1 });
     expect(counts).toEqual({ ...quiet, routers: quiet.routers + 1 }); // The profile's router is kept.
   });
 
@@ -298,7 +273,7 @@ describe('a stage with a real worker and Chromium', () => {
     const viewing = await other.view('/live/a', parseOffer(OFFERS.chromium));
     expect(await goneOf(viewing)).toBe('viewer_left');
     expect(await viewing.counters()).toEqual({ mediaMs: 0, bytes: 0 });
-    expect(other.stats()).toEqual({ streams: 1, viewings: 0, consumers: 0, profiles: 1 });
+    expect(other.stats()).toEqual({ streams: 1, viewings: 0, consumers: 0, profiles: 1, workers: 1 });
   });
 
   it('refuses offers of more kinds than it has routers for, until one is free', async () => {
@@ -320,7 +295,7 @@ describe('a stage with a real worker and Chromium', () => {
 
   it('waits for the second kind of a young stream', async () => {
     const stream = stage.openStream('/live/young', () => 0);
-    await stream.addVideo({ ssrc: 1, payloadType: 96, profileLevelId: '42c01e' });
+    await stream.addVideo({ ssrc: 1, payloadType: 96, codec: { name: 'H264', profileLevelId: '42c01e' } });
     const viewing = stage.view('/live/young', parseOffer(OFFERS.chromium));
     await stream.addAudio({ ssrc: 2, payloadType: 97 });
     expect((await viewing).answer).toContain('a=group:BUNDLE 0 1');
@@ -342,7 +317,7 @@ describe('a stage with a real worker and Chromium', () => {
       listen: { ip: '127.0.0.1', port: 0 },
       clock: fakeTimerClock,
       log: silentLog,
-      onWorkerDied: died.resolve,
+      onWorkersGone: died.resolve,
     });
     const stream = other.openStream('/live/a', () => 0);
     const input = await stream.addAudio({ ssrc: 1, payloadType: 97 });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createWhep, type Whep, type WhepViewing } from '../../../plugin/adapters/whep.ts';
 import { Denial, type Code } from '../../../plugin/errors.ts';
+import type { IceClient } from '../../../plugin/http/ice-servers.ts';
 import { fakeTimerClock, recordingLog } from '../../support/doubles.ts';
 import { OFFERS } from '../media/offers/index.ts';
 import { ANSWER, fakeStage, type FakeStage } from './whep/fake-stage.ts';
@@ -323,6 +324,23 @@ describe('WHEP', () => {
     expect(await codeOf(await send('DELETE', path))).toEqual([404, 'session_ended']);
   });
 
+  it('says when the media of a session is lost, and goes on in it with another offer', async () => {
+    const session = await open();
+    gate.mediaLost = true;
+    expect(await codeOf(await send('GET', session))).toEqual([409, 'media_lost']);
+    expect((await send('HEAD', session)).status).toBe(409);
+    const restart = await patch(session, 'a=ice-ufrag:abcd', { 'if-match': '*' });
+    expect(await codeOf(restart)).toEqual([409, 'media_lost']);
+    const again = await post({ body: OFFERS.firefoxLike, headers: { dpop: `${PROOF}2` } });
+    expect([again.status, again.headers.get('location'), again.headers.get('etag')]).toEqual([
+      201,
+      `${PUBLIC}${session}`,
+      '"ice-1"',
+    ]);
+    expect((await send('GET', session)).status).toBe(204);
+    expect(gate.sessions).toHaveLength(1);
+  });
+
   it('shows the receipts of a session to its holder', async () => {
     const path = `${await open()}/receipts`;
     const receipt = {
@@ -419,6 +437,50 @@ describe('WHEP', () => {
       'Authorization, DPoP, Content-Type, If-Match',
     );
     expect(gate.requests).toEqual([]);
+  });
+
+  describe('STUN and TURN servers', () => {
+    const LINKS = ['<stun:s>; rel="ice-server"', '<turn:t>; rel="ice-server"; username="u"; credential="c"'];
+    const clients: IceClient[] = [];
+    beforeEach(() => {
+      clients.length = 0;
+      const iceServers = (client: IceClient): string[] => {
+        clients.push(client);
+        return LINKS;
+      };
+      const publicUrl = new URL(PUBLIC);
+      whep = createWhep({ gate, stage, publicUrl, log, clock: fakeTimerClock, iceServers });
+    });
+
+    it('are named to who was admitted, for his session', async () => {
+      const response = await post();
+      expect(response.headers.get('link')).toBe(LINKS.join(', '));
+      expect(clients).toEqual([
+        { sessionId: 'session-0', expiresAtSeconds: gate.last().grant.expiresAtSeconds },
+      ]);
+      expect(response.headers.get('access-control-expose-headers')).toContain('Link');
+    });
+
+    it('are named to nobody else', async () => {
+      gate.check = () => {
+        throw new Denial('ticket_expired');
+      };
+      const replies = [
+        await post(),
+        await send('OPTIONS', '/whep/live/test'),
+        await send('OPTIONS', '/whep/live/test', {
+          headers: { origin: 'https://shop.example', 'access-control-request-method': 'POST' },
+        }),
+        await send('GET', '/whep/live/test'),
+      ];
+      expect(replies.map(({ headers }) => headers.get('link'))).toEqual([null, null, null, null]);
+      expect(clients).toEqual([]);
+    });
+
+    it('are not logged', async () => {
+      await post();
+      expect(log.lines.join()).not.toContain('ice-server');
+    });
   });
 
   it('works at the root, too', async () => {

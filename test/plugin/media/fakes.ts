@@ -1,5 +1,12 @@
 /** Doubles of the ports that media meets. */
-import type { Clock, Log, RtpInput, StageEntrance } from '../../../plugin/ports.ts';
+import type {
+  Clock,
+  Log,
+  RtpInput,
+  StageEntrance,
+  VideoCodec,
+  VideoParameters,
+} from '../../../plugin/ports.ts';
 import { readRtp, readSenderReport, type ReadSenderReport, type RtpPacket } from '../rtp/rtp-reader.ts';
 
 export interface ManualClock extends Clock {
@@ -32,7 +39,11 @@ export interface RecordedTrack {
   readonly kind: 'audio' | 'video';
   readonly ssrc: number;
   readonly payloadType: number;
-  readonly profileLevelId: string | undefined;
+  /** `undefined` for audio, which is Opus. */
+  readonly codec: VideoCodec | undefined;
+  readonly onDemand: boolean;
+  /** Tells the source that viewers have come to this rendition, or have left it. */
+  watch(watched: boolean): void;
   readonly rtp: RtpPacket[];
   readonly reports: ReadSenderReport[];
   closed: boolean;
@@ -42,6 +53,8 @@ export interface RecordedStream {
   readonly path: string;
   readonly mediaMs: () => number;
   readonly tracks: RecordedTrack[];
+  /** Why viewers are refused video. */
+  refusal: string | null;
   closed: boolean;
 }
 
@@ -60,14 +73,16 @@ export function createRecordingStage(opened: Promise<void> = Promise.resolve()):
   async function addTrack(
     stream: RecordedStream,
     kind: 'audio' | 'video',
-    parameters: { ssrc: number; payloadType: number; profileLevelId?: string },
+    parameters: Omit<VideoParameters, 'codec'> & { codec?: VideoCodec },
   ): Promise<RtpInput> {
     await opened;
     const track: RecordedTrack = {
       kind,
       ssrc: parameters.ssrc,
       payloadType: parameters.payloadType,
-      profileLevelId: parameters.profileLevelId,
+      codec: parameters.codec,
+      onDemand: parameters.onDemand ?? false,
+      watch: (watched) => parameters.onWatched?.(watched),
       rtp: [],
       reports: [],
       closed: false,
@@ -94,12 +109,13 @@ export function createRecordingStage(opened: Promise<void> = Promise.resolve()):
   return {
     streams,
     openStream(path, mediaMs) {
-      const stream: RecordedStream = { path, mediaMs, tracks: [], closed: false };
+      const stream: RecordedStream = { path, mediaMs, tracks: [], refusal: null, closed: false };
       streams.push(stream);
       changed();
       return {
         addVideo: (parameters) => addTrack(stream, 'video', parameters),
         addAudio: (parameters) => addTrack(stream, 'audio', parameters),
+        refuseVideo: (reason) => void (stream.refusal = reason),
         close() {
           stream.closed = true;
           changed();

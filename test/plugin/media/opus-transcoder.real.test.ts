@@ -185,6 +185,39 @@ describe('the child', () => {
     expect(collected.packets[had]!.ticks).toBeGreaterThan(4_900 * 48);
   });
 
+  test('changes without end start five children, and then one a second', () => {
+    const sound = soundOf(clipTags());
+    const { transcoder } = start({ ffmpegPath: new URL('./fixtures/sleeps.sh', import.meta.url).pathname });
+    const pids = new Set<number>();
+    const startMs = performance.now();
+    for (let index = 0; index < 200; index++) {
+      transcoder.configure({ ...sound.config, bytes: Buffer.from([index, 0]) });
+      transcoder.push(sound.frames[0]!.data, index);
+      const pid = transcoder.pid();
+      if (pid !== undefined) pids.add(pid);
+    }
+    const allowed = 5 + Math.floor((performance.now() - startMs) / 1000);
+    expect(pids.size).toBeGreaterThanOrEqual(5);
+    expect(pids.size).toBeLessThanOrEqual(allowed);
+  });
+
+  test('rest ends the child, and the next frame starts another with the same configuration', async () => {
+    const sound = soundOf(clipTags());
+    const collected = start();
+    const { transcoder, packets } = collected;
+    transcoder.configure(sound.config);
+    pushAll(collected, sound);
+    await collected.arrived(expectedPackets(sound));
+    const pid = transcoder.pid()!;
+    transcoder.rest();
+    await gone(pid);
+    const had = packets.length;
+    pushAll(collected, sound, 5000);
+    await collected.arrived(had + expectedPackets(sound));
+    expect(transcoder.pid()).not.toBe(pid);
+    expect(packets[had]!.ticks).toBeGreaterThan(4_900 * 48);
+  });
+
   test('close ends it at once', async () => {
     const sound = soundOf(clipTags());
     const { transcoder, ready } = start();

@@ -44,7 +44,7 @@ test('x264 with B-frames and a keyframe every 8 s, and no sound', async () => {
   expect(health.audio).toBeNull();
   expect(health.warnings.map(({ text }) => text)).toEqual([
     'no audio',
-    'B-frames on: browsers show them badly over WebRTC',
+    'video with B-frames is re-encoded for WebRTC viewers, or refused where that is off: switch them off',
     'keyframe every 8 s: publish one every 2 s',
   ]);
 });

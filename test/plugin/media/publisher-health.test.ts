@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { publisherHealthSchema } from '../../../plugin/contract.ts';
 import { createPublisherHealth, type PublisherHealthMeter } from '../../../plugin/media/publisher-health.ts';
+import { opusHead } from '../rtp/enhanced-tags.ts';
 import { avcConfigTag, avcTag, clipTags, makeTag, timeOf } from '../rtp/flv-clip.ts';
 import { createManualClock, createRecordedLog, type ManualClock, type RecordedLog } from './fakes.ts';
 
@@ -169,6 +170,9 @@ describe('what is wrong is said in words', () => {
     ['a decoder record that is none', videoTag('17000000000000')],
     ['an enhanced tag without a FourCC', videoTag('9168')],
     ['a FourCC that cannot be printed', videoTag('9100010203aa')],
+    ['a modifier that goes on beyond its tag', videoTag('97ff')],
+    ['tracks that go on beyond their tag', audioTag('95aa')],
+    ['an OpusHead that is none', audioTag('904f707573aa')],
     ['an AAC tag without a packet type', audioTag('af')],
     ['an AAC packet type that there is not', audioTag('af07aa')],
     ['an AudioSpecificConfig that is none', audioTag('af00')],
@@ -190,12 +194,13 @@ describe('codecs', () => {
     ['video codec 15', '1faabb', false],
     ['H.265', '9168766331000000aa', false],
     ['H.265', '9368766331aa', false],
-    ['H.264', '9161766331000000aa', false],
+    ['H.264', '9161766331000000aa', true],
+    ['H.264', '970200000001' + '61766331000000aa', true],
+    ['H.264', '9601' + '6176633100000000aa', true],
     ['AV1', '9161763031aa', false],
     ['VP9', '9176703039aa', false],
     ['VP8', '9176703038aa', false],
     ['abcd', '9161626364aa', false],
-    ['enhanced RTMP video', '96016161616161', false],
   ])('video %s (%s) is named; carried over WebRTC: %s', (codec, hex, carried) => {
     const setup = create();
     push(setup, videoTag(hex));
@@ -209,14 +214,30 @@ describe('codecs', () => {
     ['MP3', '2faabb', false, 44_100, 2],
     ['PCM', '36aabb', false, 11_025, 1],
     ['G.711 A-law', '72aabb', false, null, null],
-    ['Opus', '914f707573aa', false, null, null],
-    ['AAC', '906d7034611190', false, 48_000, 2],
-    ['enhanced RTMP audio', '95aa', false, null, null],
+    ['Opus', '914f707573aa', true, 48_000, null],
+    ['Opus', '904f707573' + opusHead(2).toString('hex'), true, 48_000, 2],
+    ['Opus', '944f7075730006', false, 48_000, 6],
+    ['AAC', '906d7034611190', true, 48_000, 2],
+    ['AAC', '95006d703461001190', true, 48_000, 2],
+    ['AC-3', '9161632d33aa', false, null, null],
   ])('audio %s (%s) is named; carried over WebRTC: %s', (codec, hex, carried, sampleRateHz, channels) => {
     const setup = create();
     push(setup, audioTag(hex));
     expect(setup.meter.read().audio).toMatchObject({ codec, sampleRateHz, channels });
     expect(codes(setup)).toEqual(carried ? [] : ['audio_codec']);
+  });
+
+  test('Opus of many channels says what would do', () => {
+    const setup = create();
+    push(setup, audioTag('944f7075730006'));
+    expect(texts(setup)).toContain('Opus of 6 channels is not carried to WebRTC viewers: publish stereo');
+  });
+
+  test('further tracks are well-formed, and no part of what is stated', () => {
+    const setup = create();
+    push(setup, videoTag('96006176633101' + '00'));
+    push(setup, audioTag('95014f70757301aa'));
+    expect(setup.meter.read()).toMatchObject({ video: null, audio: null, malformedTags: 0 });
   });
 
   test('the newest one holds, without what was known of the one before', () => {

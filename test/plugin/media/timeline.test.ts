@@ -84,6 +84,60 @@ describe('one timeline from timestamps of any kind', () => {
     ]);
   });
 
+  test('sound that starts late, on a clock of its own, starts now and stays where it is', () => {
+    const { clock, timeline } = create();
+    play(timeline, clock, [['video', 60_000, 0]]);
+    for (let ms = 40; ms <= 4000; ms += 40) {
+      play(timeline, clock, [['video', 60_000 + ms, ms, 40]]);
+      if (ms >= 1000) play(timeline, clock, [['audio', ms - 1000, ms + 20]]);
+    }
+  });
+
+  test('a track that jumps alone goes on from now, and the other one as before', () => {
+    const { clock, timeline } = create();
+    play(timeline, clock, [
+      ['video', 10_000, 0],
+      ['audio', 10_000, 0],
+    ]);
+    for (let ms = 40; ms <= 4000; ms += 40) {
+      play(timeline, clock, [
+        ['video', 10_000 + ms, ms, 40],
+        ['audio', 500_000 + ms, ms + 20],
+      ]);
+    }
+  });
+
+  test('one tag with a wrong timestamp changes nothing for those that follow', () => {
+    const { clock, timeline } = create();
+    play(timeline, clock, [
+      ['video', 90_000, 0],
+      ['audio', 90_010, 10],
+      ['video', 0, 50, 40],
+      ['audio', 90_050, 50],
+      ['video', 90_080, 80, 40],
+      ['audio', 90_090, 90],
+      ['audio', 7_000_000, 110, 20],
+      ['video', 90_120, 120, 20],
+      ['audio', 90_130, 130],
+    ]);
+  });
+
+  test('tracks that jump one after the other are in step again, forward and back', () => {
+    const { clock, timeline } = create();
+    play(timeline, clock, [
+      ['video', 0, 0],
+      ['audio', 3, 3],
+      ['video', 9_000_000, 40, 37],
+      ['audio', 40, 40],
+      ['audio', 9_000_013, 53],
+      ['video', 9_000_040, 80, 40],
+      ['audio', 5000, 100, 10],
+      ['video', 9_000_080, 120, 30],
+      ['video', 5070, 170, 40],
+      ['audio', 5080, 180, 10],
+    ]);
+  });
+
   test('no track ever runs backwards, whatever the timestamps', () => {
     const tag = fc.record({
       track: fc.constantFrom<Track>('audio', 'video'),

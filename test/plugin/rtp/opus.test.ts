@@ -31,9 +31,9 @@ describe('durations by the TOC byte (RFC 6716 section 3.1)', () => {
   });
 });
 
-test('OpusHead gives the pre-skip; anything else is refused', () => {
+test('OpusHead gives channels, streams and the pre-skip; anything else is refused', () => {
   const head = Buffer.from('4f707573486561640102380180bb0000000000', 'hex');
-  expect(parseOpusHead(head)).toEqual({ preSkip: 312 });
+  expect(parseOpusHead(head)).toEqual({ channels: 2, preSkip: 312, streams: 1 });
   expect(() => parseOpusHead(head.subarray(0, 18))).toThrow(FormatError);
   expect(() => parseOpusHead(Buffer.from(head).fill(0xff, 8, 9))).toThrow(FormatError);
   expect(() => parseOpusHead(Buffer.alloc(19))).toThrow(FormatError);

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { CANONICAL, profileOf } from '../../../../plugin/adapters/mediasoup/h264.ts';
-import { matchOffer } from '../../../../plugin/adapters/mediasoup/match.ts';
+import { formOf } from '../../../../plugin/adapters/mediasoup/codecs.ts';
+import { matchOffer, type Rendition, type Tracks } from '../../../../plugin/adapters/mediasoup/match.ts';
 import { Denial } from '../../../../plugin/errors.ts';
 import { parseOffer } from '../../../../plugin/media/offer.ts';
+import type { VideoCodec } from '../../../../plugin/ports.ts';
 import { OFFERS } from '../../media/offers/index.ts';
 
 describe('the profile of a profile-level-id (RFC 6184 table 5)', () => {
@@ -34,10 +36,17 @@ describe('the profile of a profile-level-id (RFC 6184 table 5)', () => {
   });
 });
 
-const video = (profileLevelId: string, hasAudio = true): { profileLevelId: string; hasAudio: boolean } => ({
-  profileLevelId,
+const rendition = (codec: VideoCodec, onDemand = false): Rendition => ({ form: formOf(codec)!, onDemand });
+const h264 = (profileLevelId: string, onDemand = false): Rendition =>
+  rendition({ name: 'H264', profileLevelId }, onDemand);
+const REENCODED = [h264('42e01f', true), rendition({ name: 'VP8' }, true)];
+
+const video = (profileLevelId: string, hasAudio = true): Tracks => ({
+  video: [h264(profileLevelId)],
+  videoRefusal: null,
   hasAudio,
 });
+const SOUND: Tracks = { video: [], videoRefusal: null, hasAudio: true };
 
 describe('matching an offer', () => {
   it.each([
@@ -54,20 +63,21 @@ describe('matching an offer', () => {
     expect(match.video?.codec.parameters.get('packetization-mode')).toBe('1');
     expect(match.audio?.codec.payloadType).toBe(audioType);
     expect(match.profile).toEqual({
-      video: { h264: profileOf(id), payloadType: videoType },
+      video: { form: expect.objectContaining({ key: `h264/${profileOf(id)}` }), payloadType: videoType },
       audio: { payloadType: audioType },
     });
   });
 
   it('sends no sound of a silent stream, on the same router', () => {
     const offer = parseOffer(OFFERS.chromium);
-    const silent = matchOffer(offer, video('42c01e', false));
+    const tracks = video('42c01e');
+    const silent = matchOffer(offer, { ...tracks, hasAudio: false });
     expect(silent.audio).toBeUndefined();
-    expect(silent.profile).toEqual(matchOffer(offer, video('42c01e')).profile);
+    expect(silent.profile).toEqual(matchOffer(offer, tracks).profile);
   });
 
   it('sends only sound of a stream without pictures', () => {
-    const match = matchOffer(parseOffer(OFFERS.chromium), { profileLevelId: undefined, hasAudio: true });
+    const match = matchOffer(parseOffer(OFFERS.chromium), SOUND);
     expect(match.video).toBeUndefined();
     expect(match.audio?.codec.payloadType).toBe(111);
   });
@@ -97,12 +107,7 @@ describe('matching an offer', () => {
       'no H.264 profile 4200 in the offer',
     ],
     ['pictures to who wants sound', only('audio'), video('42c01e', false), 'the stream has only video'],
-    [
-      'sound to who wants pictures',
-      only('video'),
-      { profileLevelId: undefined, hasAudio: true },
-      'the stream has only audio',
-    ],
+    ['sound to who wants pictures', only('video'), SOUND, 'the stream has only audio'],
     [
       'sound without Opus',
       OFFERS.chromium.replace('opus/48000/2', 'opus/48000'),
@@ -123,6 +128,63 @@ describe('matching an offer', () => {
       expect(error).toBeInstanceOf(Denial);
       expect(error).toMatchObject({ code: 'offer_unsupported', detail });
     }
+  });
+
+  const withoutH264 = OFFERS.chromium.replaceAll(' H264/90000', ' H263/90000');
+
+  it.each<[string, string, readonly Rendition[], string, number]>([
+    [
+      'what is published before what is made anew',
+      OFFERS.chromium,
+      [...REENCODED, h264('640028')],
+      'h264/high',
+      41,
+    ],
+    [
+      'constrained baseline where the profile is not offered',
+      OFFERS.firefoxLike,
+      [h264('640028'), ...REENCODED],
+      'h264/constrained-baseline',
+      126,
+    ],
+    ['VP8 where no H.264 is offered', withoutH264, [h264('640028'), ...REENCODED], 'vp8', 96],
+    ['VP9 by its profile', OFFERS.chromium, [rendition({ name: 'VP9', profileId: 2 })], 'vp9/2', 100],
+    ['AV1 by its profile', OFFERS.chromium, [rendition({ name: 'AV1', profile: 0 })], 'av1/0', 45],
+    [
+      'the first of two that it can take',
+      OFFERS.chromium,
+      [rendition({ name: 'VP8' }), h264('42e01f')],
+      'vp8',
+      96,
+    ],
+  ])('of several renditions it sends %s', (_name, sdp, renditions, key, payloadType) => {
+    const match = matchOffer(parseOffer(sdp), { video: renditions, videoRefusal: null, hasAudio: true });
+    expect([match.video?.rendition.form.key, match.video?.codec.payloadType]).toEqual([key, payloadType]);
+    expect(renditions).toContain(match.video?.rendition);
+  });
+
+  it('names all that would do when it can take none of several', () => {
+    const sdp = withoutH264.replaceAll(' VP8/90000', ' H263/90000');
+    expect(() =>
+      matchOffer(parseOffer(sdp), {
+        video: [h264('640028'), ...REENCODED],
+        videoRefusal: null,
+        hasAudio: true,
+      }),
+    ).toThrow(
+      expect.objectContaining({
+        code: 'offer_unsupported',
+        detail: 'no H.264 profile 6400 or H.264 profile 42e0 or VP8 in the offer',
+      }),
+    );
+  });
+
+  it('refuses video for the reason that its source gives, and sound alone not', () => {
+    const tracks = { ...video('42c01e'), videoRefusal: 'the video has B-frames, and re-encoding is off' };
+    expect(() => matchOffer(parseOffer(OFFERS.chromium), tracks)).toThrow(
+      expect.objectContaining({ code: 'offer_unsupported', detail: tracks.videoRefusal }),
+    );
+    expect(matchOffer(parseOffer(only('audio')), tracks).audio?.codec.payloadType).toBe(111);
   });
 
   it('refuses one payload type for both codecs', () => {

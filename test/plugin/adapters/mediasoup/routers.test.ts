@@ -1,5 +1,6 @@
 import type { types } from 'mediasoup';
 import { describe, expect, it } from 'vitest';
+import { formOf } from '../../../../plugin/adapters/mediasoup/codecs.ts';
 import type { RouterProfile } from '../../../../plugin/adapters/mediasoup/match.ts';
 import { createRouterPool } from '../../../../plugin/adapters/mediasoup/routers.ts';
 
@@ -24,8 +25,10 @@ function fakeWorker(): { worker: types.Worker; routers: FakeRouter[]; fail: bool
   return Object.assign(state, { worker: { createRouter } as unknown as types.Worker });
 }
 
+const MAIN = formOf({ name: 'H264', profileLevelId: '4d001f' })!;
+
 const profile = (payloadType: number): RouterProfile => ({
-  video: { h264: 'main', payloadType },
+  video: { form: MAIN, payloadType },
   audio: { payloadType: 111 },
 });
 

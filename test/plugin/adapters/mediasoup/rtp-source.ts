@@ -2,8 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import type { Stage } from '../../../../plugin/adapters/mediasoup.ts';
-import type { RtpInput } from '../../../../plugin/ports.ts';
+import type { RtpInput, StageEntrance } from '../../../../plugin/ports.ts';
 
 const VIDEO = { ssrc: 0x1111, payloadType: 96 };
 const AUDIO = { ssrc: 0x2222, payloadType: 97 };
@@ -38,13 +37,18 @@ export interface Source {
 }
 
 /** Puts a test picture (640x360, a key frame every 10 frames) and a 1,000 Hz tone on the stage. */
-export async function startSource(stage: Stage, path: string, options: SourceOptions): Promise<Source> {
+export async function startSource(
+  stage: StageEntrance,
+  path: string,
+  options: SourceOptions,
+): Promise<Source> {
   const startedMs = performance.now();
   const stream = stage.openStream(path, () => Math.round(performance.now() - startedMs));
   const video = await listen();
   const audio = await listen();
   if (options.video) {
-    forward(video.socket, await stream.addVideo({ ...VIDEO, profileLevelId: options.video.profileLevelId }));
+    const codec = { name: 'H264', profileLevelId: options.video.profileLevelId } as const;
+    forward(video.socket, await stream.addVideo({ ...VIDEO, codec }));
   }
   if (options.audio) forward(audio.socket, await stream.addAudio(AUDIO));
   const inputs = ['-re', '-f', 'lavfi', '-i', 'testsrc=size=640x360:rate=25'].concat(

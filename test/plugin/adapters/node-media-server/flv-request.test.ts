@@ -5,9 +5,9 @@ import { asDenial, type Code } from '../../../../plugin/errors.ts';
 
 const PASS = 'ps_insecureTestPass0000_-';
 
-function read(url: string): FlvTarget | Code {
+function read(url: string, basePath?: string): FlvTarget | Code {
   try {
-    return parseFlvUrl(url);
+    return parseFlvUrl(url, basePath);
   } catch (error) {
     return asDenial(error).code;
   }
@@ -22,6 +22,17 @@ test.each([
   [`/${'a'.repeat(64)}/${'b'.repeat(64)}.flv`, { uri: `/${'a'.repeat(64)}/${'b'.repeat(64)}` }],
 ])('%s is read', (url, target) => {
   expect(read(url)).toEqual(target);
+});
+
+test.each<[string, string, FlvTarget | Code]>([
+  ['under the base', '/usher/flv/live/a.flv?key=sk_x', { uri: '/live/a', key: 'sk_x' }],
+  ['without it', '/live/a.flv', 'not_found'],
+  ['under another that begins alike', '/usher/flvs/live/a.flv', 'not_found'],
+  ['under the base twice', '/usher/flv/usher/flv/live/a.flv', 'request_malformed'],
+  ['under the base in another spelling', '/usher/%66lv/live/a.flv', 'not_found'],
+  ['under the base with two slashes', '/usher/flv//live/a.flv', 'request_malformed'],
+])('with a base path, what is %s', (_what, url, target) => {
+  expect(read(url, '/usher/flv')).toEqual(target);
 });
 
 describe('two readers could read it in two ways: malformed', () => {

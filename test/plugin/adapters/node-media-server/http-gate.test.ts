@@ -17,6 +17,8 @@ interface House {
   readonly server: Server;
   readonly asked: {
     protocol: string;
+    /** As the proof must name it; `null` for publishers, who need none. */
+    baseUrl: string | null;
     target: FlvTarget;
     peer: string;
     confidential: boolean;
@@ -32,9 +34,10 @@ async function setUp(options: Partial<HttpGateOptions> = {}): Promise<House> {
   const settled: number[] = [];
   const server = createServer((_, response) => response.end('host'));
   const desk: FlvDesk = {
-    admit(protocol, target, { headers }, { peer, confidential }) {
+    admit(protocol, target, { baseUrl, headers }, { peer, confidential }) {
       asked.push({
         protocol,
+        baseUrl,
         target,
         peer,
         confidential,
@@ -44,7 +47,7 @@ async function setUp(options: Partial<HttpGateOptions> = {}): Promise<House> {
     },
     join: () => undefined,
     publish(target, { peer, confidential }) {
-      asked.push({ protocol: 'publish', target, peer, confidential, authorization: null });
+      asked.push({ protocol: 'publish', baseUrl: null, target, peer, confidential, authorization: null });
       return Promise.reject(new Denial('stream_key_invalid'));
     },
   };
@@ -92,6 +95,24 @@ async function codeOf(port: number, method: string, path: string): Promise<strin
   const { text } = await raw(port, method, path);
   return text === 'host' ? 'host' : text === '' ? 'empty' : (JSON.parse(text) as { code: string }).code;
 }
+
+test('under a base path it answers there, and nowhere else', async () => {
+  const publicUrl = new URL('https://media.example/usher/flv');
+  const { port, asked } = await setUp({ publicUrl });
+  expect(await codeOf(port, 'GET', '/usher/flv/live/a.flv')).toBe('ticket_missing');
+  expect(await codeOf(port, 'POST', '/usher/flv/live/a.flv?key=x')).toBe('stream_key_invalid');
+  expect(await codeOf(port, 'POST', '/usher/flv/pass')).toBe('unsupported_media_type');
+  expect(await codeOf(port, 'GET', '/live/a.flv')).toBe('not_found');
+  expect(await codeOf(port, 'POST', '/pass')).toBe('not_found');
+  expect(asked.map(({ protocol, baseUrl }) => [protocol, baseUrl])).toEqual([
+    ['http-flv', 'https://media.example/usher/flv'],
+    ['publish', null],
+  ]);
+  const webSocket = new WebSocket(`ws://127.0.0.1:${port}/usher/flv/live/a.flv`);
+  const [code] = (await once(webSocket, 'close')) as [number];
+  expect(code).toBe(4401);
+  expect(asked.at(-1)).toMatchObject({ protocol: 'ws-flv', baseUrl: 'https://media.example/usher/flv' });
+});
 
 test.each([
   ['GET', '/live/a.flv', 'ticket_missing'],

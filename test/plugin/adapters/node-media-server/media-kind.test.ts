@@ -1,7 +1,13 @@
 import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { flvFormat, rtmpFormat } from '../../../../plugin/adapters/node-media-server/media-kind.ts';
+import {
+  flvFormat,
+  kindOfBody,
+  rtmpFormat,
+  type MediaKind,
+} from '../../../../plugin/adapters/node-media-server/media-kind.ts';
+import { FormatError, parseFlvTag, type FlvTag } from '../../../../plugin/rtp/index.ts';
 import { bodyOf, flvOf, flvTag, rtmpMessage } from './messages.ts';
 
 const AUDIO = 8;
@@ -39,11 +45,27 @@ test.each([
   ['enhanced AV1 picture', VIDEO, 'a361763031', 'picture'],
   ['enhanced end of sequence', VIDEO, '9268766331', 'picture'],
   ['enhanced command frame with metadata', VIDEO, 'd468766331', 'picture'],
+  ['enhanced command', VIDEO, 'd000', 'picture'],
+  ['enhanced metadata marked as a keyframe', VIDEO, '9468766331', 'picture'],
+  ['enhanced H.264 configuration', VIDEO, '9061766331', 'video-head'],
+  ['enhanced H.264 keyframe', VIDEO, '9161766331000000', 'keyframe'],
+  ['enhanced keyframe of the server', VIDEO, 'c161763031', 'keyframe'],
+  ['a keyframe behind modifiers', VIDEO, '9702000000070200000001' + '68766331000000', 'keyframe'],
+  ['a configuration behind a modifier', VIDEO, '970200000000' + '68766331', 'video-head'],
+  ['a modifier without end', VIDEO, '97ff', 'picture'],
+  ['the first of several tracks', VIDEO, '9600' + '6876633100', 'video-head'],
+  ['the keyframe of the first of several tracks', VIDEO, '9611' + '6876633100000001aa', 'keyframe'],
+  ['another track', VIDEO, '9600' + '6876633101', 'picture'],
+  ['the keyframe of another track', VIDEO, '9601' + '6876633101', 'picture'],
   ['AAC configuration', AUDIO, 'af0011', 'audio-head'],
   ['AAC sound', AUDIO, 'af0111', 'sound'],
   ['MP3 sound', AUDIO, '2f00', 'sound'],
   ['enhanced Opus configuration', AUDIO, '904f707573', 'audio-head'],
   ['enhanced Opus sound', AUDIO, '914f707573', 'sound'],
+  ['Opus configuration behind a modifier', AUDIO, '9702000000004f707573', 'audio-head'],
+  ['Opus configuration of another track', AUDIO, '95004f70757301', 'sound'],
+  ['a video message of one byte', VIDEO, '17', 'picture'],
+  ['an audio message of one byte', AUDIO, 'af', 'sound'],
   ['an empty video message', VIDEO, '', 'picture'],
   ['an empty audio message', AUDIO, '', 'sound'],
 ])('%s', (_, type, hex, kind) => {
@@ -55,6 +77,65 @@ test.each([
 
 test('what starts a file is its head', () => {
   expect(flvFormat.kindOf(flvOf('file-head'))).toBe('file-head');
+});
+
+/** What the parser, which looks at all of it, makes of a body; `undefined` where it makes nothing. */
+function kindByParser(type: number, body: Buffer): MediaKind | undefined {
+  let tag: FlvTag;
+  try {
+    tag = parseFlvTag(flvTag(type, 0, body));
+  } catch (error) {
+    expect(error).toBeInstanceOf(FormatError);
+    return undefined;
+  }
+  switch (tag.kind) {
+    case 'avc-config':
+    case 'video-config':
+      return 'video-head';
+    case 'avc-frame':
+    case 'video-frame':
+      return tag.keyframe ? 'keyframe' : 'picture';
+    case 'aac-config':
+      return 'audio-head';
+    case 'aac-frame':
+    case 'opus-frame':
+      return 'sound';
+    case 'extra-track':
+      return tag.media === 'video' ? 'picture' : 'sound';
+    default:
+      return undefined;
+  }
+}
+
+test('whatever comes has a kind, and the one that the parser would give it', () => {
+  const heads = fc.constantFrom(0x17, 0x27, 0x90, 0x91, 0x93, 0x95, 0x96, 0x97, 0xa1, 0xa6, 0xaf);
+  const fourCc = fc.constantFrom('avc1', 'hvc1', 'av01', 'Opus', 'mp4a');
+  const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));
+  // Small numbers first, so that modifiers and tracks are often whole.
+  const small = fc.array(fc.nat(3), { maxLength: 12 }).map((array) => Buffer.from(array));
+  fc.assert(
+    fc.property(
+      fc.constantFrom(AUDIO, VIDEO),
+      heads,
+      fc.oneof(fourCc, fc.constant('')),
+      small,
+      fourCc,
+      bytes,
+      (type, head, name, between, inner, rest) => {
+        const parts = [Buffer.from([head]), Buffer.from(name), between, Buffer.from(inner), rest];
+        const body = Buffer.concat(parts);
+        const expected = kindByParser(type, body);
+        const kind = kindOfBody(type, body, 0, body.length);
+        expect(type === VIDEO ? ['video-head', 'keyframe', 'picture'] : ['audio-head', 'sound']).toContain(
+          kind,
+        );
+        if (expected !== undefined) expect(kind).toBe(expected);
+        expect(flvFormat.kindOf(flvTag(type, 0, body))).toBe(kind);
+        expect(rtmpFormat.kindOf(rtmpMessage(type, 0, body))).toBe(kind);
+      },
+    ),
+    { numRuns: 2000 },
+  );
 });
 
 describe('the messages of the host’s own writers are understood', () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { HostBroadcast, HostPacket } from '../../../../plugin/adapters/node-media-server/host.ts';
 import { createPacketGuard } from '../../../../plugin/adapters/node-media-server/packet-guard.ts';
+import { bodyOf } from './messages.ts';
 
 const MiB = 1024 * 1024;
 const KEYFRAME = 3;
@@ -23,11 +24,18 @@ function setUp() {
   return { guard, taken, times, ...caches };
 }
 
+const VIDEO = 9;
+const BODIES = new Map([
+  [KEYFRAME, bodyOf('keyframe', 4 * MiB)],
+  [PICTURE, bodyOf('picture', 4 * MiB)],
+]);
+
 const packet = (size: number, flags = PICTURE, dts = 0, held = size): HostPacket => ({
   dts,
   size,
   flags,
-  data: { length: held } as Buffer,
+  codec_type: VIDEO,
+  data: BODIES.get(flags)!.subarray(0, held),
 });
 
 test('packets go to the broadcast as they are, and while one does its own time can be asked for', () => {
@@ -64,4 +72,21 @@ test('a keyframe starts the count anew', () => {
     for (let count = 0; count < 6; count++) guard.take(packet(4 * MiB));
   }
   expect(flvGopCache.size).toBe(28);
+});
+
+test.each([
+  ['enhanced H.264 configuration, which it takes for that of the sound', 9, '9061766331', 0, 2],
+  ['an enhanced H.264 keyframe', 9, '9161766331000000', 0, 3],
+  ['an enhanced H.264 picture', 9, 'a161766331000000', 0, 4],
+  ['the configuration of another track', 9, '9600' + '6876633101', 0, 4],
+  ['Opus configuration, sound to its older versions', 8, '904f707573', 1, 0],
+  ['Opus', 8, '914f707573ff', 1, 1],
+  ['the end of a sequence, a keyframe to it', 9, '1702000000', 3, 4],
+  ['an H.265 configuration of the old kind', 9, '1c00000000', 4, 2],
+  ['metadata', 18, '02000a', 5, 5],
+])('the host is told what it has: %s', (_, codec_type, hex, hostFlags, flags) => {
+  const { guard, taken } = setUp();
+  const data = Buffer.concat([Buffer.from(hex, 'hex'), Buffer.alloc(100, 0xff)]);
+  guard.take({ dts: 0, size: hex.length / 2, flags: hostFlags, codec_type, data });
+  expect(taken[0]!.flags).toBe(flags);
 });

@@ -15,20 +15,32 @@ function amfNumber(value: number): Buffer {
   return bytes;
 }
 
-function amfObject(members: Record<string, string>): Buffer {
+function amfStrings(texts: readonly string[]): Buffer {
+  const head = Buffer.from([10, 0, 0, 0, texts.length]);
+  return Buffer.concat([head, ...texts.map(amfString)]);
+}
+
+function amfObject(members: Record<string, string | readonly string[]>): Buffer {
   const parts = Object.entries(members).flatMap(([name, value]) => [
     amfString(name).subarray(1),
-    amfString(value),
+    typeof value === 'string' ? amfString(value) : amfStrings(value),
   ]);
   return Buffer.concat([Buffer.from([3]), ...parts, Buffer.from([0, 0, 9])]);
 }
 
 const AMF_NULL = Buffer.from([5]);
 
-/** One message in chunks of 128 bytes, timestamp 0. */
-export function message(chunkStream: number, type: number, streamId: number, payload: Buffer): Buffer {
+/** One message in chunks of 128 bytes, with a timestamp below 2^24 - 1. */
+export function message(
+  chunkStream: number,
+  type: number,
+  streamId: number,
+  payload: Buffer,
+  timeMs = 0,
+): Buffer {
   const head = Buffer.alloc(12);
   head[0] = chunkStream;
+  head.writeUIntBE(timeMs, 1, 3);
   head.writeUIntBE(payload.length, 4, 3);
   head[7] = type;
   head.writeUInt32LE(streamId, 8);
@@ -39,8 +51,10 @@ export function message(chunkStream: number, type: number, streamId: number, pay
   return Buffer.concat(parts);
 }
 
-export function connectCommand(app: string): Buffer {
-  const args = amfObject({ app, tcUrl: `rtmp://127.0.0.1/${app}` });
+/** @param fourCcs codecs beyond the classic ones, as encoders of Enhanced RTMP state them */
+export function connectCommand(app: string, fourCcs: readonly string[] = []): Buffer {
+  const enhanced = fourCcs.length === 0 ? {} : { fourCcList: fourCcs };
+  const args = amfObject({ app, tcUrl: `rtmp://127.0.0.1/${app}`, ...enhanced });
   return message(3, 20, 0, Buffer.concat([amfString('connect'), amfNumber(1), args]));
 }
 

@@ -5,6 +5,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { kindOfBody, type MediaKind } from '../../../../plugin/adapters/node-media-server/media-kind.ts';
+import {
+  connectEnhanced,
+  encodeOpus,
+  encodeVideo,
+  interleave,
+  sendMessages,
+} from '../../../support/enhanced-publisher.ts';
 import { COLUMNS, eventually, openReader, type Column, type Reader } from '../../../support/flv-readers.ts';
 import { newPath, startGuardedNms, STREAM_KEY, type GuardedNms } from '../../../support/guarded-nms.ts';
 import { createFlvParser, isKeyframe, isPicture, type MediaMessage } from '../../../support/media-parsers.ts';
@@ -25,6 +33,8 @@ export interface VersionReport {
   readonly relayed: boolean | null;
   /** A viewer got a second of pictures from a publisher who had come back. */
   readonly goesOn: boolean;
+  /** What a viewer who came late to H.264 and Opus in Enhanced RTMP got first. */
+  readonly enhanced: readonly MediaKind[];
   readonly hostEvents: readonly string[];
 }
 
@@ -123,6 +133,7 @@ async function tryVersion(): Promise<VersionReport> {
   );
   const relayed = await tryRelay(house, path, isOnAir);
   const goesOn = await tryReturn(house, path, encoder);
+  const enhanced = await tryEnhanced(house, isOnAir);
   const recordedPictures = await countRecorded(join(recordings, path));
   const { version } = require('node-media-server/package.json') as { version: string };
   return {
@@ -134,6 +145,7 @@ async function tryVersion(): Promise<VersionReport> {
     recordedPictures,
     relayed,
     goesOn,
+    enhanced,
     hostEvents: [
       `${String(eventsOfRefused)} of the refused`,
       ...hostEvents.filter((event) => event.endsWith(path)),
@@ -177,6 +189,26 @@ async function tryReturn(house: GuardedNms, path: string, encoder: Encoder): Pro
   reader.destroy();
   await again.stop();
   return first !== undefined && isKeyframe(first);
+}
+
+/** H.264 by FourCC, which no version of the host knows, and Opus, which the older ones do not. */
+async function tryEnhanced(
+  house: GuardedNms,
+  isOnAir: (uri: string) => boolean,
+): Promise<readonly MediaKind[]> {
+  const path = newPath();
+  const [, app = '', name = ''] = path.split('/');
+  const messages = interleave(await encodeVideo('avc1', { seconds: 1 }), await encodeOpus(1));
+  const client = await connectEnhanced(house.ports.rtmp, app, `${name}?key=${STREAM_KEY}`);
+  await client.status(/NetStream\.Publish\.Start/);
+  await sendMessages(client, messages);
+  await eventually(() => isOnAir(path));
+  const query = `pass=${await house.pass(path)}`;
+  const reader = openReader('http-flv', { ports: house.ports, path, query });
+  await eventually(() => reader.messages.length > 20);
+  reader.destroy();
+  client.socket.destroy();
+  return reader.messages.slice(0, 3).map(({ type, payload }) => kindOfBody(type, payload, 0, payload.length));
 }
 
 const [, , mode] = process.argv;

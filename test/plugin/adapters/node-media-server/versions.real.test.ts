@@ -66,6 +66,7 @@ test.concurrent.for([
     expect(report.recordedPictures).toBeGreaterThan(30);
     expect(report.relayed).toBe(version < '4.3' ? null : true);
     expect(report.goesOn).toBe(true);
+    expect(report.enhanced).toEqual(['audio-head', 'video-head', 'keyframe']);
     // One publisher, who came twice, and a player on each protocol.
     expect(report.hostEvents[0]).toBe('0 of the refused');
     expect(report.hostEvents.filter((event) => event.startsWith('postPublish'))).toHaveLength(2);

@@ -15,6 +15,8 @@ export interface OpenGate<V extends WhepViewing> extends WhepGate {
   readonly proofs: SessionRequest[];
   readonly sessions: Session<V>[];
   last(): Session<V>;
+  /** That every session has lost its media: the next admission is one of the last session, with media anew. */
+  mediaLost: boolean;
   /** Overwrite to refuse. */
   check: (request: AccessRequest | SessionRequest) => void;
   onSession: (session: Session<V>) => void;
@@ -43,6 +45,7 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
     proofs: [],
     sessions: [],
     receipts: [],
+    mediaLost: false,
     check: () => undefined,
     onSession: () => undefined,
     last() {
@@ -58,6 +61,11 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
       const attempt = `${request.proof} ${request.bodyHash}`;
       const before = request.proof === undefined ? undefined : attempts.get(attempt);
       if (before !== undefined) return before as Session<never>;
+      if (gate.mediaLost) {
+        gate.mediaLost = false;
+        await media.open(GRANT);
+        return gate.last() as Session<never>;
+      }
       const viewing = await media.open(GRANT);
       const ended = Promise.withResolvers<EndReason>();
       let over = false;
@@ -69,6 +77,8 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
         viewing,
         ended: ended.promise,
         isEnded: () => over,
+        isMediaLost: () => gate.mediaLost,
+        move: () => Promise.resolve(false),
         async end(reason: EndReason) {
           over = true;
           viewing.close(reason);

@@ -1,0 +1,241 @@
+/** Which renditions a live stream has, and where their pictures come from. No ffmpeg: what it would make is missing here. */
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createLiveFeed, type LiveFeed } from '../../../plugin/media/live.ts';
+import type { Reencoding } from '../../../plugin/media/live-video.ts';
+import { avcConfigTag, avcTag, makeTag } from '../rtp/flv-clip.ts';
+import { depacketizeH264 } from '../rtp/rtp-reader.ts';
+import {
+  createManualClock,
+  createRecordedLog,
+  createRecordingStage,
+  type ManualClock,
+  type RecordedStream,
+  type RecordedTrack,
+  type RecordingStage,
+} from './fakes.ts';
+
+const HIGH = avcConfigTag(Buffer.from('6764001fda0a0f', 'hex'), Buffer.from('68ce3c80', 'hex'));
+const HIGH_LARGER = avcConfigTag(Buffer.from('67640028da0a0f', 'hex'), Buffer.from('68ce3c80', 'hex'));
+const MAIN = avcConfigTag(Buffer.from('674d401fda0a0f', 'hex'), Buffer.from('68ce3c80', 'hex'));
+/** Enhanced RTMP: VP9, whose record says profile 0, and a keyframe of it. */
+const VP9 = makeTag(
+  9,
+  Buffer.concat([Buffer.from('90', 'hex'), Buffer.from('vp09'), Buffer.from('0100000000000a28', 'hex')]),
+);
+const VP9_KEYFRAME = makeTag(
+  9,
+  Buffer.concat([Buffer.from('93', 'hex'), Buffer.from('vp09'), Buffer.alloc(50, 0x82)]),
+);
+
+function picture(timeMs: number, { key = false, cts = 0 } = {}): Buffer {
+  const slice = Buffer.alloc(40, 0x11);
+  slice[0] = key ? 0x65 : 0x41;
+  return avcTag([slice], { key, cts, timeMs });
+}
+
+interface Setup {
+  readonly feed: LiveFeed;
+  readonly stage: RecordingStage;
+  readonly clock: ManualClock;
+  stream(): RecordedStream;
+  /** The rendition of what is published, once it is open. */
+  published(): Promise<RecordedTrack>;
+  /** Lets promises settle. */
+  settle(): Promise<void>;
+  push(...tags: readonly Buffer[]): void;
+}
+
+function create(reencode: Reencoding = 'auto'): Setup {
+  const stage = createRecordingStage();
+  const clock = createManualClock();
+  const feed = createLiveFeed({
+    path: '/live/test',
+    stage,
+    clock,
+    log: createRecordedLog(),
+    ffmpegPath: '/nonexistent/ffmpeg',
+    reencode,
+  });
+  onTestFinished(() => feed.close());
+  const stream = (): RecordedStream => stage.streams[0]!;
+  return {
+    feed,
+    stage,
+    clock,
+    stream,
+    published: () =>
+      stage.until(() =>
+        stage.streams
+          .at(-1)
+          ?.tracks.find((track) => track.kind === 'video' && !track.onDemand && !track.closed),
+      ),
+    settle: () => new Promise((resolve) => setImmediate(resolve)),
+    push(...tags) {
+      for (const tag of tags) {
+        clock.advance(40);
+        feed.pushTag(tag);
+      }
+    },
+  };
+}
+
+const codecsOf = ({ tracks }: RecordedStream): string[] =>
+  tracks
+    .filter(({ kind, closed }) => kind === 'video' && !closed)
+    .map(({ codec, onDemand }) => {
+      const profile = codec?.name === 'H264' ? ` ${codec.profileLevelId}` : '';
+      return `${codec?.name ?? ''}${profile}${onDemand ? ' on demand' : ''}`;
+    });
+
+const REENCODED = ['H264 42e01f on demand', 'VP8 on demand'];
+const needed = ({ feed }: Setup): string[] => feed.reencoders().map(({ codec }) => codec);
+
+describe('renditions', () => {
+  test.each<[string, Reencoding, Buffer, string[], string | null]>([
+    ['H.264', 'auto', HIGH, ['H264 64001f', ...REENCODED], null],
+    ['H.264, without re-encoding', 'off', HIGH, ['H264 64001f'], null],
+    ['VP9', 'auto', VP9, REENCODED, null],
+    ['VP9, without re-encoding', 'off', VP9, [], 'the video is VP9, and re-encoding is off'],
+  ])('of %s', async (_, reencode, config, codecs, refusal) => {
+    const setup = create(reencode);
+    setup.push(config);
+    await setup.settle();
+    expect(codecsOf(setup.stream())).toEqual(codecs);
+    expect(setup.stream().refusal).toBe(refusal);
+    expect(setup.feed.reencoders()).toEqual([]);
+  });
+
+  test('are made anew only while somebody watches them', async () => {
+    const setup = create();
+    setup.push(HIGH, picture(0, { key: true }), picture(40));
+    await setup.settle();
+    const [, h264, vp8] = setup.stream().tracks.filter(({ kind }) => kind === 'video');
+    vp8!.watch(true);
+    setup.push(picture(80));
+    expect(needed(setup)).toEqual(['VP8']);
+    h264!.watch(true);
+    expect(needed(setup)).toEqual(['H.264', 'VP8']);
+  });
+
+  test('VP9 is made anew for who watches', async () => {
+    const setup = create();
+    setup.push(VP9, VP9_KEYFRAME);
+    await setup.settle();
+    setup
+      .stream()
+      .tracks.find(({ onDemand }) => onDemand)!
+      .watch(true);
+    setup.push(VP9_KEYFRAME);
+    expect(needed(setup)).toEqual(['H.264']);
+  });
+});
+
+describe('the published rendition', () => {
+  test('without B-frames is what is published, and needs nothing', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(...Array.from({ length: 100 }, (_, index) => picture(index * 40, { key: index % 50 === 0 })));
+    expect(depacketizeH264(track.rtp)).toHaveLength(100);
+    expect(needed(setup)).toEqual([]);
+  });
+
+  test('is made anew from the first B-frame on, and no picture goes out of order', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(picture(0, { key: true }), picture(40), picture(80));
+    expect(needed(setup)).toEqual([]);
+    setup.push(picture(120, { cts: 80 }), picture(160), picture(200));
+    expect(needed(setup)).toEqual(['H.264']);
+    // The last one is the one that B-frames refer to: until they came it could not be known.
+    const times = depacketizeH264(track.rtp).map(({ timestamp }) => timestamp);
+    expect(times.map((time) => ((time - times[0]!) | 0) / 90)).toEqual([0, 40, 80, 200]);
+  });
+
+  test('is made anew from the first keyframe on when that makes room for B-frames', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(picture(0, { key: true, cts: 80 }));
+    expect([track.rtp.length, needed(setup)]).toEqual([0, ['H.264']]);
+  });
+
+  test('is what is published again with the first keyframe after 2 s without any B-frame', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(
+      ...Array.from({ length: 75 }, (_, index) => picture(index * 40, { key: index % 25 === 0, cts: 80 })),
+    );
+    expect(depacketizeH264(track.rtp)).toHaveLength(25);
+  });
+
+  test('is what is published again when the publisher returns without B-frames', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(picture(0, { key: true }), picture(40, { cts: 80 }), picture(80));
+    const before = track.rtp.length;
+    setup.feed.restart();
+    setup.push(HIGH, picture(0), picture(40, { key: true }), picture(80));
+    expect(depacketizeH264(track.rtp.slice(before))).toHaveLength(2);
+    expect(track.rtp.at(-1)!.sequence).toBe((track.rtp[0]!.sequence + track.rtp.length - 1) & 0xffff);
+  });
+
+  test('goes on with another size in the same profile', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    setup.push(picture(0, { key: true }), HIGH_LARGER, picture(40, { key: true }), picture(80));
+    const pictures = depacketizeH264(track.rtp);
+    expect(pictures.map(({ nals }) => nals[0]!.toString('hex', 0, 4))).toEqual([
+      '6764001f',
+      '67640028',
+      expect.stringMatching(/^41/),
+    ]);
+    expect(setup.stage.streams).toHaveLength(1);
+  });
+
+  test('is made anew for those who watch it when the profile changes, and replaced once nobody does', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(picture(0, { key: true }), MAIN, picture(40, { key: true }), picture(80));
+    expect(codecsOf(setup.stream())).toContain('H264 64001f');
+    expect(needed(setup)).toEqual(['H.264']);
+    track.watch(false);
+    setup.push(picture(120, { key: true }));
+    await setup.settle();
+    expect([track.closed, setup.stream().closed]).toEqual([true, false]);
+    expect(codecsOf(setup.stream())).toEqual([...REENCODED, 'H264 4d401f']);
+  });
+});
+
+describe('without re-encoding', () => {
+  test('video with B-frames is refused to who comes, and goes on for who watches', async () => {
+    const setup = create('off');
+    setup.push(HIGH);
+    const track = await setup.published();
+    setup.push(picture(0, { key: true, cts: 80 }), picture(40, { cts: 160 }));
+    expect(setup.stream().refusal).toBeNull();
+    setup.push(picture(80, { cts: 80 }), picture(120, { cts: 0 }));
+    expect(setup.stream().refusal).toBe('the video has B-frames, and re-encoding is off');
+    expect(depacketizeH264(track.rtp)).toHaveLength(4);
+  });
+
+  test('is no longer refused when the publisher returns without them', async () => {
+    const setup = create('off');
+    setup.push(HIGH, picture(0, { key: true }), picture(40, { cts: 80 }), picture(80));
+    expect(setup.stream().refusal).not.toBeNull();
+    setup.feed.restart();
+    setup.push(HIGH, picture(0, { key: true }));
+    expect(setup.stream().refusal).toBeNull();
+  });
+});
