@@ -12,7 +12,9 @@ import { stackEnvironment, startProcess } from '../test/support/stack.ts';
 
 const LOGINS = 30;
 const EVERY_MS = 10;
-const WARM_UP_RESERVATIONS = 50;
+const WARM_UP_RESERVATIONS = 200;
+/** Viewers who come again and again: each has a ticket, as each viewer has. */
+const TICKETS = 100;
 
 const SIGN_IN =
   'mutation ($email: String!, $password: String!) { signIn(email: $email, password: $password) { token } }';
@@ -53,7 +55,8 @@ export async function reservationLatencies(
     const { offerId } = await createTitleWithOffer(orderUrl, token, '/live/bench', {
       rights: { accesses: 100_000 },
     });
-    const { ticket } = await buy(orderUrl, offerId);
+    const tickets: string[] = [];
+    for (let count = 0; count < TICKETS; count++) tickets.push((await buy(orderUrl, offerId, token)).ticket);
     const keys = await loadOrCreateServerKeys(join(dataDir, 'media'), 'demo', mediaUrl);
     const { reserve } = createOrderServer({
       url: orderUrl,
@@ -61,7 +64,10 @@ export async function reservationLatencies(
       signingKey: () => keys.signing,
       clock: systemClock,
     });
+    let turn = 0;
     const timed = async (): Promise<number> => {
+      const ticket = tickets[turn++ % TICKETS];
+      if (ticket === undefined) throw new Error('no ticket');
       const startMs = performance.now();
       await reserve(uuidv7(), randomUUID(), ticket);
       return performance.now() - startMs;

@@ -1,14 +1,47 @@
 /** Viewers of the fan-out bench, in a process of their own: they count what comes and look at none of it. */
 import { connect, type Socket } from 'node:net';
+import type { JWK } from 'jose';
+import { createProof, importSigningKey } from '../plugin/ticket/index.ts';
+
+/** A viewer's ticket and the key that it is bound to. */
+export interface Holder {
+  readonly ticket: string;
+  readonly privateJwk: JWK;
+}
 
 export type ReadersQuestion =
-  | { readonly ask: 'connect'; readonly port: number; readonly path: string; readonly queries: string[] }
+  | {
+      readonly ask: 'connect';
+      readonly port: number;
+      readonly path: string;
+      /** One viewer each; `null`: no ticket is asked for. */
+      readonly holders: readonly (Holder | null)[];
+    }
   | { readonly ask: 'bytes' }
   | { readonly ask: 'close' };
 
 let bytes = 0;
 let sockets: Socket[] = [];
+let nonce: string | undefined;
 const buffer = Buffer.alloc(256 * 1024);
+
+/** Ticket and proof for a pass, as a player does; the first request learns the nonce. */
+async function mintPass(port: number, path: string, { ticket, privateJwk }: Holder): Promise<string> {
+  const { privateKey, publicJwk, alg } = await importSigningKey(privateJwk);
+  const url = `http://localhost:${String(port)}/pass`;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const dpop = await createProof({ privateKey, publicJwk, alg, method: 'POST', url, ticket, nonce });
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { authorization: `DPoP ${ticket}`, dpop, 'content-type': 'application/json' },
+      body: JSON.stringify({ uri: path }),
+    });
+    const { pass } = (await response.json()) as { pass?: string };
+    nonce = response.headers.get('dpop-nonce') ?? undefined;
+    if (pass !== undefined) return pass;
+  }
+  throw new Error('no pass');
+}
 
 /** Resolves with the first bytes of the answer's head. */
 function open(port: number, url: string): Promise<void> {
@@ -39,7 +72,11 @@ function open(port: number, url: string): Promise<void> {
 
 async function answer(question: ReadersQuestion): Promise<number> {
   if (question.ask === 'connect') {
-    for (const query of question.queries) await open(question.port, `${question.path}.flv${query}`);
+    const { port, path, holders } = question;
+    for (const holder of holders) {
+      const query = holder === null ? '' : `?pass=${await mintPass(port, path, holder)}`;
+      await open(port, `${path}.flv${query}`);
+    }
   } else if (question.ask === 'close') {
     for (const socket of sockets) socket.destroy();
     sockets = [];

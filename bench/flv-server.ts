@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '../test/support/stack.ts';
 import { startGuardedNms, STREAM_KEY, type Nms } from '../test/support/guarded-nms.ts';
+import type { Holder } from './flv-readers.ts';
 
 export interface ServerReady {
   readonly http: number;
   readonly publishUrl: string;
 }
 
-export type ServerQuestion = { readonly ask: 'usage' } | { readonly ask: 'queries'; readonly count: number };
+export type ServerQuestion = { readonly ask: 'usage' } | { readonly ask: 'holders'; readonly count: number };
 
 export interface ServerUsage {
   readonly cpuSeconds: number;
@@ -44,13 +45,17 @@ async function main(mode: string | undefined): Promise<void> {
       : undefined;
   const { http, rtmp } = house?.ports ?? (await startBare());
 
-  async function queries(count: number): Promise<string[]> {
-    const all: string[] = [];
+  /** Made once, before anything is measured. */
+  async function holders(count: number): Promise<(Holder | null)[]> {
+    const all: (Holder | null)[] = [];
     for (let index = 0; index < count; index++) {
-      all.push(house === undefined ? '' : `?pass=${await house.pass(PATH)}`);
+      if (house === undefined) {
+        all.push(null);
+      } else {
+        const { viewer, ticket } = await house.ticket({ uri: PATH });
+        all.push({ ticket, privateJwk: viewer.proofKey.privateJwk });
+      }
     }
-    // Making tickets and asking for passes is the viewers' work: its garbage must not be collected in what is measured.
-    globalThis.gc?.();
     return all;
   }
 
@@ -61,7 +66,7 @@ async function main(mode: string | undefined): Promise<void> {
 
   process.on('message', (question: ServerQuestion) => {
     if (question.ask === 'usage') process.send?.(usage());
-    else void queries(question.count).then((all) => process.send?.(all));
+    else void holders(question.count).then((all) => process.send?.(all));
   });
   process.on('disconnect', () => process.exit(0));
   const publishUrl = `rtmp://127.0.0.1:${String(rtmp)}${PATH}?key=${STREAM_KEY}`;

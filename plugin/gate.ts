@@ -16,6 +16,7 @@ import type {
   UnsealKey,
   Viewing,
 } from './ports.ts';
+import { createRefusalDelay } from './refusal-delay.ts';
 import { createEnforcer } from './revocations/enforce.ts';
 import { authorizeAsk, isCounted, type Ask } from './rights/index.ts';
 import { startSession, type Session } from './session.ts';
@@ -54,6 +55,8 @@ export interface GateOptions {
   readonly maxSessions?: number;
   /** Told of every decision to play, for metrics. */
   readonly observe?: (outcome: Code | 'admitted', protocol: Protocol) => void;
+  /** Holds the refusal of a wrong stream key back, on every protocol; default: a random delay of up to a second. */
+  readonly delayRefusal?: () => Promise<void>;
 }
 
 /** What an adapter can do for an admitted viewer. */
@@ -134,6 +137,7 @@ const ticketHash = (ticket: string): string => createHash('sha256').update(ticke
 export function createGate(options: GateOptions): Gate {
   const { serverId, keys, unsealKeys, redemptions, streamKeys, sink, clock, log } = options;
   const { nonces, replay, revocations, reports, receiptIntervalMs = 5000, maxSessions = 10_000 } = options;
+  const { delayRefusal = createRefusalDelay() } = options;
   const proofs = createProofVerifier({ nonces, replay, clock });
   const enforcer = createEnforcer(revocations);
   /** Every session that is being opened or running, and the hash of the ticket that it was admitted with. */
@@ -434,7 +438,9 @@ export function createGate(options: GateOptions): Gate {
       try {
         await streamKeys.authorizePublish(uri, streamKey);
       } catch (error) {
-        log.info({ code: asDenial(error).code, uri, peer }, 'publisher refused');
+        const { code } = asDenial(error);
+        log.info({ code, uri, peer }, 'publisher refused');
+        if (code === 'stream_key_invalid') await delayRefusal();
         throw error;
       }
     },

@@ -1,6 +1,7 @@
 /** The media server as a process: `node plugin/main.ts`, or `usher media`. */
 import { pino } from 'pino';
 import { readMediaConfig } from './config.ts';
+import { errorFields } from './error-fields.ts';
 import { exitOnSignals } from './exit.ts';
 import { startMediaServer } from './media-server.ts';
 
@@ -10,7 +11,7 @@ export async function runMediaServer(env: NodeJS.ProcessEnv): Promise<void> {
   const log = pino({ name: 'media', level: config.USHER_LOG_LEVEL });
   // One viewer must never take the others along: what escapes a handler is logged, and the process stays up.
   process.on('unhandledRejection', (error) => {
-    log.error({ err: error }, 'a promise was rejected and nobody listened');
+    log.error(errorFields(error), 'a promise was rejected and nobody listened');
   });
   const server = await startMediaServer(config, log);
 

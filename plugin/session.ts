@@ -1,6 +1,7 @@
 /** A session: one admitted viewing, from grant to end. State, timers and counters; decisions are the gate's. */
 import { randomBytes } from 'node:crypto';
 import type { EndReason, Grant, Receipt, Redeemed } from './contract.ts';
+import { errorFields } from './error-fields.ts';
 import { asDenial, type Code } from './errors.ts';
 import type { Clock, Log, MediaCounters, ReceiptSink, Redemptions, Viewing } from './ports.ts';
 import { createReceiptChain } from './receipts/chain.ts';
@@ -152,7 +153,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   /** Nothing that fails in a timer may end the process; a session whose host fails is over. */
   function guard(work: Promise<void>): void {
     work.catch((error: unknown) => {
-      log.error({ ...ids, err: error }, 'the session failed');
+      log.error({ ...ids, ...errorFields(error) }, 'the session failed');
       void end('server_stopped');
     });
   }

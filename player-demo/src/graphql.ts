@@ -1,6 +1,6 @@
 import type { JSONWebKeySet } from 'jose';
 import type { Account, Api, Offer, PlacedOrder, Rights, Title, UsedOrder } from './api.ts';
-import { Problem } from './problems.ts';
+import { Problem, readProblem } from './problems.ts';
 
 const TITLE = `id path name description offers { id name price { amountMinor currency } validSeconds rights {
   action accesses seconds bytes concurrent window onExcess controls tier { maxHeight maxBitrate audioBitrate } } }`;
@@ -38,6 +38,10 @@ export function createApi(fetcher: typeof fetch): Api {
       headers: { 'content-type': 'application/json', accept: 'application/json' },
       body: JSON.stringify({ query, variables }),
     });
+    // What comes before GraphQL, such as a limit of the rate, is no GraphQL answer.
+    if (response.headers.get('content-type')?.startsWith('application/problem+json') === true) {
+      throw await readProblem(response);
+    }
     const body = (await response.json().catch(() => null)) as GraphqlAnswer | null;
     const error = body?.errors?.[0];
     if (error !== undefined) throw new Problem(error.extensions?.code ?? 'internal');

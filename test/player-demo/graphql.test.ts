@@ -92,3 +92,13 @@ describe('a failure has a code', () => {
     await expect(api.me()).rejects.toMatchObject({ code: 'shop_unreachable' });
   });
 });
+
+test('a limit that comes before GraphQL is told by its own name, with the time to wait', async () => {
+  const api = createApi(async () =>
+    Response.json(
+      { code: 'rate_limited', title: 'too many requests' },
+      { status: 429, headers: { 'content-type': 'application/problem+json', 'retry-after': '7' } },
+    ),
+  );
+  await expect(api.me()).rejects.toMatchObject({ code: 'rate_limited', retryAfterSeconds: 7 });
+});

@@ -409,3 +409,35 @@ describe('a later request of a session', () => {
     expect(await codeOf(gate.prove(session, made))).toBe('session_ended');
   });
 });
+
+describe('a publisher', () => {
+  const REQUEST = { uri: '/live/demo', streamKey: 'sk_insecureTestStreamKey0', peer: '192.0.2.1' };
+
+  function setUpPublishing(answer: Promise<void>) {
+    const held: (() => void)[] = [];
+    const { gate } = setUp({
+      streamKeys: { authorizePublish: () => answer },
+      delayRefusal: () => new Promise((release) => held.push(release)),
+    });
+    return { gate, held };
+  }
+
+  it('with a wrong stream key is refused after a delay, whatever the protocol', async () => {
+    const { gate, held } = setUpPublishing(Promise.reject(new Denial('stream_key_invalid')));
+    let code: Code | 'admitted' | undefined;
+    const settled = codeOf(gate.authorizePublish(REQUEST)).then((said) => (code = said));
+    await new Promise((turn) => setImmediate(turn));
+    expect([held.length, code]).toEqual([1, undefined]);
+    held[0]?.();
+    await settled;
+    expect(code).toBe('stream_key_invalid');
+  });
+
+  it('is not held back where the key was right, or nobody could say', async () => {
+    const unknown = setUpPublishing(Promise.reject(new Denial('order_server_unreachable')));
+    expect(await codeOf(unknown.gate.authorizePublish(REQUEST))).toBe('order_server_unreachable');
+    const right = setUpPublishing(Promise.resolve());
+    expect(await codeOf(right.gate.authorizePublish(REQUEST))).toBe('admitted');
+    expect([...unknown.held, ...right.held]).toEqual([]);
+  });
+});

@@ -102,18 +102,30 @@ export function kindOfBody(type: number, bytes: Buffer, at: number, end: number)
   }
 }
 
+/** The host hands one message to all viewers, one after another: it is looked at for the first. */
+function once(look: (message: Buffer) => MediaKind): (message: Buffer) => MediaKind {
+  let latest: Buffer | undefined;
+  let kind: MediaKind = 'file-head';
+  return (message) => {
+    if (message === latest) return kind;
+    kind = look(message);
+    latest = message;
+    return kind;
+  };
+}
+
 export const flvFormat: MessageFormat = {
-  kindOf: (tag) => kindOfBody(tag[0] ?? 0, tag, FLV_HEADER_BYTES, tag.length - FLV_TRAILER_BYTES),
+  kindOf: once((tag) => kindOfBody(tag[0] ?? 0, tag, FLV_HEADER_BYTES, tag.length - FLV_TRAILER_BYTES)),
   timeOf: (tag) => (((tag[7] ?? 0) << 24) | tag.readUIntBE(4, 3)) >>> 0,
 };
 
 const hasExtendedTime = (message: Buffer): boolean => message.readUIntBE(1, 3) === EXTENDED_TIMESTAMP;
 
 export const rtmpFormat: MessageFormat = {
-  kindOf(message) {
+  kindOf: once((message) => {
     const bodyAt = hasExtendedTime(message) ? RTMP_HEADER_BYTES + 4 : RTMP_HEADER_BYTES;
     return kindOfBody(message[7] ?? 0, message, bodyAt, message.length);
-  },
+  }),
   timeOf: (message) =>
     hasExtendedTime(message) ? message.readUInt32BE(RTMP_HEADER_BYTES) : message.readUIntBE(1, 3),
 };

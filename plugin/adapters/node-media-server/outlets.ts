@@ -33,8 +33,29 @@ const FAREWELLS: Readonly<Record<EndReason, string>> = {
 /** Ends that are nobody's fault: the viewer may come back at once. */
 const isRegular = (reason: EndReason): boolean => reason === 'completed' || reason === 'source_ended';
 
+type Sink = Pick<Writable, 'cork' | 'uncork' | 'writableCorked'>;
+
+/** Sinks that hold back what is written to them until the work at hand is done. */
+let held: Sink[] = [];
+
+function letGo(): void {
+  const sinks = held;
+  held = [];
+  for (const sink of sinks) sink.uncork();
+}
+
+/**
+ * Messages that a publisher sent in one piece leave in one system call to each viewer; those calls are most of what a
+ * viewer costs. One callback serves all viewers, and runs before anything else can happen.
+ */
+function holdBack(sink: Sink): void {
+  if (sink.writableCorked > 0) return;
+  sink.cork();
+  if (held.push(sink) === 1) process.nextTick(letGo);
+}
+
 interface Way {
-  readonly sink: Pick<Writable, 'cork' | 'uncork'>;
+  readonly sink: Sink;
   write(data: Buffer): boolean;
   pendingBytes(): number;
   /** Says goodbye and ends in good order. */
@@ -45,13 +66,11 @@ interface Way {
 
 function createOutlet({ sink, write, pendingBytes, end, cut }: Way): Outlet {
   return {
-    write,
-    pendingBytes,
-    together(burst) {
-      sink.cork();
-      burst();
-      sink.uncork();
+    write(data) {
+      holdBack(sink);
+      return write(data);
     },
+    pendingBytes,
     close(reason) {
       const timer = setTimeout(cut, FLUSH_WITHIN_MS);
       // An end of the process cuts it too.

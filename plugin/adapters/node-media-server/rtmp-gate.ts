@@ -7,7 +7,6 @@ import { asDenial, Denial, refusalOf, rtmpStatus } from '../../errors.ts';
 import type { Gate } from '../../gate.ts';
 import { isConfidential, peerAddress } from '../../peer.ts';
 import type { Log } from '../../ports.ts';
-import { createRefusalDelay } from '../../refusal-delay.ts';
 import type { BoxOffice } from './box-office.ts';
 import { isOnAir, type HostConnectRequest, type HostContext, type HostRtmpSession } from './host.ts';
 import { rtmpFormat } from './media-kind.ts';
@@ -16,8 +15,6 @@ import { createPacketGuard, MAX_MESSAGE_BYTES } from './packet-guard.ts';
 import { parsePlayRequest, parsePublishRequest } from './rtmp-request.ts';
 import type { Claim, Streams } from './streams.ts';
 import type { Viewer } from './viewer.ts';
-
-const delayRefusal = createRefusalDelay();
 
 export interface RtmpGateOptions {
   readonly context: HostContext;
@@ -173,7 +170,6 @@ export function guardRtmpConnection(
       const denial = asDenial(error);
       if (denial.code === 'internal') log.error({ error: String(error), peer }, 'an RTMP command failed');
       else log.info({ code: denial.code, peer, command }, 'RTMP command refused');
-      if (denial.code === 'stream_key_invalid') await delayRefusal();
       if (!socket.destroyed) deny(command, denial);
     }
   }

@@ -12,8 +12,6 @@ export interface Outlet {
   write(data: Buffer): boolean;
   /** Bytes that were taken and have not left this process. */
   pendingBytes(): number;
-  /** Runs `burst` so that what it writes leaves in one go. */
-  together(burst: () => void): void;
   /** Tells the viewer why, where the protocol can, and cuts the connection: nothing leaves 500 ms later. */
   close(reason: EndReason): void;
 }
@@ -50,7 +48,7 @@ interface Waiting {
   readonly mediaMs: number;
 }
 
-const isHead = (kind: MediaKind): boolean => kind.endsWith('-head');
+const isHead = (kind: MediaKind): boolean => kind !== 'picture' && kind !== 'sound' && kind !== 'keyframe';
 
 /** Makes a viewer that holds everything back until `start`. */
 export function createViewer(options: ViewerOptions): Viewer {
@@ -64,6 +62,7 @@ export function createViewer(options: ViewerOptions): Viewer {
 
   /** Until a keyframe comes; heads wait for it too. */
   let skipping = true;
+  let hasMedia = false;
   let hasVideo = false;
   /** A keyframe has left: pictures that come before any are of no use, even where sound may go out. */
   let hasKeyframe = false;
@@ -153,7 +152,9 @@ export function createViewer(options: ViewerOptions): Viewer {
     if (kind === 'keyframe') hasKeyframe = true;
     else if (kind === 'picture' && !hasKeyframe) return;
     put(message);
-    if (!isHead(kind)) firstMedia.resolve(undefined);
+    if (hasMedia || isHead(kind)) return;
+    hasMedia = true;
+    firstMedia.resolve(undefined);
   }
 
   function gone(reason: EndReason): void {
@@ -165,7 +166,7 @@ export function createViewer(options: ViewerOptions): Viewer {
       if (closed) return to.close('viewer_left');
       outlet = to;
       priming = true;
-      to.together(prime);
+      prime();
       priming = false;
     },
     send(message) {

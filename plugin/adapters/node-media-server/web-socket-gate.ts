@@ -93,6 +93,7 @@ export function createWebSocketGate(
   ): Promise<void> {
     const start = await desk.publish(target, findClient(request), () => socket.destroy());
     const webSocket = await accept(forPublishers, request, socket, head);
+    if (socket.destroyed) return;
     let publisher;
     try {
       publisher = start();

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
 import { connect, type AddressInfo } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import WebSocket from 'ws';
 import type { FlvDesk } from '../../../../plugin/adapters/node-media-server/flv-desk.ts';
 import type { FlvTarget } from '../../../../plugin/adapters/node-media-server/flv-request.ts';
@@ -29,10 +30,12 @@ interface House {
 }
 
 /** A listener of which every path answers `host`, with the gate in front; the desk admits nobody. */
-async function setUp(options: Partial<HttpGateOptions> = {}): Promise<House> {
+async function setUp(
+  options: Partial<HttpGateOptions> = {},
+  server = createServer((_, response) => response.end('host')),
+): Promise<House> {
   const asked: House['asked'] = [];
   const settled: number[] = [];
-  const server = createServer((_, response) => response.end('host'));
   const desk: FlvDesk = {
     admit(protocol, target, { baseUrl, headers }, { peer, confidential }) {
       asked.push({
@@ -68,7 +71,8 @@ async function setUp(options: Partial<HttpGateOptions> = {}): Promise<House> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => {
-    server.closeAllConnections();
+    // Not there over HTTP/2.
+    (server as Partial<Server>).closeAllConnections?.();
     server.close();
   });
   const { port } = server.address() as AddressInfo;
@@ -265,6 +269,42 @@ test('an upgrade to something else ends without a session', async () => {
   socket.on('error', () => undefined).resume();
   socket.write('GET /live/a.flv HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
   await once(socket, 'close');
+});
+
+test.each(['/pass', '/api/v1/streams'])(
+  'a body to %s of which a byte comes now and then has half a minute',
+  async (path) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { port, server } = await setUp({}, createServer());
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined).resume();
+    const closed = once(socket, 'close');
+    const fields =
+      'Host: x\r\nContent-Type: application/json\r\nAuthorization: DPoP x\r\nContent-Length: 99\r\n';
+    socket.write(`POST ${path} HTTP/1.1\r\n${fields}\r\n{`);
+    await once(server, 'request');
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(socket.closed).toBe(false);
+    socket.write('"');
+    await vi.advanceTimersByTimeAsync(25_000);
+    await closed;
+  },
+);
+
+test('a body that goes on after a refusal over HTTP/2 ends its stream, and not the connection', async () => {
+  const server = createHttp2Server();
+  const { origin } = await setUp({}, server as unknown as Server);
+  const client = connectHttp2(origin);
+  onTestFinished(() => client.destroy());
+  const stream = client.request({ ':method': 'POST', ':path': '/live/a.flv?key=x' }, { endStream: false });
+  stream.on('error', () => undefined).resume();
+  const dripping = setInterval(() => stream.write('x'), 50);
+  const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+  expect(headers[':status']).toBe(403);
+  await once(stream, 'close');
+  clearInterval(dripping);
+  expect(client.closed).toBe(false);
 });
 
 test('afterwards the listener is the host’s again', async () => {

@@ -5,7 +5,7 @@ import { generateSigningKey } from '../../../../plugin/ticket/index.ts';
 import { UNLIMITED_PLAY } from '../../../../plugin/rights/index.ts';
 import { COLUMNS, type Ask, type Column } from '../../../support/flv-readers.ts';
 import { newPath } from '../../../support/guarded-nms.ts';
-import type { RefusalHouse } from './refusals.ts';
+import { ELSEWHERE, type RefusalHouse } from './refusals.ts';
 
 export type Cell = (column: Column) => Promise<Omit<Ask, 'ports'>>;
 
@@ -50,8 +50,8 @@ export function playRows(refusals: RefusalHouse, live: string): readonly Row[] {
   const ticket = (claims: Claims = {}): Promise<Held> => house.ticket({ uri: live, ...claims });
   const passOf = async (claims: Claims = {}, path = live): Promise<string> =>
     house.pass(path, await ticket({ uri: path, ...claims }));
-  const goElsewhere = (): void => void (refusals.isElsewhere = true);
-  const comeBack = (): void => void (refusals.isElsewhere = false);
+  const goElsewhere = (): void => void (refusals.seenAs = ELSEWHERE);
+  const comeBack = (): void => void (refusals.seenAs = undefined);
   const restoreClock = (): void => void Object.assign(shift, { wallMs: 0, monotonicMs: 0 });
 
   const urlOf = (column: Column, path = live): string => {

@@ -9,17 +9,17 @@ import { startGuardedNms, STREAM_KEY, type GuardedNms } from '../../../support/g
 const HOST_EVENTS = ['prePlay', 'postPlay', 'donePlay', 'prePublish', 'postPublish', 'donePublish'] as const;
 
 const ENDED_WITHIN_MS = 1500;
-/** Documentation address (RFC 5737) that connections can be made to seem to come from. */
-const ELSEWHERE = '192.0.2.7';
+/** Documentation address (RFC 5737), not this machine's. */
+export const ELSEWHERE = '192.0.2.7';
 
 export interface RefusalHouse {
   readonly house: GuardedNms;
   /** Added to the gate's clocks. */
   readonly shift: { wallMs: number; monotonicMs: number };
   /** What the order server says of a stream key: by default what `guarded-nms.ts` says. */
-  streamKeyAnswer: (() => void) | undefined;
-  /** While true, plain connections come from `ELSEWHERE`, and RTMPS too. */
-  isElsewhere: boolean;
+  streamKeyAnswer: (() => void | Promise<void>) | undefined;
+  /** The address that plain connections, and RTMPS, seem to come from. */
+  seenAs: string | undefined;
   /** Asks, and answers what was said; the connection has ended then. */
   ask(column: Column, ask: Omit<Ask, 'ports'>): Promise<Answer>;
   /** Asks in each column at the same time, and expects this refusal and nothing besides. */
@@ -58,7 +58,8 @@ export async function startRefusalHouse(maxSessions: number): Promise<RefusalHou
     house.nms.on(event, ({ streamPath }) => events.push(`${event} ${streamPath}`));
 
   function disguise(socket: object): void {
-    if (refusals.isElsewhere) Object.defineProperty(socket, 'remoteAddress', { value: ELSEWHERE });
+    const { seenAs } = refusals;
+    if (seenAs !== undefined) Object.defineProperty(socket, 'remoteAddress', { value: seenAs });
   }
   const { httpServer, rtmpServer } = house.nms;
   httpServer.httpServer.prependListener('connection', disguise);
@@ -87,7 +88,7 @@ export async function startRefusalHouse(maxSessions: number): Promise<RefusalHou
     house,
     shift,
     streamKeyAnswer: undefined,
-    isElsewhere: false,
+    seenAs: undefined,
     async ask(column, ask) {
       const reader = openReader(column, { ...ask, ports: house.ports });
       const answer = await reader.answer;

@@ -5,7 +5,7 @@ import { eventually, COLUMNS, openReader, type Ask, type Column } from '../../..
 import { newPath, STREAM_KEY } from '../../../support/guarded-nms.ts';
 import { publishTestCard, type Encoder } from '../../../support/stack.ts';
 import { playRows, type Row } from './play-refusals.ts';
-import { startRefusalHouse, type RefusalHouse } from './refusals.ts';
+import { ELSEWHERE, startRefusalHouse, type RefusalHouse } from './refusals.ts';
 
 /** One session may run, so that a second one is too many. */
 const MAX_SESSIONS = 1;
@@ -163,13 +163,27 @@ test('the same asks are granted where nothing stands against them: the table can
 test('a ticket for media in the clear is good from elsewhere', async () => {
   const { house } = refusals;
   const pass = await house.pass(live, await house.ticket({ uri: live, transport: 'clear' }));
-  refusals.isElsewhere = true;
+  refusals.seenAs = ELSEWHERE;
   const reader = openReader('rtmp', { ports: house.ports, path: live, query: `pass=${pass}` });
   expect(await reader.answer).toMatchObject({ code: undefined });
-  refusals.isElsewhere = false;
+  refusals.seenAs = undefined;
   reader.destroy();
   await eventually(() => house.gate.sessions().length === 0);
 });
+
+test.each(['rtmp', 'http-flv', 'ws-flv'] as const)(
+  'an IPv4 viewer on an IPv6 listener has the address of his ticket: %s',
+  async (column) => {
+    const { house } = refusals;
+    const pass = await house.pass(live, await house.ticket({ uri: live, addr: '127.0.0.1' }));
+    refusals.seenAs = '::ffff:127.0.0.1';
+    const reader = openReader(column, { ports: house.ports, path: live, query: `pass=${pass}` });
+    expect(await reader.answer).toMatchObject({ code: undefined });
+    refusals.seenAs = undefined;
+    reader.destroy();
+    await eventually(() => house.gate.sessions().length === 0);
+  },
+);
 
 test('a pass that came too early is good when the stream is on the air', async () => {
   const { house } = refusals;

@@ -13,14 +13,12 @@ export interface FakeOutlet extends Outlet {
   /** Bytes that it takes before it says stop; `drain` empties it. */
   roomBytes: number;
   held: number;
-  readonly bursts: { corked: boolean; messages: number }[];
 }
 
 function fakeOutlet(roomBytes = Number.POSITIVE_INFINITY): FakeOutlet {
   const outlet: FakeOutlet = {
     written: [],
     closed: [],
-    bursts: [],
     roomBytes,
     held: 0,
     write(data) {
@@ -29,11 +27,6 @@ function fakeOutlet(roomBytes = Number.POSITIVE_INFINITY): FakeOutlet {
       return outlet.held < outlet.roomBytes;
     },
     pendingBytes: () => (outlet.roomBytes === Number.POSITIVE_INFINITY ? 0 : outlet.held),
-    together(burst) {
-      const before = outlet.written.length;
-      burst();
-      outlet.bursts.push({ corked: true, messages: outlet.written.length - before });
-    },
     close: (reason) => void outlet.closed.push(reason),
   };
   return outlet;
