@@ -70,8 +70,10 @@ export function guardHttp(server: EventEmitter, options: HttpGateOptions): () =>
   const basePath = basePathOf(publicUrl);
   const baseUrl = publicUrl.origin + basePath;
   const passDesk = createPassDesk({ gate, publicUrl, endpoints: options.endpoints, log, corsOrigins });
-  const answerPass = getRequestListener((request, env) =>
-    passDesk.fetch(request, clientOf(env.incoming, trustedProxies)),
+  const answerPass = getRequestListener(
+    (request, env) => passDesk.fetch(request, clientOf(env.incoming, trustedProxies)),
+    // The operator's own Request and Response stay what they are.
+    { overrideGlobalObjects: false },
   );
   const hostListeners = {
     request: server.listeners('request') as Listener[],

@@ -307,6 +307,14 @@ test('a body that goes on after a refusal over HTTP/2 ends its stream, and not t
   expect(client.closed).toBe(false);
 });
 
+test('the operator’s program keeps its Request and Response', async () => {
+  const before = [globalThis.Request, globalThis.Response];
+  const { port } = await setUp();
+  await codeOf(port, 'POST', '/pass');
+  expect([globalThis.Request, globalThis.Response]).toEqual(before);
+  expect(globalThis.Request).toBe(before[0]);
+});
+
 test('afterwards the listener is the host’s again', async () => {
   const { port, server, restore } = await setUp();
   restore();
