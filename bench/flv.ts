@@ -1,6 +1,7 @@
 /**
  * Fan-out over HTTP-FLV: CPU of the server process per delivered Gbit, guarded beside bare node-media-server. One
- * encoder feeds both; viewers read in a third process.
+ * encoder feeds all; viewers read in processes of their own. The two sides are measured at the same time: measured in
+ * turn, one and the same process differed from itself by a fifth, with what else the machine was doing.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,14 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { runFfmpeg } from '../test/support/stack.ts';
 import { PATH, type ServerQuestion, type ServerReady, type ServerUsage } from './flv-server.ts';
 import type { Holder, ReadersQuestion } from './flv-readers.ts';
-import { compared, interleave, type Bench, type Figure } from './harness.ts';
+import { compared, type Bench, type Figure } from './harness.ts';
 import { median } from './statistics.ts';
 
-const VIEWERS = [50, 200, 500];
+const VIEWERS = [500, 200, 50];
 /** Processes on each side: one may run a tenth faster than another of the same code. */
-const PROCESSES = 3;
-const PAIRS = 3 * PROCESSES;
-const SAME_PAIRS = 2 * PROCESSES;
+const PROCESSES = 4;
+const WINDOWS = 4;
+const SAME_WINDOWS = 2;
 const WARM_UP_VIEWERS = 100;
 const BAR = 1.1;
 const SETTLE_MS = 2000;
@@ -57,9 +58,14 @@ interface Side {
   readonly holders: readonly (Holder | null)[];
 }
 
+interface Measured {
+  readonly a: number[];
+  readonly b: number[];
+}
+
 async function run(progress: (line: string) => void): Promise<Figure[]> {
-  const readers = start('./flv-readers.ts');
-  const children = [readers];
+  const [readersOfA, readersOfB] = [start('./flv-readers.ts'), start('./flv-readers.ts')];
+  const children = [readersOfA, readersOfB];
   async function startSide(mode: 'bare' | 'guarded'): Promise<Side> {
     const child = start('./flv-server.ts', [mode]);
     children.push(child);
@@ -80,27 +86,63 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
     return median(all);
   }
 
-  /** CPU seconds per Gbit that arrived. */
-  async function measure({ child, ready, holders }: Side, viewers: number): Promise<number> {
-    await ask<number>(readers, {
-      ask: 'connect',
-      port: ready.http,
-      path: PATH,
-      holders: holders.slice(0, viewers),
-    });
+  function connect(readers: ChildProcess, { ready, holders }: Side, viewers: number): Promise<number> {
+    const { http: port } = ready;
+    return ask<number>(readers, { ask: 'connect', port, path: PATH, holders: holders.slice(0, viewers) });
+  }
+
+  /** Both at once, so that what the machine does besides meets both alike; CPU seconds per Gbit, by windows. */
+  async function measure(a: Side, b: Side, viewers: number, windows: number): Promise<Measured> {
+    const parties = [
+      { side: a, readers: readersOfA, found: [] as number[] },
+      { side: b, readers: readersOfB, found: [] as number[] },
+    ];
+    const readAll = () =>
+      Promise.all(
+        parties.map(async ({ side, readers }) => {
+          const [{ cpuSeconds }, bytes] = await Promise.all([
+            ask<ServerUsage>(side.child, { ask: 'usage' }),
+            ask<number>(readers, { ask: 'bytes' }),
+          ]);
+          return { cpuSeconds, bytes };
+        }),
+      );
+    await Promise.all(parties.map(({ side, readers }) => connect(readers, side, viewers)));
     await wait(SETTLE_MS);
-    const [usage, bytes] = [
-      await ask<ServerUsage>(child, { ask: 'usage' }),
-      await ask<number>(readers, { ask: 'bytes' }),
-    ];
-    await wait(MEASURED_MS);
-    const [usageAfter, bytesAfter] = [
-      await ask<ServerUsage>(child, { ask: 'usage' }),
-      await ask<number>(readers, { ask: 'bytes' }),
-    ];
-    await ask<number>(readers, { ask: 'close' });
-    await wait(SETTLE_MS / 3);
-    return (usageAfter.cpuSeconds - usage.cpuSeconds) / (((bytesAfter - bytes) * 8) / 1e9);
+    for (let window = 0; window < windows; window++) {
+      const before = await readAll();
+      await wait(MEASURED_MS);
+      const after = await readAll();
+      parties.forEach(({ found }, index) => {
+        const [from, to] = [before[index], after[index]];
+        if (from === undefined || to === undefined) throw new Error('no reading');
+        found.push((to.cpuSeconds - from.cpuSeconds) / (((to.bytes - from.bytes) * 8) / 1e9));
+      });
+    }
+    await Promise.all(parties.map(({ readers }) => ask<number>(readers, { ask: 'close' })));
+    await wait(SETTLE_MS / 2);
+    const [foundA = [], foundB = []] = parties.map(({ found }) => found);
+    return { a: foundA, b: foundB };
+  }
+
+  /** Each process of one kind beside one of the other. */
+  async function measureAll(
+    as: readonly Side[],
+    bs: readonly Side[],
+    viewers: number,
+    windows: number,
+    progress: (line: string) => void,
+  ): Promise<Measured> {
+    const all: Measured = { a: [], b: [] };
+    for (const [index, a] of as.entries()) {
+      const b = bs[index];
+      if (b === undefined) throw new Error('no process to compare with');
+      const found = await measure(a, b, viewers, windows);
+      all.a.push(...found.a);
+      all.b.push(...found.b);
+      progress(`${String(viewers)} viewers: ${String(index + 1)} of ${String(as.length)}`);
+    }
+    return all;
   }
 
   try {
@@ -124,19 +166,15 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
       ...['-map', '0:v', '-map', '1:a', '-flags', '+global_header', '-f', 'tee', outputs],
     ]);
     await wait(3000);
+    const others = [...bare.slice(1), ...bare.slice(0, 1)];
     // Code is compiled while it first runs.
-    for (const side of [...guarded, ...bare]) await measure(side, WARM_UP_VIEWERS);
+    await measureAll(guarded, bare, WARM_UP_VIEWERS, 1, progress);
     const figures: Figure[] = [];
     for (const viewers of VIEWERS) {
-      const note = (line: string): void => progress(`${String(viewers)} viewers: ${line}`);
-      const inTurn = (sides: readonly Side[], first = 0) => {
-        let turn = first;
-        return () => measure(sides[turn++ % sides.length] as Side, viewers);
-      };
-      const main = await interleave(PAIRS, inTurn(guarded), inTurn(bare), note);
+      const main = await measureAll(guarded, bare, viewers, WINDOWS, progress);
       const name = `CPU per Gbit to ${String(viewers)} viewers, beside bare node-media-server`;
       figures.push(compared(name, 's', main.a, main.b, { upperAtMost: BAR }));
-      const same = await interleave(SAME_PAIRS, inTurn(bare), inTurn(bare, 1), note);
+      const same = await measureAll(bare, others, viewers, SAME_WINDOWS, progress);
       figures.push(compared(`A/A (bare, bare), ${String(viewers)} viewers`, 's', same.a, same.b));
     }
     const [rss, rssBeside] = [await rssBytes(guarded), await rssBytes(bare)];
@@ -150,6 +188,6 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
 
 export const bench: Bench = {
   name: 'flv',
-  what: `HTTP-FLV to ${VIEWERS.join('/')} viewers, 1.5 Mb/s, ${String(PAIRS)} pairs of ${String(MEASURED_MS / 1000)} s each, ${String(PROCESSES)} processes a side`,
+  what: `HTTP-FLV to ${VIEWERS.join('/')} viewers, 1.5 Mb/s, ${String(PROCESSES)} processes a side, ${String(WINDOWS)} windows of ${String(MEASURED_MS / 1000)} s each`,
   run,
 };
