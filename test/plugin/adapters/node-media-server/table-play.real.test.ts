@@ -38,6 +38,7 @@ const NOT_FOR_PLAYERS: Partial<Record<Code, string>> = {
   offer_unsupported: 'WHEP',
   sdp_malformed: 'WHEP',
   session_ended: "requests to a session's URL: WHEP",
+  media_lost: "requests to a session's URL: WHEP",
   precondition_required: "requests to a session's URL: WHEP",
   precondition_failed: "requests to a session's URL: WHEP",
   unsupported_media_type: 'POST /pass',
