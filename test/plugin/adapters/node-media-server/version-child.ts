@@ -191,6 +191,14 @@ async function tryReturn(house: GuardedNms, path: string, encoder: Encoder): Pro
   return first !== undefined && isKeyframe(first);
 }
 
+/** What the host has read from a publisher. */
+function receivedBytes(path: string): number {
+  const { broadcasts } = require('node-media-server/src/core/context.js') as {
+    broadcasts: ReadonlyMap<string, { publisher: { inBytes: number } | null }>;
+  };
+  return broadcasts.get(path)?.publisher?.inBytes ?? 0;
+}
+
 /** H.264 by FourCC, which no version of the host knows, and Opus, which the older ones do not. */
 async function tryEnhanced(
   house: GuardedNms,
@@ -203,6 +211,9 @@ async function tryEnhanced(
   await client.status(/NetStream\.Publish\.Start/);
   await sendMessages(client, messages);
   await eventually(() => isOnAir(path));
+  // Late is who comes when the host has all of it, not when the publisher has sent it.
+  const total = messages.reduce((sum, { body }) => sum + body.length, 0);
+  await eventually(() => receivedBytes(path) >= total);
   const query = `pass=${await house.pass(path)}`;
   const reader = openReader('http-flv', { ports: house.ports, path, query });
   await eventually(() => reader.messages.length > 20);
