@@ -8,7 +8,8 @@ export interface SourcePicture {
 }
 
 export interface GopCache {
-  add(picture: SourcePicture): void;
+  /** @param heldBytes memory that is not freed while the picture is kept: the whole tag that its units are views of */
+  add(picture: SourcePicture, heldBytes: number): void;
   /** From a keyframe on, in decoding order; empty when too much came without a keyframe. */
   pictures(): readonly SourcePicture[];
   clear(): void;
@@ -28,11 +29,11 @@ export function createGopCache(): GopCache {
   }
 
   return {
-    add(picture) {
+    add(picture, heldBytes) {
       if (picture.keyframe) clear();
       else if (pictures.length === 0) return;
       pictures.push(picture);
-      for (const unit of picture.units) bytes += unit.length;
+      bytes += heldBytes;
       if (bytes > MAX_BYTES || pictures.length > MAX_PICTURES) clear();
     },
     pictures: () => pictures,

@@ -38,11 +38,14 @@ export interface LiveVideoOptions {
 
 export interface LiveVideo {
   configureAvc(config: AvcConfig): void;
-  /** @param dtsMs media time at which it is decoded */
-  pushAvc(unit: AccessUnit, dtsMs: number): void;
+  /**
+   * @param dtsMs media time at which it is decoded
+   * @param tagBytes size of the tag that it is a view of
+   */
+  pushAvc(unit: AccessUnit, dtsMs: number, tagBytes: number): void;
   configure(codec: EnhancedVideoCodec, record: Buffer): void;
-  /** @param dtsMs media time at which it is decoded */
-  push(picture: CodedPicture, dtsMs: number): void;
+  /** As `pushAvc`. */
+  push(picture: CodedPicture, dtsMs: number, tagBytes: number): void;
   /** The publisher has come back, perhaps with another encoder; the viewers' renditions go on. */
   restart(): void;
   /** The stream on the stage has ended. */
@@ -231,9 +234,9 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     else addReencoded();
   }
 
-  function take(picture: SourcePicture, compositionMs: number): void {
+  function take(picture: SourcePicture, compositionMs: number, tagBytes: number): void {
     order.take(picture.presentationMs, compositionMs, picture.keyframe);
-    if (reencode === 'auto') gop.add(picture);
+    if (reencode === 'auto') gop.add(picture, tagBytes);
     chooseOrigin(picture.keyframe);
   }
 
@@ -243,24 +246,24 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
 
   return {
     configureAvc: showAvc,
-    pushAvc(unit, dtsMs) {
+    pushAvc(unit, dtsMs, tagBytes) {
       if (avc === undefined) return;
       if (unit.keyframe) takeSetsInBand(unit);
       const presentationMs = dtsMs + unit.compositionMs;
       const picture = { units: unit.nals, presentationMs, keyframe: unit.keyframe };
-      take(picture, unit.compositionMs);
+      take(picture, unit.compositionMs, tagBytes);
       if (published?.passesThrough === true) published.track.send(picture);
       reencodeIfNeeded(picture);
     },
     configure,
-    push({ codec, keyframe, compositionMs, data }, dtsMs) {
+    push({ codec, keyframe, compositionMs, data }, dtsMs, tagBytes) {
       if (source === undefined || avc !== undefined) {
         if (needsRecord(codec)) return;
         configure(codec, Buffer.alloc(0));
       }
       if (reencode === 'off') return;
       const picture = { units: [data], presentationMs: dtsMs + compositionMs, keyframe };
-      take(picture, compositionMs);
+      take(picture, compositionMs, tagBytes);
       reencodeIfNeeded(picture);
     },
     restart() {

@@ -1,4 +1,7 @@
-/** A live publisher's FLV tags onto the stage: video as `live-video.ts` says, AAC as Opus, Opus as it is, on one timeline that survives the publisher's return. */
+/**
+ * A live publisher's FLV tags onto the stage: video as `live-video.ts` says, AAC as Opus, Opus as it is, on one timeline
+ * that survives the publisher's return.
+ */
 import { randomBytes } from 'node:crypto';
 import type { ReencoderStatus } from '../contract.ts';
 import type { Clock, Log, StageEntrance, StageStream } from '../ports.ts';
@@ -122,14 +125,14 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     warnOnce(`${media} ${codec}`, { codec }, `viewers get no ${media}: only ${carried} carried`);
   }
 
-  function take(tag: FlvTag, timestampMs: number | undefined): void {
+  function take(tag: FlvTag, tagBytes: number, timestampMs: number | undefined): void {
     switch (tag.kind) {
       case 'avc-config':
         unsupportedVideo = undefined;
         ({ nalLengthBytes } = tag.config);
         return video.configureAvc(tag.config);
       case 'avc-frame':
-        return video.pushAvc(tag, timeline.map('video', timestampMs ?? tag.dtsMs));
+        return video.pushAvc(tag, timeline.map('video', timestampMs ?? tag.dtsMs), tagBytes);
       case 'aac-config':
         return sound.configureAac(tag.config);
       case 'opus-config':
@@ -141,7 +144,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
         unsupportedVideo = undefined;
         return video.configure(tag.codec, tag.record);
       case 'video-frame':
-        return video.push(tag, timeline.map('video', timestampMs ?? tag.dtsMs));
+        return video.push(tag, timeline.map('video', timestampMs ?? tag.dtsMs), tagBytes);
       case 'unsupported':
         return takeUnsupported(tag.media, tag.codec);
       case 'extra-track':
@@ -154,7 +157,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     pushTag(tag, timestampMs) {
       if (closed) return;
       try {
-        take(parseFlvTag(tag, nalLengthBytes), timestampMs);
+        take(parseFlvTag(tag, nalLengthBytes), tag.length, timestampMs);
       } catch (error) {
         if (error instanceof FormatError) {
           warnOnce(

@@ -1,5 +1,5 @@
 /** Which renditions a live stream has, and where their pictures come from. No ffmpeg: what it would make is missing here. */
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createLiveFeed, type LiveFeed } from '../../../plugin/media/live.ts';
 import type { Reencoding } from '../../../plugin/media/live-video.ts';
 import { avcConfigTag, avcTag, makeTag } from '../rtp/flv-clip.ts';
@@ -115,6 +115,32 @@ describe('renditions', () => {
     expect(needed(setup)).toEqual(['VP8']);
     h264!.watch(true);
     expect(needed(setup)).toEqual(['H.264', 'VP8']);
+  });
+
+  /** As `picture`, in a tag of 4 MiB: what is behind the slice is NAL units without a byte. */
+  function padded(timeMs: number): Buffer {
+    const tag = picture(timeMs);
+    return makeTag(9, Buffer.concat([tag.subarray(11, -4), Buffer.alloc(4 * 1024 * 1024)]), timeMs);
+  }
+
+  test.each([
+    ['is kept for who comes', 0, 1],
+    ['is let go when its tags hold more than is kept, however little is in them', 3, 0],
+  ])('a group of pictures %s', async (_name, largeTags, starts) => {
+    const setup = create();
+    setup.push(HIGH, picture(0, { key: true }));
+    for (let count = 1; count <= largeTags; count++) setup.push(padded(count * 40));
+    await setup.settle();
+    setup
+      .stream()
+      .tracks.find(({ onDemand }) => onDemand)!
+      .watch(true);
+    setup.push(picture(200));
+    const restarts = (): number | undefined => setup.feed.reencoders()[0]?.restarts;
+    // Each start fails here: there is no ffmpeg.
+    if (starts > 0) await vi.waitUntil(() => restarts() === starts);
+    await setup.settle();
+    expect(restarts()).toBe(starts);
   });
 
   test('VP9 is made anew for who watches', async () => {

@@ -60,7 +60,7 @@ async function create(body: string, options: { retryMs?: number; lingerMs?: numb
     push({ keyframe = false, bytes = 100 } = {}) {
       const picture: SourcePicture = { units: [Buffer.alloc(bytes)], presentationMs, keyframe };
       presentationMs += 40;
-      gop.add(picture);
+      gop.add(picture, bytes);
       reencoder.push(picture);
     },
   };
