@@ -24,7 +24,7 @@ import {
   authorizeTicket,
   createPassBook,
   createProofVerifier,
-  MAX_TICKET_CHARS,
+  parseAuthorization,
   PASS_SECONDS,
   unsealTicket,
   verifyTicket,
@@ -119,17 +119,7 @@ interface Attempt {
   running: Session | null;
 }
 
-const AUTHORIZATION = /^(DPoP|Bearer) +([A-Za-z0-9_.-]+)$/i;
 const DEFAULT_ASK: Ask = { action: 'play' };
-
-/** RFC 9449 section 7.1, RFC 6750 section 2.1. */
-function parseAuthorization(header: string | undefined): { scheme: 'dpop' | 'bearer'; ticket: string } {
-  if (header === undefined || header === '') throw new Denial('ticket_missing');
-  if (header.length > MAX_TICKET_CHARS + 16) throw new Denial('ticket_malformed');
-  const match = AUTHORIZATION.exec(header);
-  if (match?.[1] === undefined || match[2] === undefined) throw new Denial('ticket_malformed');
-  return { scheme: match[1].toLowerCase() === 'dpop' ? 'dpop' : 'bearer', ticket: match[2] };
-}
 
 const ticketHash = (ticket: string): string => createHash('sha256').update(ticket).digest('base64url');
 

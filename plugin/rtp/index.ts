@@ -43,7 +43,7 @@ export {
   type EnhancedVideoCodec,
   type FlvTag,
 } from './flv-tag.ts';
-export { createFlvReader, type FlvReader } from './flv-reader.ts';
+export { createFlvReader } from './flv-reader.ts';
 export { FormatError, type MediaFormat } from './format-error.ts';
 export {
   createH264Packetizer,
@@ -51,7 +51,7 @@ export {
   H264_MAX_PAYLOAD_BYTES,
   type H264Packetizer,
 } from './h264.ts';
-export { createIvfReader, type IvfReader } from './ivf.ts';
+export { createIvfReader } from './ivf.ts';
 export { matroskaHeader, matroskaPicture, type MatroskaTrack } from './matroska.ts';
 export { createOggReader, type OggPage, type OggReader } from './ogg.ts';
 export {

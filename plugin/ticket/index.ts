@@ -1,4 +1,5 @@
 /** Tickets: issuing, opening, keys, and proof of possession. Exports only. */
+export { parseAuthorization, type PresentedTicket } from './authorization.ts';
 export {
   CHARGING_MODES,
   MAX_TICKET_CHARS,

@@ -158,7 +158,7 @@ export async function createStreamKeyFor(
   return createStreamKey;
 }
 
-/** A nonce of the server, as any of its replies carries one. */
+/** A nonce of the server: every reply carries one. */
 export async function fetchNonce(url: string): Promise<string> {
   const response = await fetch(url, { method: 'OPTIONS' });
   const nonce = response.headers.get('dpop-nonce');

@@ -16,7 +16,7 @@ export interface Ask {
   readonly body?: string;
   /** `sha-256 AB:...` of the offer in the body; part of a proof of possession. */
   readonly fingerprint?: string;
-  /** Without credentials. OPTIONS never has any (section 4.8.1). */
+  /** Without credentials. OPTIONS carries none (section 4.8.1). */
   readonly anonymous?: boolean;
 }
 

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createWhep, type Whep, type WhepViewing } from '../../../plugin/adapters/whep.ts';
 import { Denial, type Code } from '../../../plugin/errors.ts';
-import type { IceClient } from '../../../plugin/http/ice-servers.ts';
 import { fakeTimerClock, recordingLog } from '../../support/doubles.ts';
 import { OFFERS } from '../media/offers/index.ts';
 import { ANSWER, fakeStage, type FakeStage } from './whep/fake-stage.ts';
@@ -437,50 +436,6 @@ describe('WHEP', () => {
       'Authorization, DPoP, Content-Type, If-Match',
     );
     expect(gate.requests).toEqual([]);
-  });
-
-  describe('STUN and TURN servers', () => {
-    const LINKS = ['<stun:s>; rel="ice-server"', '<turn:t>; rel="ice-server"; username="u"; credential="c"'];
-    const clients: IceClient[] = [];
-    beforeEach(() => {
-      clients.length = 0;
-      const iceServers = (client: IceClient): string[] => {
-        clients.push(client);
-        return LINKS;
-      };
-      const publicUrl = new URL(PUBLIC);
-      whep = createWhep({ gate, stage, publicUrl, log, clock: fakeTimerClock, iceServers });
-    });
-
-    it('are named to who was admitted, for his session', async () => {
-      const response = await post();
-      expect(response.headers.get('link')).toBe(LINKS.join(', '));
-      expect(clients).toEqual([
-        { sessionId: 'session-0', expiresAtSeconds: gate.last().grant.expiresAtSeconds },
-      ]);
-      expect(response.headers.get('access-control-expose-headers')).toContain('Link');
-    });
-
-    it('are named to nobody else', async () => {
-      gate.check = () => {
-        throw new Denial('ticket_expired');
-      };
-      const replies = [
-        await post(),
-        await send('OPTIONS', '/whep/live/test'),
-        await send('OPTIONS', '/whep/live/test', {
-          headers: { origin: 'https://shop.example', 'access-control-request-method': 'POST' },
-        }),
-        await send('GET', '/whep/live/test'),
-      ];
-      expect(replies.map(({ headers }) => headers.get('link'))).toEqual([null, null, null, null]);
-      expect(clients).toEqual([]);
-    });
-
-    it('are not logged', async () => {
-      await post();
-      expect(log.lines.join()).not.toContain('ice-server');
-    });
   });
 
   it('works at the root, too', async () => {
