@@ -4,11 +4,14 @@ import { z } from 'zod';
 /** Scheme, host, port, and a path of segments that every reader takes alike. */
 const BASE_URL = /^[a-z]+:\/\/[^/?#@\\]+(?:\/[A-Za-z0-9._~-]+)*\/?$/i;
 
+/** True for a URL that paths can be put behind: without query, fragment and user. */
+export const isBaseUrl = (text: string): boolean => URL.canParse(text) && BASE_URL.test(text);
+
 /** A URL that paths are put behind; it may have a path of its own (a reverse proxy's prefix). Without a trailing slash. */
 export const baseUrlSchema = (protocol: RegExp) =>
   z
     .url({ protocol })
-    .refine((text) => BASE_URL.test(text), 'a URL with a plain path and without query, fragment and user')
+    .refine(isBaseUrl, 'a URL with a plain path and without query, fragment and user')
     .transform((text) => text.replace(/\/$/, ''));
 
 /** The path of a base URL, without a trailing slash: empty where there is none. */

@@ -10,7 +10,7 @@ import type { StreamStatus } from '../contract.ts';
 import type { Gate } from '../gate.ts';
 import type { CorsOrigins } from '../http/cors.ts';
 import type { Clock, Log } from '../ports.ts';
-import { playEndpoints, type PublicUrls } from '../public-urls.ts';
+import { isBaseUrl, playEndpoints, type PublicUrls } from '../public-urls.ts';
 import { createBoxOffice } from './node-media-server/box-office.ts';
 import { createFlvDesk } from './node-media-server/flv-desk.ts';
 import { openHost, type HostContext, type HostSession } from './node-media-server/host.ts';
@@ -84,16 +84,12 @@ function defaultUrls({ http, https, rtmp, rtmps }: HostContext['config']): Publi
   };
 }
 
-/** Path segments that every reader takes alike. */
-const BASE_PATH = /^(?:\/[A-Za-z0-9._~-]+)*\/?$/;
-
 /** @throws TypeError for what is not the base of a listener */
 function parseBase(name: string, base: string): URL {
-  const url = URL.parse(base);
-  if (url === null || !BASE_PATH.test(url.pathname) || url.search !== '' || url.hash !== '') {
+  if (!isBaseUrl(base)) {
     throw new TypeError(`publicUrls.${name} is not a URL with a plain path and without a query`);
   }
-  return url;
+  return new URL(base);
 }
 
 /**
