@@ -1,8 +1,11 @@
 #!/usr/bin/env node
 /** `usher`: the servers and their chores from one command. */
 import { commandList, findCommand, UsageError, type Command, type CommandTable } from './cli/command.ts';
+import { ACCOUNT_COMMANDS } from './cli/accounts.ts';
 import { KEY_COMMANDS } from './cli/keys.ts';
 import { MEDIA_COMMANDS } from './cli/media.ts';
+import { reconcileCommand } from './cli/reconcile.ts';
+import { REPORT_COMMANDS } from './cli/report.ts';
 import { ticketInspect } from './cli/ticket-inspect.ts';
 import { whepCheck } from './cli/whep-check.ts';
 
@@ -58,7 +61,10 @@ const COMMANDS: CommandTable = {
   ...MEDIA_COMMANDS,
   migrate: plain('bring the database up to date', migrate),
   seed: plain("make the demo's titles and accounts", seed),
+  ...ACCOUNT_COMMANDS,
   ...KEY_COMMANDS,
+  ...REPORT_COMMANDS,
+  reconcile: reconcileCommand,
   'ticket inspect': ticketInspect,
   'whep-check': whepCheck,
 };
@@ -72,7 +78,9 @@ Settings come from the environment (USHER_*, DATABASE_URL); see the documentatio
 const WRONG_USE = 2;
 
 async function run(words: readonly string[]): Promise<number> {
-  const wanted = words[0] === 'help' ? words.slice(1) : words;
+  const named = words[0] === 'help' ? words.slice(1) : words;
+  // Said either way.
+  const wanted = named[0] === 'key' ? ['keys', ...named.slice(1)] : named;
   const found = findCommand(COMMANDS, wanted);
   const asksForHelp =
     words.length !== wanted.length || words.some((word) => word === '--help' || word === '-h');

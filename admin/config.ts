@@ -15,6 +15,15 @@ const envSchema = z.object({
   USHER_DATA: z.string().min(1).default('.usher'),
   /** How many reverse proxies in front of the server set X-Forwarded-For. */
   USHER_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
+  /** Header in which those proxies name the client's country, ISO 3166-1 alpha-2. */
+  USHER_COUNTRY_HEADER: z
+    .string()
+    .regex(/^[A-Za-z0-9-]{1,64}$/, 'the name of an HTTP header')
+    .optional(),
+  /** Seconds for which it goes on answering after the signal to end, while /readyz says that it ends. */
+  USHER_DRAIN_SECONDS: z.coerce.number().int().min(0).max(300).default(0),
+  /** 0: nobody is told what the GraphQL schema has. */
+  USHER_INTROSPECTION: z.enum(['0', '1']).default('1'),
   USHER_TLS: z.enum(['off', 'self-signed', 'files']).default('off'),
   /** PEM files for USHER_TLS=files. */
   USHER_TLS_CERT: z.string().min(1).optional(),
@@ -26,6 +35,15 @@ const envSchema = z.object({
   USHER_MASTER_KEY: masterKeySchema.optional(),
   /** The master key before that one, while changing over. */
   USHER_MASTER_KEY_OLD: masterKeySchema.optional(),
+  /** Secret of the test cards' webhooks; with it there are test cards. The demo has them without. */
+  USHER_TEST_CARD_SECRET: z
+    .string()
+    .regex(/^[\x21-\x7e]{32,200}$/, '32 to 200 printable characters')
+    .optional(),
+  /** Where mail goes out; without it, into files under USHER_DATA/mail. */
+  USHER_SMTP_URL: z.url({ protocol: /^smtps?$/, hostname: /./ }).optional(),
+  /** The address that mail comes from. */
+  USHER_MAIL_FROM: z.email().optional(),
   /** File with the registration of the demo's streaming server. */
   USHER_DEMO_SERVER: z.string().min(1).optional(),
   /** PostgreSQL; without it the embedded database under USHER_DATA. */
@@ -42,6 +60,10 @@ export interface Config {
   readonly publicUrl: string;
   readonly dataDir: string;
   readonly trustedProxies: number;
+  /** Where trusted proxies name the client's country; `undefined`: nobody does. */
+  readonly countryHeader: string | undefined;
+  readonly drainSeconds: number;
+  readonly introspection: boolean;
   readonly tls: 'off' | 'self-signed' | 'files';
   /** The certificate that clients see; `undefined` without TLS. */
   readonly tlsCertFile: string | undefined;
@@ -50,6 +72,12 @@ export interface Config {
   readonly demo: boolean;
   readonly demoServerFile: string | undefined;
   readonly databaseUrl: string | undefined;
+  /** Secret of the test cards' webhooks; `undefined`: there are none but in the demo. */
+  readonly testCardSecret: string | undefined;
+  /** `smtp://` or `smtps://`; `undefined`: mail is written into files. */
+  readonly smtpUrl: string | undefined;
+  /** The address that mail comes from. */
+  readonly mailFrom: string;
   /** 32 bytes. */
   readonly masterKey: Uint8Array | undefined;
   readonly oldMasterKey: Uint8Array | undefined;
@@ -70,6 +98,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       if (parsed.data[name] === undefined) lines.push(`${name}: USHER_TLS=files needs it`);
     }
   }
+  if (parsed.data?.USHER_COUNTRY_HEADER !== undefined && parsed.data.USHER_TRUSTED_PROXIES === 0)
+    lines.push('USHER_TRUSTED_PROXIES: USHER_COUNTRY_HEADER needs it: else clients would name it themselves');
   if (parsed.data?.USHER_MASTER_KEY_OLD !== undefined && parsed.data.USHER_MASTER_KEY === undefined)
     lines.push('USHER_MASTER_KEY: USHER_MASTER_KEY_OLD needs it');
   if (!parsed.success || lines.length > 0) throw new TypeError(lines.join('\n'));
@@ -80,12 +110,16 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     'self-signed': selfSignedCertFile(settings.USHER_DATA),
     files: settings.USHER_TLS_CERT,
   };
+  const publicUrl = settings.USHER_PUBLIC_URL ?? `${scheme}://localhost:${settings.USHER_PORT}`;
   return {
     port: settings.USHER_PORT,
     host: settings.USHER_HOST,
-    publicUrl: settings.USHER_PUBLIC_URL ?? `${scheme}://localhost:${settings.USHER_PORT}`,
+    publicUrl,
     dataDir: settings.USHER_DATA,
     trustedProxies: settings.USHER_TRUSTED_PROXIES,
+    countryHeader: settings.USHER_COUNTRY_HEADER,
+    drainSeconds: settings.USHER_DRAIN_SECONDS,
+    introspection: settings.USHER_INTROSPECTION === '1',
     tls: settings.USHER_TLS,
     tlsCertFile: certFiles[settings.USHER_TLS],
     tlsKeyFile: settings.USHER_TLS_KEY,
@@ -93,6 +127,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     demo: settings.USHER_DEMO === '1',
     demoServerFile: settings.USHER_DEMO_SERVER,
     databaseUrl: settings.DATABASE_URL,
+    testCardSecret: settings.USHER_TEST_CARD_SECRET,
+    smtpUrl: settings.USHER_SMTP_URL,
+    mailFrom: settings.USHER_MAIL_FROM ?? `usher@${new URL(publicUrl).hostname}`,
     masterKey: settings.USHER_MASTER_KEY,
     oldMasterKey: settings.USHER_MASTER_KEY_OLD,
   };

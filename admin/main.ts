@@ -5,7 +5,7 @@ import { errorFields } from './http/error-fields.ts';
 import { seedDemo } from './seed.ts';
 import { createOrderServer } from './server.ts';
 
-/** Shutting down takes at most this long, whatever hangs. */
+/** Shutting down takes at most this long after the time to drain, whatever hangs. */
 const GIVE_UP_AFTER_MS = 1800;
 
 /** Runs the order server until a signal, or the end of the parent that started it over IPC. */
@@ -14,7 +14,7 @@ export async function runOrderServer(env: NodeJS.ProcessEnv): Promise<void> {
   const log = pino({ name: 'orders', level: config.logLevel });
   const server = await createOrderServer(config, log);
   const stop = (): void => {
-    setTimeout(() => process.exit(1), GIVE_UP_AFTER_MS).unref();
+    setTimeout(() => process.exit(1), config.drainSeconds * 1000 + GIVE_UP_AFTER_MS).unref();
     void server.close().finally(() => process.exit(0));
   };
   process.once('SIGINT', stop).once('SIGTERM', stop).once('disconnect', stop);

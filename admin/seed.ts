@@ -5,13 +5,17 @@ import { z } from 'zod';
 import { serverSchema } from '../plugin/registration.ts';
 import { UNLIMITED_PLAY, type Rights } from '../plugin/rights/index.ts';
 import { createStreamKey, hashStreamKey, isStreamKey } from '../plugin/ticket/index.ts';
-import { createAccount, findAccountByEmail, type Role } from './accounts/accounts.ts';
-import { createOffer } from './catalog/offers.ts';
+import { createAccount, findAccountByEmail } from './accounts/accounts.ts';
+import type { Role } from './accounts/permissions.ts';
+import { createCategory, listCategories } from './catalog/categories.ts';
+import { createOffer, type OfferInput } from './catalog/offers.ts';
 import { addStreamKey } from './catalog/stream-keys.ts';
-import { createTitle, findTitle } from './catalog/titles.ts';
-import type { Database } from './db/connect.ts';
+import { createTitle, findTitle, type TitleInput } from './catalog/titles.ts';
+import type { Database, Executor } from './db/connect.ts';
 import { creditCustomer } from './ledger/ledger.ts';
 import { money } from './ledger/money.ts';
+import { createPromotion } from './pricing/promotions.ts';
+import type { TimeOption } from './pricing/time-options.ts';
 import { registerServer } from './trust/servers.ts';
 
 interface DemoLogin {
@@ -42,8 +46,8 @@ export const DEMO_LOGINS: readonly DemoLogin[] = [
     email: 'staff@example.com',
     password: 'demo-staff-1',
     name: 'Stella Staff',
-    role: 'staff',
-    what: 'staff',
+    role: 'admin',
+    what: 'staff, with all permissions',
   },
 ];
 
@@ -52,7 +56,19 @@ const LATE_PATH = '/live/late';
 const DEMO_BALANCE = money(5000, 'EUR');
 const DAY_SECONDS = 24 * 3600;
 
-const PLAY: Rights = { ...UNLIMITED_PLAY, controls: ['pause'] };
+const MONTH_SECONDS = 30 * DAY_SECONDS;
+
+const CATEGORIES = [
+  { slug: 'channels', name: 'Channels' },
+  { slug: 'events', name: 'Events' },
+];
+
+const raw = (validSeconds: number, rights: Partial<Rights>) =>
+  ({
+    kind: 'rights',
+    rights: { ...UNLIMITED_PLAY, controls: ['pause'], ...rights },
+    validSeconds,
+  }) satisfies TimeOption;
 
 const TITLES = [
   {
@@ -60,13 +76,37 @@ const TITLES = [
     name: 'Usher One',
     description:
       'The demo channel, on the air around the clock: a clock, a flash and a beep at every full second.',
+    languages: ['en'],
+    category: 'channels',
     offers: [
-      { name: 'Preview', priceMinor: 0, validSeconds: 600, rights: { ...PLAY, accesses: 1, seconds: 60 } },
+      {
+        name: 'Preview',
+        priceMinor: 0,
+        timeOption: { kind: 'preview', seconds: 60 },
+        controls: ['pause'],
+        previewsPerAddress: 200,
+        previewsPerTitle: 10_000,
+      },
       {
         name: '24 hours',
         priceMinor: 299,
-        validSeconds: DAY_SECONDS,
-        rights: { ...PLAY, accesses: 20, concurrent: 1 },
+        timeOption: raw(DAY_SECONDS, { accesses: 20, concurrent: 1 }),
+        unusedPolicy: 'refund',
+      },
+      {
+        name: '2 days from first view',
+        priceMinor: 449,
+        timeOption: { kind: 'from_first_view', seconds: 2 * DAY_SECONDS, validSeconds: MONTH_SECONDS },
+        tier: { name: 'HD', maxHeight: 1080 },
+        concurrent: 1,
+        controls: ['pause'],
+      },
+      {
+        name: 'By the minute',
+        meterPriceMinor: 2,
+        timeOption: { kind: 'metered', unit: 'minute', max: 120, validSeconds: DAY_SECONDS / 2 },
+        concurrent: 1,
+        controls: ['pause'],
       },
     ],
   },
@@ -74,16 +114,36 @@ const TITLES = [
     path: LATE_PATH,
     name: 'Evening show',
     description: 'Goes on the air later: what you buy now stays unused until it does.',
+    languages: ['en'],
+    category: 'events',
     offers: [
       {
         name: 'Tonight',
         priceMinor: 499,
-        validSeconds: DAY_SECONDS,
-        rights: { ...PLAY, accesses: 5, concurrent: 1 },
+        timeOption: raw(DAY_SECONDS, { accesses: 5, concurrent: 1 }),
       },
     ],
   },
-];
+] satisfies readonly DemoTitle[];
+
+interface DemoTitle extends Pick<TitleInput, 'path' | 'name' | 'description' | 'languages'> {
+  /** Slug. */
+  readonly category: string;
+  readonly offers: readonly Omit<OfferInput, 'titleId' | 'categoryId' | 'currency' | 'active'>[];
+}
+
+const CATEGORY_OFFER: Omit<OfferInput, 'categoryId'> = {
+  name: 'All channels for a month',
+  priceMinor: 999,
+  currency: 'EUR',
+  timeOption: { kind: 'category', seconds: MONTH_SECONDS },
+  concurrent: 2,
+  controls: ['pause'],
+  active: true,
+};
+
+/** The demo's promotion: 20 percent off everything. */
+const DEMO_PROMOTION = { code: 'USHER20', name: 'Opening', percent: 20 };
 
 export interface SeedOptions {
   /** Where the demo's stream key is kept, so that it can be shown again. */
@@ -128,11 +188,25 @@ async function seedAccounts(db: Database, now: Date): Promise<void> {
   }
 }
 
+async function seedCategory(tx: Executor, slug: string, now: Date): Promise<string> {
+  const known = (await listCategories(tx)).find((category) => category.slug === slug);
+  if (known !== undefined) return known.id;
+  const input = CATEGORIES.find((category) => category.slug === slug);
+  if (input === undefined) throw new TypeError(`${slug} is no category of the demo`);
+  const { id } = await createCategory(tx, input, now);
+  if (slug === 'channels') {
+    await createOffer(tx, { ...CATEGORY_OFFER, categoryId: id }, now);
+    await createPromotion(tx, DEMO_PROMOTION, now);
+  }
+  return id;
+}
+
 async function seedTitles(db: Database, now: Date): Promise<void> {
-  for (const { offers, ...title } of TITLES) {
-    if ((await findTitle(db, { path: title.path }, true)) !== null) continue;
+  for (const { offers, category, ...title } of TITLES) {
+    if ((await findTitle(db, { path: title.path }, 'all')) !== null) continue;
     await db.transaction(async (tx) => {
-      const titleId = await createTitle(tx, { ...title, published: true, serverIds: [] }, now);
+      const categoryIds = [await seedCategory(tx, category, now)];
+      const titleId = await createTitle(tx, { ...title, categoryIds, published: true, serverIds: [] }, now);
       for (const offer of offers) {
         await createOffer(tx, { ...offer, titleId, currency: 'EUR', active: true }, now);
       }
@@ -149,7 +223,7 @@ export async function seedDemo(db: Database, { dataDir, serverFile, now }: SeedO
   await seedTitles(db, now);
   await seedAccounts(db, now);
   const streamKey = await keepStreamKey(dataDir);
-  const title = await findTitle(db, { path: DEMO_PATH }, true);
+  const title = await findTitle(db, { path: DEMO_PATH }, 'all');
   if (title !== null) await addStreamKey(db, title.id, hashStreamKey(streamKey), now);
   return { streamPath: DEMO_PATH, streamKey };
 }

@@ -1,24 +1,35 @@
 /** The order server, put together: database, keys, routes, sockets. */
 import { createAdaptorServer } from '@hono/node-server';
+import { randomBytes } from 'node:crypto';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { systemClock } from '../plugin/clock.ts';
 import { listen } from '../plugin/listen.ts';
 import type { Clock, Log } from '../plugin/ports.ts';
 import { createRefusalDelay } from '../plugin/refusal-delay.ts';
 import { hostOf, loadTls } from '../plugin/tls.ts';
+import { prunePasswordResets } from './accounts/credentials.ts';
 import { pruneSessions } from './accounts/sessions.ts';
 import type { Config } from './config.ts';
 import type { Services } from './context.ts';
 import { openDatabase, type Database } from './db/connect.ts';
+import { createSeats } from './events/follow.ts';
+import { createEventPort } from './events/port.ts';
 import { createApp } from './http/app.ts';
 import { errorFields } from './http/error-fields.ts';
 import { createMetrics } from './http/metrics.ts';
 import { createRevocationsEndpoint } from './http/revocations.ts';
 import { createThrottle } from './http/throttle.ts';
+import { createOutbox } from './mail/outbox.ts';
+import { openMailTransport } from './mail/transport.ts';
+import { createOrderDesk, type OrderDesk } from './orders/desk.ts';
+import { startSweeper } from './orders/sweeper.ts';
+import { createTestCardProvider } from './payments/test-card.ts';
 import { createRevocationFeed } from './revocations/feed.ts';
+import { prunePreviews } from './pricing/previews.ts';
 import { createMessageReader, pruneMessages } from './trust/messages.ts';
 import { keyVaultOf, loadAuthority } from './trust/signing-keys.ts';
 
@@ -26,7 +37,10 @@ export interface OrderServer {
   /** Where it listens. */
   readonly url: string;
   readonly db: Database;
-  /** Finishes running requests (for 1 s at most), then closes the database. Idempotent. */
+  /**
+   * Says at /readyz that it ends, waits for as long as the settings say, finishes running requests (for 1 s at most), and
+   * closes the database. Idempotent.
+   */
   close(): Promise<void>;
 }
 
@@ -49,14 +63,32 @@ const SERVER_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,
 };
 
-function servicesOf(config: Config, db: Database, log: Log, clock: Clock): Omit<Services, 'authority'> {
+function servicesOf(
+  config: Config,
+  { db, ...ends }: Pick<Services, 'db' | 'events' | 'draining' | 'closing'>,
+  log: Log,
+  clock: Clock,
+): Omit<Services, 'authority' | 'desk'> {
   const nowMs = () => clock.monotonicMs();
+  const seats = createSeats();
   return {
     db,
     clock,
     log,
     messages: createMessageReader(db, config.publicUrl, clock),
-    metrics: createMetrics(),
+    ...ends,
+    seats,
+    metrics: createMetrics(() => seats.taken()),
+    publicUrl: config.publicUrl,
+    outbox: createOutbox(
+      openMailTransport({
+        smtpUrl: config.smtpUrl,
+        from: config.mailFrom,
+        directory: join(config.dataDir, 'mail'),
+      }),
+      log,
+    ),
+    countryHeader: config.countryHeader ?? null,
     demo: config.demo,
     secureCookies: config.publicUrl.startsWith('https:'),
     feed: createRevocationFeed(db, clock, {
@@ -75,12 +107,43 @@ function servicesOf(config: Config, db: Database, log: Log, clock: Clock): Omit<
       login: createThrottle({ burst: 10, refillSeconds: 30 }, nowMs),
       // Wide: who knows an address could else keep its owner out.
       loginTarget: createThrottle({ burst: 50, refillSeconds: 5 }, nowMs),
+      resets: createThrottle({ burst: 3, refillSeconds: 20 * 60 }, nowMs),
       orders: createThrottle({ burst: 400, refillSeconds: 1 }, nowMs),
+      // Promotion codes are words: as many as people mistype, and not a dictionary.
+      codes: createThrottle({ burst: 20, refillSeconds: 30 }, nowMs),
       reports: createThrottle({ burst: 60, refillSeconds: 1 }, nowMs),
       anonymousOrders: createThrottle({ burst: 60, refillSeconds: 2 }, nowMs),
       enrolments: createThrottle({ burst: 10, refillSeconds: 30 }, nowMs),
     },
   };
+}
+
+/** The order desk, with the payment providers that the settings name. */
+function openDesk(
+  config: Config,
+  { db, authority, clock, log }: Pick<Services, 'db' | 'authority' | 'clock' | 'log'>,
+): OrderDesk {
+  // The demo's webhooks come from this process alone.
+  const secret = config.testCardSecret ?? (config.demo ? randomBytes(32).toString('base64url') : undefined);
+  const test_card =
+    secret === undefined
+      ? undefined
+      : createTestCardProvider({
+          secret,
+          clock,
+          deliver: (signature, body) => desk.takeWebhook('test_card', signature, body),
+        });
+  const desk = createOrderDesk({
+    db,
+    authority,
+    clock,
+    log,
+    failed: (error, fields, message) => {
+      log.error({ ...errorFields(error), ...fields }, message);
+    },
+    providers: test_card === undefined ? {} : { test_card },
+  });
+  return desk;
 }
 
 /**
@@ -106,7 +169,17 @@ export async function createOrderServer(
       : { kind: 'postgres', url: config.databaseUrl },
   );
   try {
-    const base = servicesOf(config, database.db, log, clock);
+    const [draining, closing] = [new AbortController(), new AbortController()];
+    const events = await createEventPort(database.channel, log);
+    const base = servicesOf(
+      config,
+      { db: database.db, events, draining: draining.signal, closing: closing.signal },
+      log,
+      clock,
+    );
+    if (config.smtpUrl === undefined && !config.demo) {
+      log.warn({}, 'USHER_SMTP_URL is not set: mail is written into files under USHER_DATA/mail');
+    }
     const authority = await loadAuthority(database.db, {
       issuer: config.publicUrl,
       clock,
@@ -114,7 +187,8 @@ export async function createOrderServer(
       demo: config.demo,
       log,
     });
-    const services = { ...base, authority };
+    const desk = openDesk(config, { db: database.db, authority, clock, log });
+    const services = { ...base, authority, desk };
     const revocations = createRevocationsEndpoint(services);
     const app = createApp(services, { ...config, revocations });
     const server = createAdaptorServer({
@@ -127,26 +201,44 @@ export async function createOrderServer(
     await listen(server, config.port, config.host, 'USHER_PORT');
     const pruning = setInterval(() => {
       const nowMs = clock.nowMs();
-      Promise.all([pruneSessions(database.db, new Date(nowMs)), pruneMessages(database.db, nowMs)]).catch(
-        (error: unknown) => {
-          log.warn(errorFields(error), 'what has expired was not removed');
-        },
-      );
+      const now = new Date(nowMs);
+      Promise.all([
+        pruneSessions(database.db, now),
+        prunePasswordResets(database.db, now),
+        pruneMessages(database.db, nowMs),
+        prunePreviews(database.db, nowMs),
+      ]).catch((error: unknown) => {
+        log.warn(errorFields(error), 'what has expired was not removed');
+      });
     }, PRUNE_EVERY_MS);
+    const sweeper = startSweeper(desk, (error) => {
+      log.error(errorFields(error), 'orders that are due cannot be read');
+    });
     const refreshing = setInterval(() => void authority.refresh(), REFRESH_KEYS_EVERY_MS);
     const { port } = server.address() as AddressInfo;
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;
-    let closing: Promise<void> | undefined;
+    const shutDown = async (): Promise<void> => {
+      draining.abort();
+      // Load balancers look at /readyz every few seconds, and go on sending until they have seen it.
+      if (config.drainSeconds > 0) await setTimeout(config.drainSeconds * 1000);
+      clearInterval(pruning);
+      clearInterval(refreshing);
+      await sweeper.stop();
+      // Answers without an end of their own.
+      closing.abort();
+      base.feed.close();
+      revocations.close();
+      await finishRequests(server);
+      await desk.close();
+      // What is being mailed reads the database.
+      await base.outbox.close();
+      await database.close();
+    };
+    let closed: Promise<void> | undefined;
     return {
       url: `${tls === null ? 'http' : 'https'}://${host}:${port}`,
       db: database.db,
-      close: () => {
-        clearInterval(refreshing);
-        // Answers without an end of their own.
-        base.feed.close();
-        revocations.close();
-        return (closing ??= closeAll(server, pruning, () => database.close()));
-      },
+      close: () => (closed ??= shutDown()),
     };
   } catch (error) {
     await database.close();
@@ -154,18 +246,17 @@ export async function createOrderServer(
   }
 }
 
-async function closeAll(
-  server: Server,
-  pruning: NodeJS.Timeout,
-  closeDatabase: () => Promise<void>,
-): Promise<void> {
-  clearInterval(pruning);
-  const closed = new Promise((done) => server.close(done));
+/** Takes no more connections, and lets the requests that run finish, for 1 s at most. */
+async function finishRequests(server: Server): Promise<void> {
+  const finished = new Promise((done) => server.close(done));
   server.closeIdleConnections();
-  const timer = setTimeout(() => {
-    server.closeAllConnections();
-  }, CLOSE_WITHIN_MS);
-  await closed;
-  clearTimeout(timer);
-  await closeDatabase();
+  const giveUp = new AbortController();
+  setTimeout(CLOSE_WITHIN_MS, undefined, { signal: giveUp.signal, ref: false }).then(
+    () => {
+      server.closeAllConnections();
+    },
+    () => undefined,
+  );
+  await finished;
+  giveUp.abort();
 }

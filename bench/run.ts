@@ -7,6 +7,8 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   tap: () => import('./tap.ts'),
   flv: () => import('./flv.ts'),
   admit: () => import('./admit.ts'),
+  receipts: () => import('./receipts.ts'),
+  orders: () => import('./orders.ts'),
 };
 
 const { values, positionals } = parseArgs({

@@ -183,12 +183,15 @@ export const REFUSALS = {
     rtsp: 453,
     rtmp: PLAY_DENIED,
   },
+  not_on_sale: { title: 'This cannot be bought here and now', http: 409, rtsp: 403, rtmp: PLAY_DENIED },
+  code_invalid: { title: 'The code is not valid for this', http: 403, rtsp: 403, rtmp: PLAY_DENIED },
   funds_insufficient: {
     title: 'The balance does not cover the price',
     http: 402,
     rtsp: 402,
     rtmp: PLAY_DENIED,
   },
+  payment_declined: { title: 'The payment was declined', http: 402, rtsp: 402, rtmp: PLAY_DENIED },
 } as const satisfies Record<string, Refusal>;
 
 export type Code = keyof typeof REFUSALS;

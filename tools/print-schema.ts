@@ -1,9 +1,11 @@
-/** Writes the GraphQL schema as text to docs/schema.graphql: `npm run schema:print`. */
+/** Writes the GraphQL schema as text to docs/schema.graphql and docs/graphql.md: `npm run schema:print`. */
 import { lexicographicSortSchema, printSchema } from 'graphql';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { schema } from '../admin/graphql/schema.ts';
+import { withReference } from './graphql-reference.ts';
 
-writeFileSync(
-  new URL('../docs/schema.graphql', import.meta.url),
-  `${printSchema(lexicographicSortSchema(schema))}\n`,
-);
+const DOCS = new URL('../docs/', import.meta.url);
+
+writeFileSync(new URL('schema.graphql', DOCS), `${printSchema(lexicographicSortSchema(schema))}\n`);
+const page = new URL('graphql.md', DOCS);
+writeFileSync(page, await withReference(readFileSync(page, 'utf8'), schema));

@@ -5,9 +5,8 @@ import type { Executor } from '../db/connect.ts';
 import { accounts } from '../db/schema.ts';
 import { newId } from '../ids.ts';
 import { lineSchema } from '../text.ts';
-import { hashPassword, verifyPassword } from './passwords.ts';
-
-export type Role = 'viewer' | 'staff';
+import { hashPassword } from './passwords.ts';
+import type { Role } from './permissions.ts';
 
 export interface Account {
   readonly id: string;
@@ -34,8 +33,8 @@ export const signUpSchema = z.strictObject({
 });
 export type SignUp = z.infer<typeof signUpSchema>;
 
-// The password hash is not among them: only `authenticate` reads it.
-const COLUMNS = {
+/** What makes an `Account`. The password hash is not among them: only what checks a password reads it. */
+export const ACCOUNT_COLUMNS = {
   id: accounts.id,
   email: accounts.email,
   name: accounts.name,
@@ -50,37 +49,17 @@ export async function createAccount(db: Executor, input: SignUp, role: Role, now
     .insert(accounts)
     .values({ id: newId(), email: input.email, name: input.name, role, passwordHash, createdAt: now })
     .onConflictDoNothing({ target: accounts.email })
-    .returning(COLUMNS);
+    .returning(ACCOUNT_COLUMNS);
   if (created === undefined) throw new Denial('conflict', { detail: 'email' });
   return created;
 }
 
-/**
- * The account of an email address and a password; the refusal does not tell which of the two is wrong.
- * @throws Denial `credentials_invalid`, `rate_limited`.
- */
-export async function authenticate(db: Executor, email: string, password: string): Promise<Account> {
-  let found: (Account & { passwordHash: string }) | undefined;
-  const right = await verifyPassword(async () => {
-    [found] = await db
-      .select({ ...COLUMNS, passwordHash: accounts.passwordHash })
-      .from(accounts)
-      .where(eq(accounts.email, email));
-    return found?.passwordHash ?? null;
-  }, password);
-  if (found === undefined || !right) {
-    throw new Denial('credentials_invalid');
-  }
-  const { passwordHash: _, ...account } = found;
-  return account;
-}
-
 export async function findAccount(db: Executor, id: string): Promise<Account | null> {
-  const [found] = await db.select(COLUMNS).from(accounts).where(eq(accounts.id, id));
+  const [found] = await db.select(ACCOUNT_COLUMNS).from(accounts).where(eq(accounts.id, id));
   return found ?? null;
 }
 
 export async function findAccountByEmail(db: Executor, email: string): Promise<Account | null> {
-  const [found] = await db.select(COLUMNS).from(accounts).where(eq(accounts.email, email));
+  const [found] = await db.select(ACCOUNT_COLUMNS).from(accounts).where(eq(accounts.email, email));
   return found ?? null;
 }

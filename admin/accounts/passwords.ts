@@ -34,19 +34,24 @@ export function hashPassword(password: string): Promise<string> {
   return alone(() => argon2.hash(password, PARAMETERS));
 }
 
+/** True for a hash that was made with less than is asked for today. */
+export function isOutdated(hash: string): boolean {
+  return argon2.needsRehash(hash, PARAMETERS);
+}
+
 let dummy: Promise<string> | undefined;
 
 /**
- * Compares a password with the hash that `find` answers, in the same time when it answers none (no such account). It is
- * asked when the password's turn has come: many logins at once put no crowd of queries before an admission.
+ * Compares a password with the hash that `find` answers, with as much work when it answers none (no such account). It
+ * is asked when the password's turn has come: many logins at once put no crowd of queries before an admission.
  * @throws Denial `rate_limited` when too many hashes wait, and what `find` throws.
  */
 export function verifyPassword(find: () => Promise<string | null>, password: string): Promise<boolean> {
   return alone(async () => {
-    const hash = await find();
-    if (hash !== null) return argon2.verify(hash, password);
     dummy ??= argon2.hash('no account has this password', PARAMETERS);
-    await argon2.verify(await dummy, password);
-    return false;
+    const stand = await dummy;
+    const hash = await find();
+    const right = await argon2.verify(hash ?? stand, password);
+    return right && hash !== null;
   });
 }

@@ -54,14 +54,27 @@ export async function rotateStreamKey(
   await addStreamKey(db, titleId, keyHash, now);
 }
 
-/** Takes a key back; one that is not good any more stays as it is. @throws Denial `not_found`. */
-export async function revokeStreamKey(db: Executor, id: string, now: Date): Promise<void> {
-  const [found] = await db.select({ id: streamKeys.id }).from(streamKeys).where(eq(streamKeys.id, id));
+/**
+ * Takes a key back; one that is not good any more stays as it is.
+ * @returns the title, and until when the key was good before: `null` without an end
+ * @throws Denial `not_found`.
+ */
+export async function revokeStreamKey(
+  db: Executor,
+  id: string,
+  now: Date,
+): Promise<{ readonly titleId: string; readonly revokedBefore: Date | null }> {
+  const [found] = await db
+    .select({ titleId: streamKeys.titleId, revokedBefore: streamKeys.revokedAt })
+    .from(streamKeys)
+    .where(eq(streamKeys.id, id))
+    .for('update');
   if (found === undefined) throw new Denial('not_found', { detail: 'stream key' });
   await db
     .update(streamKeys)
     .set({ revokedAt: now })
     .where(and(eq(streamKeys.id, id), isGood(now)));
+  return found;
 }
 
 /** A title's latest keys, newest first; what they are nobody knows any more. */

@@ -1,30 +1,63 @@
-import { and, asc, desc, eq, gt, inArray, lt } from 'drizzle-orm';
+import { and, eq, inArray } from 'drizzle-orm';
 import { z } from 'zod';
 import { streamPathSchema } from '../../plugin/contract.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { isSqlState, type Executor } from '../db/connect.ts';
-import { titles, titleServers } from '../db/schema.ts';
+import { titleCategories, titles, titleServers } from '../db/schema.ts';
 import { newId } from '../ids.ts';
 import { lineSchema, textSchema } from '../text.ts';
+import { countrySchema, visibleFrom, type Availability, type Viewpoint } from './availability.ts';
+import { categoriesOf, type Category } from './categories.ts';
 import { offersOf, type Offer } from './offers.ts';
 
-export interface Title {
+export const TITLE_KINDS = ['live', 'file'] as const;
+
+export interface Title extends Availability {
   readonly id: string;
   readonly path: string;
+  readonly kind: (typeof TITLE_KINDS)[number];
   readonly name: string;
   readonly description: string;
-  readonly published: boolean;
-  /** The active offers, cheapest first. */
+  readonly artworkUrl: string | null;
+  /** BCP 47. */
+  readonly languages: readonly string[];
+  /** By name. */
+  readonly categories: readonly Category[];
+  /** The active offers that open it, those of its categories too, cheapest first. */
   readonly offers: readonly Offer[];
 }
 
+/** A language as BCP 47 has it, without the rare parts: "de", "pt-BR", "zh-Hant". */
+export const languageSchema = z
+  .string()
+  .regex(/^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$/, 'a BCP 47 tag such as "pt-BR"');
+
+/** https, or a path on this server: a page over TLS loads nothing else, and no scheme that runs a script. */
+const artworkSchema = z
+  .string()
+  .max(500)
+  .regex(
+    /^(https:\/\/[\w.-]+(:\d{1,5})?)?\/(?![/\\])[\w.~%/?=&+,@-]*$/,
+    'an https URL or a path that begins with one slash',
+  );
+
+const isSet = (list: readonly string[]): boolean => new Set(list).size === list.length;
+const TWICE = 'something is named twice';
+
 export const titleSchema = z.strictObject({
   path: streamPathSchema,
+  kind: z.enum(TITLE_KINDS).exactOptional(),
   name: lineSchema(1, 200),
   description: textSchema(2000),
+  artworkUrl: artworkSchema.nullable().exactOptional(),
+  languages: z.array(languageSchema).max(50).refine(isSet, TWICE).exactOptional(),
+  categoryIds: z.array(z.uuid()).max(20).refine(isSet, TWICE).exactOptional(),
+  countries: z.array(countrySchema).min(1).max(250).refine(isSet, TWICE).nullable().exactOptional(),
+  availableFrom: z.date().nullable().exactOptional(),
+  availableUntil: z.date().nullable().exactOptional(),
   published: z.boolean(),
   /** Ids of the streaming servers that carry it; none: all of them. */
-  serverIds: z.array(lineSchema(1, 64)).max(8),
+  serverIds: z.array(lineSchema(1, 64)).max(8).refine(isSet, TWICE),
 });
 export type TitleInput = z.infer<typeof titleSchema>;
 
@@ -39,64 +72,60 @@ export interface Page {
   readonly inverted: boolean;
 }
 
-const COLUMNS = {
+export const TITLE_COLUMNS = {
   id: titles.id,
   path: titles.path,
+  kind: titles.kind,
   name: titles.name,
   description: titles.description,
+  artworkUrl: titles.artworkUrl,
+  languages: titles.languages,
+  countries: titles.countries,
+  availableFrom: titles.availableFrom,
+  availableUntil: titles.availableUntil,
   published: titles.published,
 };
 
-async function withOffers(db: Executor, rows: Omit<Title, 'offers'>[]): Promise<Title[]> {
-  const offers = await offersOf(
-    db,
-    rows.map((row) => row.id),
-  );
-  return rows.map((row) => ({ ...row, offers: offers.filter((offer) => offer.titleId === row.id) }));
+/** Rows of titles with what belongs to them, in as many queries as for one. */
+export async function withParts(
+  db: Executor,
+  rows: readonly Omit<Title, 'offers' | 'categories'>[],
+): Promise<Title[]> {
+  if (rows.length === 0) return [];
+  const ids = rows.map((row) => row.id);
+  const [offers, categories] = [await offersOf(db, ids), await categoriesOf(db, ids)];
+  return rows.map((row) => ({
+    ...row,
+    offers: offers.get(row.id) ?? [],
+    categories: categories.get(row.id) ?? [],
+  }));
 }
 
-/** Published titles, oldest first. */
-export async function listTitles(db: Executor, page: Page): Promise<Title[]> {
-  const rows = await db
-    .select(COLUMNS)
-    .from(titles)
-    .where(
-      and(
-        eq(titles.published, true),
-        page.after === undefined ? undefined : gt(titles.id, page.after),
-        page.before === undefined ? undefined : lt(titles.id, page.before),
-      ),
-    )
-    .orderBy(page.inverted ? desc(titles.id) : asc(titles.id))
-    .limit(page.limit);
-  return withOffers(db, rows);
-}
-
-/** A title by id or stream path; unpublished ones only when `all` is true. */
+/** A title by id or stream path; `seenFrom` says what is shown: `all`, or what the catalog shows from there. */
 export async function findTitle(
   db: Executor,
   by: { id: string } | { path: string },
-  all: boolean,
+  seenFrom: Viewpoint | 'all',
 ): Promise<Title | null> {
   const rows = await db
-    .select(COLUMNS)
+    .select(TITLE_COLUMNS)
     .from(titles)
     .where(
       and(
         'id' in by ? eq(titles.id, by.id) : eq(titles.path, by.path),
-        all ? undefined : eq(titles.published, true),
+        seenFrom === 'all' ? undefined : visibleFrom(seenFrom),
       ),
     );
-  const [title] = await withOffers(db, rows);
+  const [title] = await withParts(db, rows);
   return title ?? null;
 }
 
 export async function findTitlesById(db: Executor, ids: readonly string[]): Promise<Title[]> {
   if (ids.length === 0) return [];
-  return withOffers(
+  return withParts(
     db,
     await db
-      .select(COLUMNS)
+      .select(TITLE_COLUMNS)
       .from(titles)
       .where(inArray(titles.id, [...ids])),
   );
@@ -104,28 +133,45 @@ export async function findTitlesById(db: Executor, ids: readonly string[]): Prom
 
 async function setServers(tx: Executor, titleId: string, serverIds: readonly string[]): Promise<void> {
   await tx.delete(titleServers).where(eq(titleServers.titleId, titleId));
-  if (serverIds.length > 0) {
+  if (serverIds.length > 0)
     await tx.insert(titleServers).values(serverIds.map((serverId) => ({ titleId, serverId })));
-  }
 }
+
+async function setCategories(tx: Executor, titleId: string, categoryIds: readonly string[]): Promise<void> {
+  await tx.delete(titleCategories).where(eq(titleCategories.titleId, titleId));
+  if (categoryIds.length > 0)
+    await tx.insert(titleCategories).values(categoryIds.map((categoryId) => ({ titleId, categoryId })));
+}
+
+const FIELD_OF_CONSTRAINT: Readonly<Record<string, string>> = {
+  title_servers_server_id_streaming_servers_id_fk: 'serverIds',
+  title_categories_category_id_categories_id_fk: 'categoryIds',
+};
 
 async function refusingConflicts<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (isSqlState(error, '23505')) throw new Denial('conflict', { detail: 'path', cause: error });
-    if (isSqlState(error, '23503')) throw new Denial('input_invalid', { detail: 'serverIds', cause: error });
+    for (const [constraint, detail] of Object.entries(FIELD_OF_CONSTRAINT))
+      if (isSqlState(error, '23503', constraint)) throw new Denial('input_invalid', { detail, cause: error });
+    if (isSqlState(error, '23514', 'titles_window'))
+      throw new Denial('input_invalid', {
+        detail: 'availableUntil: is not after availableFrom',
+        cause: error,
+      });
     throw error;
   }
 }
 
-/** @throws Denial `conflict` when the path is taken; `input_invalid` for an unknown server. */
+/** @throws Denial `conflict` when the path is taken; `input_invalid` for an unknown server or category. */
 export async function createTitle(tx: Executor, input: TitleInput, now: Date): Promise<string> {
   return refusingConflicts(async () => {
-    const { serverIds, ...columns } = input;
+    const { serverIds, categoryIds = [], ...columns } = input;
     const id = newId();
     await tx.insert(titles).values({ id, ...columns, createdAt: now });
     await setServers(tx, id, serverIds);
+    await setCategories(tx, id, categoryIds);
     return id;
   });
 }
@@ -133,13 +179,23 @@ export async function createTitle(tx: Executor, input: TitleInput, now: Date): P
 /** Changes what the patch names. @throws Denial `not_found`, `conflict`, `input_invalid`. */
 export async function updateTitle(tx: Executor, id: string, patch: TitlePatch): Promise<void> {
   await refusingConflicts(async () => {
-    const { serverIds, ...columns } = patch;
+    const { serverIds, categoryIds, ...columns } = patch;
     const changed = Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
     const [found] =
       Object.keys(changed).length === 0
-        ? await tx.select({ id: titles.id }).from(titles).where(eq(titles.id, id))
+        ? await tx.select({ id: titles.id }).from(titles).where(eq(titles.id, id)).for('update')
         : await tx.update(titles).set(changed).where(eq(titles.id, id)).returning({ id: titles.id });
     if (found === undefined) throw new Denial('not_found', { detail: 'title' });
     if (serverIds !== undefined) await setServers(tx, id, serverIds);
+    if (categoryIds !== undefined) await setCategories(tx, id, categoryIds);
   });
+}
+
+/** The ids of the streaming servers that a title names; none: all of them carry it. */
+export async function namedServers(db: Executor, titleId: string): Promise<string[]> {
+  const rows = await db
+    .select({ id: titleServers.serverId })
+    .from(titleServers)
+    .where(eq(titleServers.titleId, titleId));
+  return rows.map(({ id }) => id).sort();
 }

@@ -28,10 +28,13 @@ function refuseArguments(args: readonly string[]): void {
 
 async function rotate(args: readonly string[]): Promise<void> {
   const { alg, compromised } = parseRotate(args);
-  const [{ withDatabase }, { keyVaultOf, loadAuthority }] = await Promise.all([
-    import('./database.ts'),
-    import('../trust/signing-keys.ts'),
-  ]);
+  const [{ withDatabase }, { keyVaultOf, loadAuthority }, { auditAs, COMMAND_LINE }, { newId }] =
+    await Promise.all([
+      import('./database.ts'),
+      import('../trust/signing-keys.ts'),
+      import('../audit/audit.ts'),
+      import('../ids.ts'),
+    ]);
   const complain = (_fields: object, message: string) => console.error(message);
   await withDatabase(async (config, db) => {
     const authority = await loadAuthority(db, {
@@ -41,7 +44,19 @@ async function rotate(args: readonly string[]): Promise<void> {
       demo: config.demo,
       log: { warn: complain, error: complain },
     });
-    const row = await authority.rotate(alg, compromised);
+    const row = await authority.rotate(alg, compromised, (tx, { kid }) =>
+      auditAs(
+        tx,
+        COMMAND_LINE,
+        {
+          action: 'signing_key.rotate',
+          object: { type: 'signing_key', id: kid },
+          before: null,
+          after: { alg, compromised },
+        },
+        { requestId: newId(), nowMs: Date.now() },
+      ),
+    );
     console.log(`${row.kid} (${row.alg}) signs from ${row.signsFrom.toISOString()} on`);
   });
 }

@@ -3,6 +3,7 @@ import type { PgDatabase } from 'drizzle-orm/pg-core';
 import { drizzle, type PostgresJsDatabase, type PostgresJsQueryResultHKT } from 'drizzle-orm/postgres-js';
 import { join } from 'node:path';
 import postgres from 'postgres';
+import type { Channel } from '../events/port.ts';
 import { migrateDatabase } from './migrate.ts';
 import { startPglite } from './pglite.ts';
 import * as schema from './schema.ts';
@@ -14,10 +15,12 @@ export type Executor = PgDatabase<
   ExtractTablesWithRelations<typeof schema>
 >;
 
-export type Database = PostgresJsDatabase<typeof schema>;
+export type Database = PostgresJsDatabase<typeof schema> & { readonly $client: postgres.Sql };
 
 export interface DatabaseHandle {
   readonly db: Database;
+  /** What the processes on one database hear each other by; `null` for the embedded one, which has one process. */
+  readonly channel: Channel | null;
   close(): Promise<void>;
 }
 
@@ -41,7 +44,11 @@ export async function openDatabase(location: DatabaseLocation): Promise<Database
     await using migrating = disposable(postgres(location.url, { ...OPTIONS, max: 1 }));
     await migrateDatabase(migrating.client);
     const client = postgres(location.url, { ...OPTIONS, max: 10 });
-    return { db: drizzle(client, { schema }), close: () => client.end({ timeout: 2 }) };
+    return {
+      db: drizzle(client, { schema }),
+      channel: channelOf(client),
+      close: () => client.end({ timeout: 2 }),
+    };
   }
   const directory = location.dataDirectory === null ? null : join(location.dataDirectory, 'pg');
   const server = await startPglite(directory);
@@ -62,9 +69,24 @@ export async function openDatabase(location: DatabaseLocation): Promise<Database
   }
   return {
     db: drizzle(client, { schema }),
+    channel: null,
     close: async () => {
       await client.end({ timeout: 2 });
       await server.close();
+    },
+  };
+}
+
+const CHANNEL = 'usher_events';
+
+/** LISTEN has a connection of its own, which postgres.js opens again when it is lost. */
+function channelOf(client: postgres.Sql): Channel {
+  return {
+    notify: async (text) => {
+      await client.notify(CHANNEL, text);
+    },
+    listen: async (onText, onOpen) => {
+      await client.listen(CHANNEL, onText, onOpen);
     },
   };
 }

@@ -9,3 +9,4 @@ export * from './schema/money.ts';
 export * from './schema/orders.ts';
 export * from './schema/receipts.ts';
 export * from './schema/revocations.ts';
+export * from './schema/sales.ts';

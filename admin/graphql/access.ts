@@ -1,36 +1,82 @@
-import { defaultFieldResolver, type GraphQLFieldResolver, type GraphQLSchema } from 'graphql';
+/** Who may use which field, and the one place that holds everybody to it. */
+import {
+  defaultFieldResolver,
+  type GraphQLField,
+  type GraphQLFieldResolver,
+  type GraphQLSchema,
+} from 'graphql';
 import { Denial } from '../../plugin/errors.ts';
-import type { RequestContext } from '../context.ts';
-import type { Access } from './builder.ts';
+import { covers, isPermission, permissionsOf, type Permission } from '../accounts/permissions.ts';
+import type { Principal, RequestContext } from '../context.ts';
 
-/** @throws Denial `unauthenticated`, `forbidden`. */
-function require(access: Access, { account }: RequestContext): void {
-  if (access === 'anyone') return;
-  if (account === null) throw new Denial('unauthenticated');
-  if (access === 'staff' && account.role !== 'staff') throw new Denial('forbidden');
+/**
+ * Who may use a field of Query, Mutation or Subscription: anybody, whoever is signed in to an account, or who has a
+ * permission: staff by their role, API keys by their scopes.
+ */
+export type Access = 'anyone' | 'account' | Permission;
+
+/** States who may use a field; a schema with a field that does not does not start. */
+export function allow(access: Access): { extensions: { access: Access } } {
+  return { extensions: { access } };
 }
 
-function isAccess(value: unknown): value is Access {
-  return value === 'anyone' || value === 'account' || value === 'staff';
+/** What a principal may do; nobody may nothing. */
+export function heldBy(principal: Principal | null): readonly Permission[] {
+  if (principal === null) return [];
+  return principal.kind === 'account' ? permissionsOf(principal.account.role) : principal.permissions;
+}
+
+/** True if whoever asks has the permission: for fields that show staff more than others. */
+export function can({ principal }: Pick<RequestContext, 'principal'>, permission: Permission): boolean {
+  return heldBy(principal).includes(permission);
+}
+
+/** Nobody makes another more than he is himself. @throws Denial `forbidden` */
+export function requireCovered({ principal }: RequestContext, wanted: readonly Permission[]): void {
+  if (!covers(heldBy(principal), wanted)) throw new Denial('forbidden', { detail: 'permissions' });
+}
+
+/** @throws Denial `unauthenticated`, `forbidden`. */
+export function requireAccess(access: Access, context: Pick<RequestContext, 'principal'>): void {
+  if (access === 'anyone') return;
+  const { principal } = context;
+  if (principal === null) throw new Denial('unauthenticated');
+  if (access === 'account') {
+    if (principal.kind !== 'account') throw new Denial('forbidden', { detail: 'only with an account' });
+  } else if (!can(context, access)) throw new Denial('forbidden');
+}
+
+/** The rule that a field states. @throws TypeError when it states none. */
+export function ruleOf({
+  name,
+  extensions,
+}: Pick<GraphQLField<unknown, unknown>, 'name' | 'extensions'>): Access {
+  const { access } = extensions;
+  if (access === 'anyone' || access === 'account' || isPermission(access)) return access;
+  throw new TypeError(`${name} states no access rule`);
+}
+
+type Resolver = GraphQLFieldResolver<unknown, RequestContext>;
+
+function guarded(access: Access, resolve: Resolver): Resolver {
+  return (source, args, context, info) => {
+    requireAccess(access, context);
+    return resolve(source, args, context, info);
+  };
 }
 
 /**
- * Puts each field of Query and Mutation behind the rule that it states (`allow`). One place, so that no resolver can
- * forget it; a field without a rule does not start.
+ * Puts each field of Query, Mutation and Subscription behind the rule that it states (`allow`). One place, so that no
+ * resolver can forget it.
+ * @throws TypeError when a field states none
  */
 export function enforceAccess(schema: GraphQLSchema): GraphQLSchema {
-  for (const type of [schema.getQueryType(), schema.getMutationType()]) {
-    for (const field of Object.values(type?.getFields() ?? {})) {
-      const { access } = field.extensions;
-      if (!isAccess(access)) throw new TypeError(`${type?.name ?? ''}.${field.name} states no access rule`);
-      const resolve = (field.resolve ?? defaultFieldResolver) as GraphQLFieldResolver<
-        unknown,
-        RequestContext
-      >;
-      field.resolve = ((source, args, context, info) => {
-        require(access, context);
-        return resolve(source, args, context, info);
-      }) satisfies GraphQLFieldResolver<unknown, RequestContext>;
+  for (const type of [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]) {
+    for (const field of Object.values(type?.getFields() ?? {}) as GraphQLField<unknown, RequestContext>[]) {
+      const access = ruleOf(field);
+      // Of a subscription it is this that runs first; its `resolve` is for each event.
+      if (field.subscribe !== undefined) field.subscribe = guarded(access, field.subscribe);
+      field.resolve = guarded(access, field.resolve ?? defaultFieldResolver);
     }
   }
   return schema;

@@ -1,22 +1,27 @@
 import { z } from 'zod';
-import { Denial, type Code } from '../../plugin/errors.ts';
+import { Denial } from '../../plugin/errors.ts';
 import {
-  authenticate,
   createAccount,
   emailSchema,
   findAccountByEmail,
   signUpSchema,
   type Account,
 } from '../accounts/accounts.ts';
+import { authenticate } from '../accounts/credentials.ts';
+import { permissionsOf } from '../accounts/permissions.ts';
 import { endSession, startSession } from '../accounts/sessions.ts';
-import type { RequestContext, Services } from '../context.ts';
+import { audit } from '../audit/audit.ts';
+import type { RequestContext } from '../context.ts';
 import { balancesOf, creditCustomer } from '../ledger/ledger.ts';
 import { currencySchema, MAX_AMOUNT_MINOR, money } from '../ledger/money.ts';
 import { idempotencyKeySchema, listOrders } from '../orders/orders.ts';
 import { listUsage } from '../receipts/queries.ts';
-import { allow, builder } from './builder.ts';
-import { now, parseInput, resolvePage, signedIn } from './input.ts';
+import { allow } from './access.ts';
+import { builder } from './builder.ts';
+import { delayed, givenPassword } from './credentials.ts';
+import { acting, now, parseInput, resolvePage, signedIn } from './input.ts';
 import { OrderType, UsageType } from './orders.ts';
+import { RoleType } from './roles.ts';
 import { MoneyType } from './types.ts';
 
 const AccountType = builder.objectRef<Account>('Account').implement({
@@ -25,7 +30,11 @@ const AccountType = builder.objectRef<Account>('Account').implement({
     id: t.exposeID('id'),
     email: t.exposeString('email'),
     name: t.exposeString('name'),
-    isStaff: t.boolean({ resolve: (account) => account.role === 'staff' }),
+    role: t.expose('role', { type: RoleType }),
+    permissions: t.stringList({
+      description: 'What the role may do, such as "catalog:write".',
+      resolve: (account) => [...permissionsOf(account.role)],
+    }),
     createdAt: t.field({ type: 'DateTime', resolve: (account) => account.createdAt }),
     balances: t.field({
       type: [MoneyType],
@@ -46,7 +55,7 @@ const AccountType = builder.objectRef<Account>('Account').implement({
       type: OrderType,
       description: 'Newest first.',
       resolve: (account, args, { services }) =>
-        resolvePage(args, (page) => listOrders(services.db, account.id, page)),
+        resolvePage(args, (page) => listOrders(services.db, { accountId: account.id }, page)),
     }),
     receipts: t.connection({
       type: UsageType,
@@ -82,24 +91,19 @@ const SignedInType = builder.objectRef<SignedIn>('SignedIn').implement({
   }),
 });
 
-/** Starts a session, by cookie and by token. */
+/**
+ * Starts a session, by cookie and by token. It never goes on with the browser's old one: whoever knows that one's token
+ * would be signed in as well.
+ */
 async function signInAs(account: Account, context: RequestContext): Promise<SignedIn> {
-  const token = await startSession(context.services.db, account.id, now(context));
+  const { services, session, userAgent } = context;
+  if (session?.byCookie === true && context.account !== null) {
+    await endSession(services.db, context.account.id, session.id);
+  }
+  const token = await startSession(services.db, account.id, { now: now(context), userAgent });
   context.setSessionCookie(token);
   return { account, token };
 }
-
-/** Runs a guess at an account; its refusal with this code is held back for a random while. */
-async function delayed<T>(services: Services, code: Code, guess: () => Promise<T>): Promise<T> {
-  try {
-    return await guess();
-  } catch (error) {
-    if (error instanceof Denial && error.code === code) await services.delayRefusal();
-    throw error;
-  }
-}
-
-const passwordInput = z.string().max(200);
 
 const amountSchema = z.int().min(1).max(MAX_AMOUNT_MINOR);
 
@@ -131,13 +135,12 @@ builder.mutationFields((t) => ({
       const { services, peer } = context;
       services.throttles.logins.take(peer);
       const email = emailSchema.safeParse(args.email);
-      const password = passwordInput.safeParse(args.password);
       const throttleKey = `${peer} ${email.data ?? ''}`;
       services.throttles.login.take(throttleKey);
       services.throttles.loginTarget.take(email.data ?? '');
       // What can't be an address is answered like an address that is not known.
       const account = await delayed(services, 'credentials_invalid', () =>
-        authenticate(services.db, email.data ?? '', password.data ?? ''),
+        authenticate(services.db, email.data ?? '', givenPassword(args.password)),
       );
       services.throttles.login.forget(throttleKey);
       services.throttles.loginTarget.forget(email.data ?? '');
@@ -149,9 +152,13 @@ builder.mutationFields((t) => ({
     type: 'Boolean',
     description: 'Ends the session; true if somebody was signed in.',
     resolve: async (_root, _args, context) => {
-      if (context.sessionToken !== null) await endSession(context.services.db, context.sessionToken);
+      const { services, account, session } = context;
+      if (account !== null && session !== null) {
+        await endSession(services.db, account.id, session.id);
+        services.events.publish([{ kind: 'account', id: account.id }]);
+      }
       context.setSessionCookie(null);
-      return context.account !== null;
+      return account !== null;
     },
   }),
   topUp: t.field({
@@ -171,7 +178,7 @@ builder.mutationFields((t) => ({
     },
   }),
   creditAccount: t.field({
-    ...allow('staff'),
+    ...allow('finance:write'),
     type: MoneyType,
     description: "Adds to a customer's balance; answers the new balance.",
     args: {
@@ -200,10 +207,20 @@ interface Credit {
 async function credit(context: RequestContext, customer: Account, input: Credit): Promise<void> {
   const request = {
     kind: input.kind,
-    requestedBy: signedIn(context).id,
+    requestedBy: acting(context).id,
     accountId: customer.id,
     amount: money(parseInput(amountSchema, input.amountMinor), parseInput(currencySchema, input.currency)),
     idempotencyKey: parseInput(idempotencyKeySchema, input.idempotencyKey),
   };
-  await context.services.db.transaction((tx) => creditCustomer(tx, request, now(context)));
+  await context.services.db.transaction(async (tx) => {
+    const replayed = await creditCustomer(tx, request, now(context));
+    // Customers who top up are no staff; a retry does nothing.
+    if (replayed || input.kind === 'top_up') return;
+    await audit(tx, context, {
+      action: 'account.credit',
+      object: { type: 'account', id: customer.id },
+      before: null,
+      after: request.amount,
+    });
+  });
 }

@@ -2,7 +2,8 @@ import type { RequestContext } from '../context.ts';
 
 /**
  * Loads many things in one go: collects what is asked for within one turn of a request, so that a list of a hundred
- * costs as many queries as a list of one. Each key is loaded once per request.
+ * costs as many queries as a list of one. Each key is loaded once per request; a subscription, whose request has no end,
+ * loads it again for each event.
  */
 export function createBatch<K, V>(
   load: (context: RequestContext, keys: readonly K[]) => Promise<ReadonlyMap<K, V>>,
@@ -32,7 +33,13 @@ export function createBatch<K, V>(
     if (state === undefined)
       states.set(context, (state = { answers: new Map(), waiting: [], loading: undefined }));
     let known = state.answers.get(key);
-    if (known === undefined) state.answers.set(key, (known = answer(context, state, key)));
+    if (known !== undefined) return known;
+    const { answers } = state;
+    answers.set(key, (known = answer(context, state, key)));
+    if (context.isSubscription) {
+      const forget = (): void => void answers.delete(key);
+      known.then(forget, forget);
+    }
     return known;
   };
 }

@@ -3,9 +3,6 @@ import RelayPlugin from '@pothos/plugin-relay';
 import { GraphQLError } from 'graphql';
 import type { RequestContext } from '../context.ts';
 
-/** Who may use a field of Query or Mutation. */
-export type Access = 'anyone' | 'account' | 'staff';
-
 export const builder = new SchemaBuilder<{
   Context: RequestContext;
   DefaultFieldNullability: false;
@@ -49,8 +46,4 @@ builder.scalarType('SafeInt', {
 
 builder.queryType({ description: 'Reading.' });
 builder.mutationType({ description: 'Writing.' });
-
-/** States who may use a field of Query or Mutation; `access.ts` holds everyone to it. */
-export function allow(access: Access): { extensions: { access: Access } } {
-  return { extensions: { access } };
-}
+builder.subscriptionType({ description: 'Looking on: POST with `accept: text/event-stream`.' });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import type { Account } from '../accounts/accounts.ts';
 import type { Page } from '../catalog/titles.ts';
-import type { RequestContext } from '../context.ts';
+import { principalId, type RequestContext } from '../context.ts';
 import { isId } from '../ids.ts';
 
 /** Parses an argument strictly. @throws Denial `input_invalid`, which names the member and never its value. */
@@ -31,10 +31,20 @@ export function given<T extends object>(input: T): { [K in keyof T]?: NonNullabl
   ) as { [K in keyof T]?: NonNullable<T[K]> };
 }
 
-/** The account of a field that `allow('account')` or `allow('staff')` guards. */
+/** The account of a field that `allow('account')` guards. */
 export function signedIn(context: RequestContext): Account {
   if (context.account === null) throw new Denial('unauthenticated');
   return context.account;
+}
+
+/**
+ * Who asks, in a field that a permission guards. `accountId` answers for it: of an API key it is the account that has
+ * made it.
+ */
+export function acting({ principal }: RequestContext): { readonly id: string; readonly accountId: string } {
+  if (principal === null) throw new Denial('unauthenticated');
+  const id = principalId(principal);
+  return { id, accountId: principal.kind === 'account' ? id : principal.createdBy };
 }
 
 export function now(context: RequestContext): Date {

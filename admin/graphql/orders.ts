@@ -1,15 +1,17 @@
-import { asDenial } from '../../plugin/errors.ts';
 import type { Offer } from '../catalog/offers.ts';
 import type { Title } from '../catalog/titles.ts';
 import { loadOrderDetails, type OrderTicket } from '../orders/details.ts';
-import { findOrder, orderRequestSchema, placeOrder, type Order, type PlacedOrder } from '../orders/orders.ts';
+import { findAnyOrder, findOrder, listOrders, type Order, type OrderEvent } from '../orders/orders.ts';
+import { money } from '../ledger/money.ts';
+import { ORDER_STATES } from '../orders/states.ts';
+import type { Payment } from '../payments/payments.ts';
 import type { Usage } from '../receipts/queries.ts';
 import type { TicketFlag } from '../tickets/flags.ts';
 import { createBatch } from './batch.ts';
-import { allow, builder } from './builder.ts';
-import { given, parseId, parseInput, signedIn } from './input.ts';
-import { PublicKeyInput } from './servers.ts';
-import { MoneyType, OfferType, RightsType, TitleType } from './types.ts';
+import { allow, can } from './access.ts';
+import { builder } from './builder.ts';
+import { parseId, resolvePage, signedIn } from './input.ts';
+import { ChargingEnum, MoneyType, OfferType, TitleType, UnusedPolicyEnum } from './types.ts';
 
 export const UsageType = builder.objectRef<Usage>('Receipt').implement({
   description: 'What one viewing has used, by its last receipt; cumulative.',
@@ -58,6 +60,45 @@ const OrderTicketType = builder.objectRef<OrderTicket>('OrderTicket').implement(
   }),
 });
 
+const OrderStateEnum = builder.enumType('OrderState', {
+  description: 'Where an order is on its way: docs/orders.md.',
+  values: ORDER_STATES,
+});
+
+const PaymentType = builder.objectRef<Payment>('Payment').implement({
+  description: 'What pays for an order.',
+  fields: (t) => ({
+    id: t.exposeID('id'),
+    provider: t.exposeString('provider', { description: '"balance", "voucher" or "test_card".' }),
+    state: t.exposeString('state', {
+      description: '"pending", "authorized", "declined", "captured", "released", "refunded" or "failed".',
+    }),
+    amount: t.field({
+      type: MoneyType,
+      description: 'What was authorized, or is to be.',
+      resolve: ({ amountMinor, currency }) => money(amountMinor, currency),
+    }),
+  }),
+});
+
+const OrderEventType = builder.objectRef<OrderEvent>('OrderEvent').implement({
+  description: "One change of an order's state.",
+  fields: (t) => ({
+    id: t.exposeID('id'),
+    from: t.expose('fromState', { type: OrderStateEnum, nullable: true }),
+    to: t.expose('toState', { type: OrderStateEnum }),
+    by: t.exposeString('actor', { description: '"buyer", "staff", "provider" or "system".' }),
+    amountMinor: t.field({
+      type: 'SafeInt',
+      nullable: true,
+      description: 'What it charged or gave back.',
+      resolve: ({ amountMinor }) => amountMinor,
+    }),
+    reason: t.exposeString('reason', { nullable: true }),
+    at: t.field({ type: 'DateTime', resolve: ({ createdAt }) => createdAt }),
+  }),
+});
+
 const details = createBatch((context, orders: readonly Order[]) =>
   loadOrderDetails(context.services.db, orders),
 );
@@ -65,21 +106,66 @@ const details = createBatch((context, orders: readonly Order[]) =>
 export const OrderType = builder.objectRef<Order>('Order').implement({
   fields: (t) => ({
     id: t.exposeID('id'),
-    state: t.exposeString('state', { description: '"completed".' }),
-    price: t.field({ type: MoneyType, resolve: (order) => order.price }),
+    state: t.expose('state', { type: OrderStateEnum }),
+    accountId: t.exposeID('accountId', { nullable: true }),
+    name: t.string({
+      description: "The offer's name when it was ordered.",
+      resolve: ({ terms }) => terms.name,
+    }),
+    charging: t.field({ type: ChargingEnum, resolve: ({ terms }) => terms.charging }),
+    unusedPolicy: t.field({ type: UnusedPolicyEnum, resolve: ({ terms }) => terms.unusedPolicy }),
+    price: t.field({
+      type: MoneyType,
+      description: 'What is charged, or held at most.',
+      resolve: (order) => order.price,
+    }),
+    listPrice: t.field({
+      type: MoneyType,
+      description: 'The price before discounts.',
+      resolve: (order) => order.listPrice,
+    }),
+    captured: t.field({
+      type: MoneyType,
+      description: 'What was charged.',
+      resolve: (order) => order.captured,
+    }),
+    refunded: t.field({
+      type: MoneyType,
+      description: 'What of it was given back.',
+      resolve: (order) => order.refunded,
+    }),
     createdAt: t.field({ type: 'DateTime', resolve: (order) => order.createdAt }),
+    deliveredAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the first picture left.',
+      resolve: (order) => order.deliveredAt,
+    }),
+    expiresAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When its tickets expire; null before there are any.',
+      resolve: (order) => order.expiresAt,
+    }),
     offer: t.field({
       type: OfferType,
+      description: 'The offer as it is now; what was sold is in the ticket.',
       resolve: async (order, _args, context): Promise<Offer> => (await details(context, order)).offer,
     }),
     title: t.field({
       type: TitleType,
       resolve: async (order, _args, context): Promise<Title> => (await details(context, order)).title,
     }),
-    expiresAt: t.field({
-      type: 'DateTime',
-      description: 'When the ticket expires.',
-      resolve: async (order, _args, context) => (await details(context, order)).expiresAt,
+    payment: t.field({
+      type: PaymentType,
+      nullable: true,
+      description: 'Null when it is free.',
+      resolve: async (order, _args, context) => (await details(context, order)).payment,
+    }),
+    history: t.field({
+      type: [OrderEventType],
+      description: 'From its beginning.',
+      resolve: async (order, _args, context) => (await details(context, order)).history,
     }),
     tickets: t.field({
       type: [OrderTicketType],
@@ -93,80 +179,34 @@ export const OrderType = builder.objectRef<Order>('Order').implement({
   }),
 });
 
-builder.queryField('order', (t) =>
-  t.field({
+builder.queryFields((t) => ({
+  order: t.field({
     ...allow('account'),
     type: OrderType,
     nullable: true,
-    description: 'One of the own orders.',
+    description: 'One of the own orders; staff with orders:read see any.',
     args: { id: t.arg.id() },
-    resolve: (_root, { id }, context) => findOrder(context.services.db, signedIn(context).id, parseId(id)),
+    resolve: (_root, { id }, context) =>
+      can(context, 'orders:read')
+        ? findAnyOrder(context.services.db, parseId(id))
+        : findOrder(context.services.db, signedIn(context).id, parseId(id)),
   }),
-);
-
-const EndpointType = builder.objectRef<string>('Endpoint').implement({
-  description: 'Where the ticket can be used.',
-  fields: (t) => ({ whep: t.string({ description: 'Absolute URL.', resolve: (url) => url }) }),
-});
-
-const PlacedOrderType = builder.objectRef<PlacedOrder>('PlacedOrder').implement({
-  fields: (t) => ({
-    order: t.field({ type: OrderType, resolve: (placed) => placed.order }),
-    ticket: t.string({ description: 'Compact JWS.', resolve: (placed) => placed.issued.ticket }),
-    clientPart: t.string({
-      nullable: true,
-      description: 'Compact JWE to sealKey; it stays with the client.',
-      resolve: (placed) => placed.issued.clientPart,
-    }),
-    uri: t.string({ description: 'Stream path.', resolve: (placed) => placed.issued.uri }),
-    rights: t.field({ type: RightsType, resolve: (placed) => placed.issued.rights }),
-    endpoints: t.field({ type: [EndpointType], resolve: (placed) => placed.issued.endpoints }),
-    expiresAt: t.field({ type: 'DateTime', resolve: (placed) => placed.issued.expiresAt }),
-    replayed: t.exposeBoolean('replayed', { description: 'True when this request was answered before.' }),
-  }),
-});
-
-const PlaceOrderInput = builder.inputType('PlaceOrderInput', {
-  fields: (t) => ({
-    offerId: t.id(),
-    proofKey: t.field({
-      type: PublicKeyInput,
-      description: 'Proves possession: Ed25519 or P-256, fresh per order.',
-    }),
-    sealKey: t.field({
-      type: PublicKeyInput,
-      description: 'For the client part: X25519 or P-256, fresh per order.',
-    }),
-    idempotencyKey: t.string({ description: '8 to 100 characters; the same again is answered alike.' }),
-  }),
-});
-
-builder.mutationField('placeOrder', (t) =>
-  t.field({
-    // Free offers need no account; `placeOrder` itself refuses the others.
-    ...allow('anyone'),
-    type: PlacedOrderType,
-    description: 'Buys an offer from the balance. Free offers need no account.',
-    args: { input: t.arg({ type: PlaceOrderInput }) },
-    resolve: async (_root, { input }, { services, account, peer }) => {
-      try {
-        if (account === null) services.throttles.anonymousOrders.take(peer);
-        else services.throttles.orders.take(account.id);
-        const request = parseInput(orderRequestSchema, {
-          ...input,
-          offerId: parseId(input.offerId),
-          proofKey: given(input.proofKey),
-          sealKey: given(input.sealKey),
-        });
-        const placed = await services.db.transaction((tx) =>
-          placeOrder(tx, services.authority, request, account?.id ?? null, services.clock.nowMs()),
-        );
-        services.metrics.orders.inc({ outcome: placed.replayed ? 'replayed' : 'placed' });
-        return placed;
-      } catch (error) {
-        services.metrics.orders.inc({ outcome: asDenial(error).code });
-        throw error;
-      }
+  orders: t.connection({
+    ...allow('orders:read'),
+    type: OrderType,
+    description: 'Orders of all customers, newest first.',
+    args: {
+      accountId: t.arg.id({ required: false }),
+      titleId: t.arg.id({ required: false }),
+      state: t.arg({ type: OrderStateEnum, required: false }),
+    },
+    resolve: (_root, { accountId, titleId, state, ...args }, { services }) => {
+      const filter = {
+        ...(!accountId ? {} : { accountId: parseId(accountId) }),
+        ...(!titleId ? {} : { titleId: parseId(titleId) }),
+        ...(!state ? {} : { state }),
+      };
+      return resolvePage(args, (page) => listOrders(services.db, filter, page));
     },
   }),
-);
+}));

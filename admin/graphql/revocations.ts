@@ -1,5 +1,6 @@
 /** Staff: what runs, what was flagged, and ending it. */
 import { emailSchema } from '../accounts/accounts.ts';
+import { audit, type AuditEntry } from '../audit/audit.ts';
 import type { RequestContext } from '../context.ts';
 import type { Executor } from '../db/connect.ts';
 import type { RevocationActor } from '../revocations/entries.ts';
@@ -28,8 +29,9 @@ import { findFlags, listFlags } from '../tickets/flags.ts';
 import { serverIdSchema } from '../../plugin/ticket/index.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { createBatch } from './batch.ts';
-import { allow, builder } from './builder.ts';
-import { now, parseId, parseInput, resolvePage, signedIn } from './input.ts';
+import { allow } from './access.ts';
+import { builder } from './builder.ts';
+import { acting, now, parseId, parseInput, resolvePage } from './input.ts';
 import { TicketFlagType } from './orders.ts';
 
 const flags = createBatch((context, ids: readonly string[]) => findFlags(context.services.db, ids));
@@ -58,7 +60,7 @@ const SoldTicketType = builder.objectRef<SoldTicket>('SoldTicket').implement({
   }),
 });
 
-const MediaSessionType = builder.objectRef<RunningSession>('MediaSession').implement({
+export const MediaSessionType = builder.objectRef<RunningSession>('MediaSession').implement({
   description: 'One viewing, as the order server knows it.',
   fields: (t) => ({
     id: t.exposeID('id'),
@@ -111,7 +113,7 @@ const RevokedType = builder.objectRef<Revoked>('Revoked').implement({
 
 builder.queryFields((t) => ({
   soldTicket: t.field({
-    ...allow('staff'),
+    ...allow('sessions:read'),
     type: SoldTicketType,
     nullable: true,
     description: 'One ticket.',
@@ -122,7 +124,7 @@ builder.queryFields((t) => ({
     },
   }),
   runningSessions: t.connection({
-    ...allow('staff'),
+    ...allow('sessions:read'),
     type: MediaSessionType,
     description: 'Viewings that hold a reservation or a lease, newest first.',
     args: { ticketId: t.arg.id({ required: false }), serverId: t.arg.string({ required: false }) },
@@ -137,32 +139,36 @@ builder.queryFields((t) => ({
     },
   }),
   revocations: t.connection({
-    ...allow('staff'),
+    ...allow('sessions:read'),
     type: RevocationType,
     description: 'Newest first.',
     resolve: (_root, args, { services }) => resolvePage(args, (page) => listRevocations(services.db, page)),
   }),
   flaggedTickets: t.connection({
-    ...allow('staff'),
+    ...allow('sessions:read'),
     type: TicketFlagType,
     description: 'What streaming servers have noticed; the newest flag first.',
     resolve: (_root, args, { services }) => resolvePage(args, (page) => listFlags(services.db, page)),
   }),
 }));
 
-/** Runs a revocation in a transaction, and has it on the wire at once. */
+/** Runs a revocation and its audit entry in a transaction, and has it on the wire at once. */
 async function revoke<T>(
   context: RequestContext,
   reason: string,
-  work: (tx: Executor, actor: RevocationActor) => Promise<T>,
+  work: (tx: Executor, actor: RevocationActor) => Promise<{ result: T; entry: AuditEntry }>,
 ): Promise<T> {
   const { services } = context;
   const actor = {
-    accountId: signedIn(context).id,
+    accountId: acting(context).accountId,
     reason: parseInput(reasonSchema, reason),
     now: now(context),
   };
-  const done = await services.db.transaction((tx) => work(tx, actor));
+  const done = await services.db.transaction(async (tx) => {
+    const { result, entry } = await work(tx, actor);
+    await audit(tx, context, entry);
+    return result;
+  });
   void services.feed.poke();
   return done;
 }
@@ -171,7 +177,7 @@ const reasonDescription = '1 to 200 characters, for staff.';
 
 builder.mutationFields((t) => ({
   revokeTicket: t.field({
-    ...allow('staff'),
+    ...allow('sessions:write'),
     type: SoldTicketType,
     description: 'Ends a ticket for good, and what is watched with it within a second.',
     args: {
@@ -180,43 +186,80 @@ builder.mutationFields((t) => ({
     },
     resolve: async (_root, args, context) => {
       const id = parseId(args.id);
-      await revoke(context, args.reason, (tx, actor) => revokeTicket(tx, id, actor));
+      await revoke(context, args.reason, async (tx, actor) => {
+        const revokedAt = await revokeTicket(tx, id, actor);
+        const entry = {
+          action: 'ticket.revoke',
+          object: { type: 'ticket', id },
+          before: { revokedAt },
+          after: { revokedAt: revokedAt ?? actor.now, reason: actor.reason },
+        };
+        return { result: undefined, entry };
+      });
       return soldTickets(context, id);
     },
   }),
   revokeOrder: t.field({
-    ...allow('staff'),
+    ...allow('sessions:write'),
     type: [SoldTicketType],
     description: 'Ends the tickets of an order; answers them.',
     args: { id: t.arg.id(), reason: t.arg.string({ description: reasonDescription }) },
     resolve: async (_root, args, context) => {
       const id = parseId(args.id);
-      await revoke(context, args.reason, (tx, actor) => revokeOrder(tx, id, actor));
+      await revoke(context, args.reason, async (tx, actor) => {
+        const tickets = await revokeOrder(tx, id, actor);
+        const entry = {
+          action: 'order.revoke',
+          object: { type: 'order', id },
+          before: null,
+          after: { tickets, reason: actor.reason },
+        };
+        return { result: undefined, entry };
+      });
       return findTicketsOfOrder(context.services.db, id);
     },
   }),
   revokeAccount: t.field({
-    ...allow('staff'),
+    ...allow('accounts:write'),
     type: RevokedType,
     description: 'Ends the tickets of an account, and lets it order no more.',
     args: { email: t.arg.string(), reason: t.arg.string({ description: reasonDescription }) },
     resolve: (_root, args, context) => {
       const email = parseInput(emailSchema, args.email);
-      return revoke(context, args.reason, (tx, actor) => revokeAccount(tx, email, actor));
+      return revoke(context, args.reason, async (tx, actor) => {
+        const result = await revokeAccount(tx, email, actor);
+        const { accountId, revokedBefore, revokedAt, tickets } = result;
+        const entry = {
+          action: 'account.revoke',
+          object: { type: 'account', id: accountId },
+          before: { revokedAt: revokedBefore },
+          after: { revokedAt, tickets, reason: actor.reason },
+        };
+        return { result, entry };
+      });
     },
   }),
   reinstateAccount: t.field({
-    ...allow('staff'),
+    ...allow('accounts:write'),
     type: 'Boolean',
     description: 'Lets an account order again. What was revoked stays so.',
     args: { email: t.arg.string() },
-    resolve: async (_root, { email }, { services }) => {
-      await reinstateAccount(services.db, parseInput(emailSchema, email));
+    resolve: async (_root, args, context) => {
+      const email = parseInput(emailSchema, args.email);
+      await context.services.db.transaction(async (tx) => {
+        const { accountId, revokedBefore } = await reinstateAccount(tx, email);
+        await audit(tx, context, {
+          action: 'account.reinstate',
+          object: { type: 'account', id: accountId },
+          before: { revokedAt: revokedBefore },
+          after: { revokedAt: null },
+        });
+      });
       return true;
     },
   }),
   revokeProofKey: t.field({
-    ...allow('staff'),
+    ...allow('sessions:write'),
     type: RevokedType,
     description: 'Ends the tickets that are bound to a proof key; no order is taken with it afterwards.',
     args: {
@@ -225,11 +268,20 @@ builder.mutationFields((t) => ({
     },
     resolve: (_root, args, context) => {
       const jkt = parseInput(thumbprintSchema, args.jkt);
-      return revoke(context, args.reason, (tx, actor) => revokeProofKey(tx, jkt, actor));
+      return revoke(context, args.reason, async (tx, actor) => {
+        const result = await revokeProofKey(tx, jkt, actor);
+        const entry = {
+          action: 'proof_key.revoke',
+          object: { type: 'proof_key', id: jkt },
+          before: null,
+          after: { ...result, reason: actor.reason },
+        };
+        return { result, entry };
+      });
     },
   }),
   endSession: t.field({
-    ...allow('staff'),
+    ...allow('sessions:write'),
     type: MediaSessionType,
     description: 'Ends one viewing within a second.',
     args: {
@@ -239,7 +291,17 @@ builder.mutationFields((t) => ({
     },
     resolve: async (_root, { comeBack, reason, ...args }, context) => {
       const id = parseId(args.id);
-      await revoke(context, reason, (tx, actor) => kickSession(tx, id, comeBack, actor));
+      await revoke(context, reason, async (tx, actor) => {
+        await kickSession(tx, id, comeBack, actor);
+        const entry = {
+          action: 'session.end',
+          object: { type: 'media_session', id },
+          before: null,
+          after: { comeBack, reason: actor.reason },
+        };
+        return { result: undefined, entry };
+      });
+      context.services.events.publish([{ kind: 'session', id }]);
       const session = await findMediaSession(context.services.db, id);
       if (session === null) throw new Denial('not_found', { detail: 'session' });
       return session;

@@ -1,10 +1,22 @@
 import './accounts.ts';
+import './api-keys.ts';
+import './audit.ts';
 import './catalog.ts';
+import './ledger.ts';
 import './orders.ts';
+import './place-order.ts';
+import './offers.ts';
+import './passwords.ts';
+import './vouchers.ts';
+import './promotions.ts';
+import './pricing.ts';
 import './revocations.ts';
 import './servers.ts';
+import './sessions.ts';
 import './signing-keys.ts';
+import './staff.ts';
 import './stream-keys.ts';
+import './usage.ts';
 import { enforceAccess } from './access.ts';
 import { builder } from './builder.ts';
 

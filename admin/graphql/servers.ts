@@ -1,17 +1,22 @@
 import type { JWK } from 'jose';
+import { z } from 'zod';
 import {
   HEALTH_WARNINGS,
   type HealthWarning,
   type PublisherHealth,
   type ReencoderStatus,
 } from '../../plugin/contract.ts';
+import { Denial } from '../../plugin/errors.ts';
 import { serverIdSchema, thumbprint } from '../../plugin/ticket/index.ts';
+import { audit } from '../audit/audit.ts';
+import { roomAt, setCapacity } from '../catalog/capacity.ts';
 import { createEnrolmentCode, type EnrolmentCode } from '../trust/enrolment.ts';
 import { listLiveStreams, type LiveStream } from '../trust/live-streams.ts';
 import { deactivateServer, listRegistered, type RegisteredServer } from '../trust/servers.ts';
 import { createBatch } from './batch.ts';
-import { allow, builder } from './builder.ts';
-import { now, parseInput, signedIn } from './input.ts';
+import { allow } from './access.ts';
+import { builder } from './builder.ts';
+import { acting, now, parseInput } from './input.ts';
 
 /** A public key of an elliptic curve, as JWK (RFC 7517). Members that are not here, private ones above all, are refused. */
 export const PublicKeyInput = builder.inputType('PublicKeyInput', {
@@ -128,6 +133,10 @@ const liveStreams = createBatch((context, serverIds: readonly string[]) =>
   listLiveStreams(context.services.db, serverIds, context.services.clock.nowMs()),
 );
 
+const room = createBatch((context, serverIds: readonly string[]) =>
+  roomAt(context.services.db, serverIds, context.services.clock.nowMs()),
+);
+
 const StreamingServerType = builder.objectRef<RegisteredServer>('StreamingServer').implement({
   fields: (t) => ({
     id: t.exposeID('id'),
@@ -140,6 +149,20 @@ const StreamingServerType = builder.objectRef<RegisteredServer>('StreamingServer
       type: [LiveStreamType],
       description: 'What it has on the air, by its last report; a report counts for 30 s.',
       resolve: (server, _args, context) => liveStreams(context, server.id),
+    }),
+    capacity: t.int({
+      nullable: true,
+      description: 'Viewers at the same time; null: not limited.',
+      resolve: async (server, _args, context) => (await room(context, server.id)).capacity,
+    }),
+    taken: t.int({
+      description: 'Viewings that run or are about to, and places that are kept for orders.',
+      resolve: async (server, _args, context) => (await room(context, server.id)).taken,
+    }),
+    free: t.int({
+      nullable: true,
+      description: 'Places that are left; null: not limited.',
+      resolve: async (server, _args, context) => (await room(context, server.id)).free,
     }),
   }),
 });
@@ -155,7 +178,7 @@ const EnrolmentCodeType = builder.objectRef<EnrolmentCode>('EnrolmentCode').impl
 
 builder.queryField('streamingServers', (t) =>
   t.field({
-    ...allow('staff'),
+    ...allow('servers:read'),
     type: [StreamingServerType],
     resolve: (_root, _args, { services }) => listRegistered(services.db),
   }),
@@ -163,29 +186,75 @@ builder.queryField('streamingServers', (t) =>
 
 builder.mutationField('registerStreamingServer', (t) =>
   t.field({
-    ...allow('staff'),
+    ...allow('servers:write'),
     type: EnrolmentCodeType,
     description:
       'Makes a one-time code with which a streaming server enrols under this id. It voids the code before it.',
     args: { id: t.arg.string({ description: "Its id in a ticket's aud." }) },
-    resolve: (_root, args, context) =>
-      createEnrolmentCode(
-        context.services.db,
-        parseInput(serverIdSchema, args.id),
-        signedIn(context).id,
-        now(context),
-      ),
+    resolve: (_root, args, context) => {
+      const id = parseInput(serverIdSchema, args.id);
+      return context.services.db.transaction(async (tx) => {
+        const made = await createEnrolmentCode(tx, id, acting(context).accountId, now(context));
+        await audit(tx, context, {
+          action: 'server.register',
+          object: { type: 'streaming_server', id },
+          before: null,
+          after: { codeExpiresAt: made.expiresAt },
+        });
+        return made;
+      });
+    },
+  }),
+);
+
+const capacitySchema = z.int().min(0).max(1_000_000).nullable();
+
+builder.mutationField('setServerCapacity', (t) =>
+  t.field({
+    ...allow('servers:write'),
+    type: StreamingServerType,
+    description:
+      'How many may watch at a streaming server at the same time; null does not limit. Orders are refused when it is full; who watches goes on.',
+    args: { id: t.arg.string(), capacity: t.arg.int({ required: false }) },
+    resolve: (_root, args, context) => {
+      const id = parseInput(serverIdSchema, args.id);
+      const capacity = parseInput(capacitySchema, args.capacity ?? null);
+      return context.services.db.transaction(async (tx) => {
+        const before = (await roomAt(tx, [id], context.services.clock.nowMs())).get(id)?.capacity ?? null;
+        await setCapacity(tx, id, capacity);
+        await audit(tx, context, {
+          action: 'server.capacity',
+          object: { type: 'streaming_server', id },
+          before: { capacity: before },
+          after: { capacity },
+        });
+        const server = (await listRegistered(tx)).find((registered) => registered.id === id);
+        if (server === undefined) throw new Denial('not_found', { detail: 'server' });
+        return server;
+      });
+    },
   }),
 );
 
 builder.mutationField('deactivateStreamingServer', (t) =>
   t.field({
-    ...allow('staff'),
+    ...allow('servers:write'),
     type: StreamingServerType,
     description:
       'Refuses everything that a streaming server sends from now on, and sells no tickets for it. It comes back by enrolling anew.',
     args: { id: t.arg.string() },
-    resolve: (_root, args, context) =>
-      deactivateServer(context.services.db, parseInput(serverIdSchema, args.id)),
+    resolve: (_root, args, context) => {
+      const id = parseInput(serverIdSchema, args.id);
+      return context.services.db.transaction(async (tx) => {
+        const { active, ...server } = await deactivateServer(tx, id);
+        await audit(tx, context, {
+          action: 'server.deactivate',
+          object: { type: 'streaming_server', id },
+          before: { active },
+          after: { active: false },
+        });
+        return { ...server, active: false };
+      });
+    },
   }),
 );

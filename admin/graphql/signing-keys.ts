@@ -1,5 +1,7 @@
 import { findKeyHistory, stateOf, type KeyRow, type KeyState } from '../trust/key-rows.ts';
-import { allow, builder } from './builder.ts';
+import { audit } from '../audit/audit.ts';
+import { allow } from './access.ts';
+import { builder } from './builder.ts';
 import { now } from './input.ts';
 
 /** Retired keys are kept as a record; the list goes back this far. */
@@ -39,7 +41,7 @@ const SigningKeyType = builder.objectRef<ListedKey>('SigningKey').implement({
 
 builder.queryField('signingKeys', (t) =>
   t.field({
-    ...allow('staff'),
+    ...allow('servers:read'),
     type: [SigningKeyType],
     description: 'The keys that sign tickets, the latest first.',
     resolve: async (_root, _args, context) => {
@@ -52,7 +54,7 @@ builder.queryField('signingKeys', (t) =>
 
 builder.mutationField('rotateSigningKey', (t) =>
   t.field({
-    ...allow('staff'),
+    ...allow('keys:write'),
     type: SigningKeyType,
     description:
       'Makes a new key. It signs once every streaming server has it; the old ones stay until their tickets end.',
@@ -65,7 +67,14 @@ builder.mutationField('rotateSigningKey', (t) =>
     },
     resolve: async (_root, { alg, compromised }, context) => {
       const { authority, log } = context.services;
-      const row = await authority.rotate(alg, compromised);
+      const row = await authority.rotate(alg, compromised, (tx, { kid }) =>
+        audit(tx, context, {
+          action: 'signing_key.rotate',
+          object: { type: 'signing_key', id: kid },
+          before: null,
+          after: { alg, compromised },
+        }),
+      );
       log.warn({ kid: row.kid, compromised }, 'a new ticket signing key');
       return { ...row, state: stateOf(row, [row], now(context).getTime()) };
     },

@@ -7,7 +7,9 @@ import {
   rotateStreamKey,
   type StreamKey,
 } from '../catalog/stream-keys.ts';
-import { allow, builder } from './builder.ts';
+import { audit } from '../audit/audit.ts';
+import { allow } from './access.ts';
+import { builder } from './builder.ts';
 import { now, parseId, parseInput } from './input.ts';
 
 const MAX_OVERLAP_SECONDS = 30 * 24 * 3600;
@@ -29,7 +31,7 @@ const StreamKeyType = builder.objectRef<StreamKey>('StreamKey').implement({
 
 builder.queryField('streamKeys', (t) =>
   t.field({
-    ...allow('staff'),
+    ...allow('catalog:read'),
     type: [StreamKeyType],
     description: "A title's latest keys, newest first; at most 100.",
     args: { titleId: t.arg.id() },
@@ -39,18 +41,27 @@ builder.queryField('streamKeys', (t) =>
 
 builder.mutationFields((t) => ({
   createStreamKey: t.field({
-    ...allow('staff'),
+    ...allow('keys:write'),
     type: 'String',
     description: 'A further key for publishing the title. It is shown this once.',
     args: { titleId: t.arg.id() },
     resolve: async (_root, args, context) => {
+      const titleId = parseId(args.titleId);
       const key = createStreamKey();
-      await addStreamKey(context.services.db, parseId(args.titleId), hashStreamKey(key), now(context));
+      await context.services.db.transaction(async (tx) => {
+        await addStreamKey(tx, titleId, hashStreamKey(key), now(context));
+        await audit(tx, context, {
+          action: 'stream_key.create',
+          object: { type: 'title', id: titleId },
+          before: null,
+          after: {},
+        });
+      });
       return key;
     },
   }),
   rotateStreamKey: t.field({
-    ...allow('staff'),
+    ...allow('keys:write'),
     type: 'String',
     description:
       'A new key in place of all others of the title. A publisher who is on the air stays there. It is shown this once.',
@@ -67,19 +78,38 @@ builder.mutationFields((t) => ({
       const key = createStreamKey();
       const at = now(context);
       const oldUntil = new Date(at.getTime() + overlapSeconds * 1000);
-      await context.services.db.transaction((tx) =>
-        rotateStreamKey(tx, titleId, hashStreamKey(key), oldUntil, at),
-      );
+      await context.services.db.transaction(async (tx) => {
+        await rotateStreamKey(tx, titleId, hashStreamKey(key), oldUntil, at);
+        await audit(tx, context, {
+          action: 'stream_key.rotate',
+          object: { type: 'title', id: titleId },
+          before: null,
+          after: { othersUntil: oldUntil },
+        });
+      });
       return key;
     },
   }),
   revokeStreamKey: t.field({
-    ...allow('staff'),
+    ...allow('keys:write'),
     type: 'Boolean',
     description: 'Takes one key back. A publisher who is on the air stays there.',
     args: { id: t.arg.id() },
     resolve: async (_root, args, context) => {
-      await revokeStreamKey(context.services.db, parseId(args.id), now(context));
+      const id = parseId(args.id);
+      const at = now(context);
+      await context.services.db.transaction(async (tx) => {
+        const { titleId, revokedBefore } = await revokeStreamKey(tx, id, at);
+        await audit(tx, context, {
+          action: 'stream_key.revoke',
+          object: { type: 'title', id: titleId },
+          before: { streamKeyId: id, revokedAt: revokedBefore },
+          after: {
+            streamKeyId: id,
+            revokedAt: revokedBefore !== null && revokedBefore < at ? revokedBefore : at,
+          },
+        });
+      });
       return true;
     },
   }),

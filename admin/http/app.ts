@@ -1,35 +1,40 @@
 /** The routes. Every answer that is not a success is a problem document with a code. */
-import type { HttpBindings } from '@hono/node-server';
-import { sql } from 'drizzle-orm';
 import { Hono, type Context } from 'hono';
 import { MAX_STREAMS_REPORT_BYTES } from '../../plugin/contract.ts';
 import { Denial, problemResponse } from '../../plugin/errors.ts';
 import { peerAddress } from '../../plugin/peer.ts';
 import { basePathOf } from '../../plugin/public-urls.ts';
 import type { Services } from '../context.ts';
+import { MAX_WEBHOOK_BYTES, WEBHOOK_SIGNATURE_HEADER } from '../payments/webhook-signature.ts';
 import { JWKS_MAX_AGE_SECONDS } from '../trust/key-rows.ts';
 import { listServers } from '../trust/servers.ts';
 import { readBody } from './body.ts';
+import type { AppEnv } from './env.ts';
 import { enrol, takeServerKeys } from './enrolments.ts';
 import { errorFields } from './error-fields.ts';
 import { createGraphqlEndpoint } from './graphql.ts';
 import { graphiqlPage, playerFile, playerPolicy } from './pages.ts';
+import { createIdentities } from './principal.ts';
 import { toDenial } from './problems.ts';
+import { checkReadiness } from './readiness.ts';
 import { MAX_RECEIPTS_BYTES, takeReceipts } from './receipts.ts';
 import { MAX_REDEMPTION_BYTES, redeem } from './redemptions.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from './request-id.ts';
 import type { RevocationsEndpoint } from './revocations.ts';
 import { takeStreams } from './streams.ts';
+import { usageDownload } from './usage.ts';
 
 export interface AppOptions {
   /** As others see it; what is for them lies under its path. */
   readonly publicUrl: string;
   /** Reverse proxies in front that set X-Forwarded-For. */
   readonly trustedProxies: number;
+  /** False: clients are not told what the GraphQL schema has. */
+  readonly introspection: boolean;
   readonly revocations: RevocationsEndpoint;
 }
 
-type Env = { Bindings: HttpBindings };
-type Handler = (context: Context<Env>) => Promise<Response> | Response;
+type Handler = (context: Context<AppEnv>) => Promise<Response> | Response;
 
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -40,17 +45,6 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
 };
-
-const READY_WITHIN_MS = 2000;
-
-async function isReady({ db }: Services): Promise<boolean> {
-  const timeout = new Promise<false>((resolve) => setTimeout(resolve, READY_WITHIN_MS, false).unref());
-  const asked = db.execute(sql`select 1`).then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([asked, timeout]);
-}
 
 /** One spelling per path, one value per query parameter: what two readers could read in two ways is refused. */
 function refuseOddUrl(url: URL): void {
@@ -77,8 +71,9 @@ const INTERNAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'
 
 /** The routes by path; each has its methods, and every other method is a 405. */
 function routesOf(services: Services, options: AppOptions): Record<string, Record<string, Handler>> {
-  const graphql = createGraphqlEndpoint(services, options.publicUrl);
-  const peerOf = ({ env, req }: Context<Env>) =>
+  const graphql = createGraphqlEndpoint(services, options);
+  const identities = createIdentities(services, options.publicUrl);
+  const peerOf = ({ env, req }: Context<AppEnv>) =>
     peerAddress(env.incoming.socket.remoteAddress, req.header('x-forwarded-for'), options.trustedProxies);
   return {
     '/': {
@@ -107,10 +102,10 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
     },
     '/healthz': { GET: (context) => context.json({ status: 'ok' }) },
     '/readyz': {
-      GET: async (context) =>
-        (await isReady(services))
-          ? context.json({ status: 'ready' })
-          : problemResponse(new Denial('overloaded', { detail: 'the database does not answer' })),
+      GET: async (context) => {
+        await checkReadiness(services);
+        return context.json({ status: 'ready' });
+      },
     },
     '/metrics': {
       GET: async (context) => {
@@ -146,11 +141,21 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
         return context.json(await takeStreams(services, jws), 200, { 'cache-control': 'no-store' });
       },
     },
+    '/v1/usage.csv': {
+      GET: (context) => usageDownload(services, identities, context, peerOf(context)),
+    },
+    '/v1/payments/test-card/events': {
+      POST: async (context) => {
+        const body = await readBody(context, 'application/json', MAX_WEBHOOK_BYTES);
+        await services.desk.takeWebhook('test_card', context.req.header(WEBHOOK_SIGNATURE_HEADER), body);
+        return context.body(null, 204);
+      },
+    },
     '/v1/revocations': { GET: (context) => options.revocations.get(context) },
   };
 }
 
-async function player(context: Context<Env>, services: Services, name: string): Promise<Response> {
+async function player(context: Context<AppEnv>, services: Services, name: string): Promise<Response> {
   const { body, type, etag } = await playerFile(name);
   const headers: Record<string, string> = { 'content-type': type, etag, 'cache-control': 'no-cache' };
   if (name === 'index.html') {
@@ -163,9 +168,9 @@ async function player(context: Context<Env>, services: Services, name: string): 
   return context.body(new Uint8Array(body), 200, headers);
 }
 
-export function createApp(services: Services, options: AppOptions): Hono<Env> {
+export function createApp(services: Services, options: AppOptions): Hono<AppEnv> {
   const { log, metrics } = services;
-  const app = new Hono<Env>();
+  const app = new Hono<AppEnv>();
   const routes = routesOf(services, options);
   const basePath = basePathOf(options.publicUrl);
 
@@ -178,14 +183,23 @@ export function createApp(services: Services, options: AppOptions): Hono<Env> {
   }
 
   app.use(async (context, next) => {
+    const startedMs = performance.now();
+    const requestId = requestIdOf(context.req.header(REQUEST_ID_HEADER), options.trustedProxies);
+    context.set('requestId', requestId);
     await next();
+    context.res.headers.set(REQUEST_ID_HEADER, requestId);
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
       if (!context.res.headers.has(name)) context.res.headers.set(name, value);
     }
     const path = routePath(context.req.path) ?? '';
     const route = Object.hasOwn(routes, path) ? path : 'other';
+    const elapsedMs = performance.now() - startedMs;
     metrics.requests.inc({ route, status: String(context.res.status) });
-    log.debug({ method: context.req.method, route, status: context.res.status }, 'request');
+    metrics.requestSeconds.observe({ route }, elapsedMs / 1000);
+    log.debug(
+      { requestId, method: context.req.method, route, status: context.res.status, elapsedMs },
+      'request',
+    );
   });
 
   app.all('*', (context) => {
@@ -209,11 +223,14 @@ export function createApp(services: Services, options: AppOptions): Hono<Env> {
     return player(context, services, path.slice(1));
   });
 
-  app.onError(async (error) => {
+  app.onError(async (error, context) => {
     const denial = toDenial(error);
     if (denial.code === 'server_untrusted') await services.delayRefusal();
     if (denial.code === 'internal' || !(error instanceof Denial))
-      log.error({ ...errorFields(error), code: denial.code }, 'a request failed');
+      log.error(
+        { requestId: context.var.requestId, ...errorFields(error), code: denial.code },
+        'a request failed',
+      );
     return problemResponse(denial);
   });
 

@@ -1,5 +1,4 @@
 /** `POST /v1/enrolments` and `POST /v1/server-keys`: streaming servers come into the register, and change their keys. */
-import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { decodeProtectedHeader } from 'jose';
 import { TLSSocket } from 'node:tls';
@@ -17,11 +16,10 @@ import type { Services } from '../context.ts';
 import { changeServerKeys, enrolServer } from '../trust/enrolment.ts';
 import { useMessage } from '../trust/messages.ts';
 import { readBody } from './body.ts';
-
-type Env = { Bindings: HttpBindings };
+import type { AppEnv } from './env.ts';
 
 /** True if nobody between can have read the request: it came over TLS, to us or to a proxy of ours, or from here. */
-function isPrivate({ env, req }: Context<Env>, trustedProxies: number): boolean {
+function isPrivate({ env, req }: Context<AppEnv>, trustedProxies: number): boolean {
   const { socket } = env.incoming;
   if (socket instanceof TLSSocket) return true;
   const protocols = req.header('x-forwarded-proto')?.split(',') ?? [];
@@ -33,7 +31,7 @@ function isPrivate({ env, req }: Context<Env>, trustedProxies: number): boolean 
 /** Registers a streaming server that has a one-time code. @throws Denial. */
 export async function enrol(
   services: Services,
-  context: Context<Env>,
+  context: Context<AppEnv>,
   { publicUrl, trustedProxies, peer }: { publicUrl: string; trustedProxies: number; peer: string },
 ): Promise<Enrolled> {
   const { db, clock, log, throttles, authority } = services;
@@ -53,7 +51,10 @@ export async function enrol(
 }
 
 /** Replaces the keys of a registered streaming server. @throws Denial. */
-export async function takeServerKeys(services: Services, context: Context<Env>): Promise<ServerKeysChanged> {
+export async function takeServerKeys(
+  services: Services,
+  context: Context<AppEnv>,
+): Promise<ServerKeysChanged> {
   const { db, clock, log, messages } = services;
   const jws = await readBody(context, 'application/jose', MAX_REGISTRATION_CHARS);
   const { message, use } = await messages.verify(jws, {

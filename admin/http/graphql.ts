@@ -2,20 +2,21 @@
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql';
 import { createYoga } from 'graphql-yoga';
 import type { Context } from 'hono';
-import { getCookie, setCookie } from 'hono/cookie';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { z } from 'zod';
 import { Denial, REFUSALS } from '../../plugin/errors.ts';
-import { basePathOf } from '../../plugin/public-urls.ts';
-import { findSession, SESSION_SECONDS } from '../accounts/sessions.ts';
-import type { RequestContext, Services } from '../context.ts';
+import { countrySchema } from '../catalog/availability.ts';
+import { principalId, type RequestContext, type Services } from '../context.ts';
 import { useLimits } from '../graphql/limits.ts';
 import { schema } from '../graphql/schema.ts';
 import { readBody } from './body.ts';
+import { bodyStream } from './body-stream.ts';
+import type { AppEnv } from './env.ts';
 import { errorFields } from './error-fields.ts';
+import { createIdentities, refuseOtherOrigins } from './principal.ts';
 import { codeOf } from './problems.ts';
 
 const MAX_BODY_BYTES = 100 * 1024;
-const COOKIE = 'usher_session';
 
 const operationSchema = z.strictObject({
   query: z.string(),
@@ -37,20 +38,11 @@ function parseOperation(text: string): z.infer<typeof operationSchema> {
   return parsed.data;
 }
 
-/** The session token of a request: a Bearer token, else the cookie. */
-function tokenOf(context: Context): string | null {
-  const authorization = context.req.header('authorization');
-  if (authorization !== undefined) return /^Bearer ([A-Za-z0-9_-]{43})$/i.exec(authorization)?.[1] ?? null;
-  return getCookie(context, COOKIE) ?? null;
-}
-
-/**
- * Browsers name the page that sends a POST. Together with SameSite=Strict and a content type that forms can't send,
- * no other site can act for somebody who is signed in here.
- */
-function refuseOtherOrigins(context: Context, ownOrigin: string): void {
-  const origin = context.req.header('origin');
-  if (origin !== undefined && origin !== ownOrigin) throw new Denial('forbidden', { detail: 'origin' });
+/** What a trusted proxy says; anything but a country (proxies write "XX" or "T1" for none) is none. */
+function countryOf(context: Context<AppEnv>, header: string | null): string | null {
+  const named = header === null ? undefined : context.req.header(header);
+  const country = countrySchema.safeParse(named?.trim().toUpperCase());
+  return country.success && country.data !== 'XX' ? country.data : null;
 }
 
 /** By name: two copies of graphql-js in one process make two classes of it. */
@@ -66,10 +58,16 @@ function maskError(error: unknown, services: Services): GraphQLError {
   return toGraphqlError(originalError, services, { nodes: error.nodes ?? null, path: error.path ?? null });
 }
 
+/** Ids of the requests that run, for what is logged of them. */
+const requestIds = new AsyncLocalStorage<string>();
+
 function toGraphqlError(error: unknown, { log }: Services, where: GraphQLErrorOptions): GraphQLError {
   const denial = error instanceof Denial ? error : new Denial(codeOf(error), { cause: error });
   if (!(error instanceof Denial))
-    log.error({ ...errorFields(error), code: denial.code }, 'a GraphQL operation failed');
+    log.error(
+      { requestId: requestIds.getStore(), ...errorFields(error), code: denial.code },
+      'a GraphQL operation failed',
+    );
   const { code, detail, retryAfterSeconds } = denial;
   return new GraphQLError(denial.message, {
     ...where,
@@ -95,13 +93,31 @@ function retryAfterOf({ errors = [] }: Answer): number | null {
 }
 
 export interface GraphqlEndpoint {
-  /** Answers `POST /graphql`. @throws Denial for a request that is no GraphQL request. */
-  post(context: Context, peer: string): Promise<Response>;
+  /**
+   * Answers `POST /graphql`: with JSON, or with events (SSE, one for each result) where those are accepted.
+   * @param peer client address
+   * @throws Denial for a request that is no GraphQL request; `rate_limited`, `overloaded`
+   */
+  post(context: Context<AppEnv>, peer: string): Promise<Response>;
 }
 
-export function createGraphqlEndpoint(services: Services, publicUrl: string): GraphqlEndpoint {
+const EVENT_STREAM = 'text/event-stream';
+
+/** Aborted when the client is gone, or the server ends. */
+function signalOf({ env }: Context<AppEnv>, closing: AbortSignal): AbortSignal {
+  const gone = new AbortController();
+  env.outgoing.once('close', () => {
+    gone.abort();
+  });
+  return AbortSignal.any([gone.signal, closing]);
+}
+
+export function createGraphqlEndpoint(
+  services: Services,
+  { publicUrl, introspection }: { readonly publicUrl: string; readonly introspection: boolean },
+): GraphqlEndpoint {
   const ownOrigin = new URL(publicUrl).origin;
-  const cookiePath = `${basePathOf(publicUrl)}/`;
+  const identities = createIdentities(services, publicUrl);
   const yoga = createYoga<RequestContext>({
     schema,
     graphiql: false,
@@ -110,27 +126,81 @@ export function createGraphqlEndpoint(services: Services, publicUrl: string): Gr
     multipart: false,
     cors: false,
     maskedErrors: { maskError: (error) => maskError(error, services) },
-    plugins: [useLimits()],
+    plugins: [useLimits(introspection)],
   });
 
-  async function contextOf(context: Context, peer: string): Promise<RequestContext> {
-    const sessionToken = tokenOf(context);
-    const now = new Date(services.clock.nowMs());
+  async function contextOf(
+    context: Context<AppEnv>,
+    peer: string,
+    isSubscription: boolean,
+  ): Promise<RequestContext> {
     return {
       services,
       peer,
-      sessionToken,
-      account: sessionToken === null ? null : await findSession(services.db, sessionToken, now),
-      setSessionCookie: (token) => {
-        setCookie(context, COOKIE, token ?? '', {
-          httpOnly: true,
-          sameSite: 'Strict',
-          path: cookiePath,
-          secure: services.secureCookies,
-          maxAge: token === null ? 0 : SESSION_SECONDS,
-        });
-      },
+      requestId: context.var.requestId,
+      userAgent: context.req.header('user-agent') ?? null,
+      country: countryOf(context, services.countryHeader),
+      isSubscription,
+      signal: isSubscription ? signalOf(context, services.closing) : services.closing,
+      refreshPrincipal: async () => (await identities.read(context)).principal,
+      ...(await identities.read(context)),
     };
+  }
+
+  async function run(operation: object, accept: string, requestContext: RequestContext): Promise<Response> {
+    const request = new Request(`${ownOrigin}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept },
+      body: JSON.stringify(operation),
+    });
+    return requestIds.run(requestContext.requestId, async () => yoga.fetch(request, requestContext));
+  }
+
+  /** One event after the other, for as long as the subscription lasts; each client has so many seats. */
+  async function stream(
+    context: Context<AppEnv>,
+    operation: object,
+    requestContext: RequestContext,
+  ): Promise<Response> {
+    const { principal, peer, signal } = requestContext;
+    const leave = services.seats.take(principal === null ? peer : principalId(principal));
+    signal.addEventListener('abort', leave);
+    try {
+      const { body } = await run(operation, EVENT_STREAM, requestContext);
+      if (body === null) throw new Error('a stream of events has no body');
+      const events = bodyStream(body, (error) => {
+        if (!signal.aborted) services.log.warn(errorFields(error), 'a subscription broke off');
+      });
+      return context.body(events, 200, { 'content-type': EVENT_STREAM, 'cache-control': 'no-store' });
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async function answer(
+    context: Context<AppEnv>,
+    operation: object,
+    requestContext: RequestContext,
+  ): Promise<Response> {
+    const response = await run(operation, 'application/json', requestContext);
+    // Yoga's word for a subscription that JSON cannot answer.
+    if (response.status === 406)
+      throw new Denial('request_malformed', { detail: `subscriptions need accept: ${EVENT_STREAM}` });
+    const result = (await response.json()) as Answer;
+    for (const error of result.errors ?? []) {
+      const code = error.extensions?.['code'];
+      // GraphQL's own codes have no row in our table: all of them say that the document is at fault.
+      const known = typeof code === 'string' && Object.hasOwn(REFUSALS, code);
+      error.extensions = { ...error.extensions, code: known ? code : 'request_malformed' };
+    }
+    // Without data nothing ran: the document itself was refused.
+    const ran = result.data !== undefined;
+    context.header('cache-control', 'no-store');
+    const retryAfterSeconds = retryAfterOf(result);
+    if (retryAfterSeconds === null) return context.json(result, ran ? 200 : 400);
+    context.header('retry-after', String(retryAfterSeconds));
+    return context.json(result, 429);
   }
 
   return {
@@ -138,28 +208,13 @@ export function createGraphqlEndpoint(services: Services, publicUrl: string): Gr
       refuseOtherOrigins(context, ownOrigin);
       services.throttles.requests.take(peer);
       const operation = parseOperation(await readBody(context, 'application/json', MAX_BODY_BYTES));
-      const request = new Request(`${ownOrigin}/graphql`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', accept: 'application/json' },
-        body: JSON.stringify(operation),
-      });
-      const requestContext = await contextOf(context, peer);
-      const { account } = requestContext;
-      if (account !== null) services.throttles.accountRequests.take(account.id);
-      const answer = (await (await yoga.fetch(request, requestContext)).json()) as Answer;
-      for (const error of answer.errors ?? []) {
-        const code = error.extensions?.['code'];
-        // GraphQL's own codes have no row in our table: all of them say that the document is at fault.
-        const known = typeof code === 'string' && Object.hasOwn(REFUSALS, code);
-        error.extensions = { ...error.extensions, code: known ? code : 'request_malformed' };
-      }
-      // Without data nothing ran: the document itself was refused.
-      const ran = answer.data !== undefined;
-      context.header('cache-control', 'no-store');
-      const retryAfterSeconds = retryAfterOf(answer);
-      if (retryAfterSeconds === null) return context.json(answer, ran ? 200 : 400);
-      context.header('retry-after', String(retryAfterSeconds));
-      return context.json(answer, 429);
+      const wantsEvents = (context.req.header('accept') ?? '').includes(EVENT_STREAM);
+      const requestContext = await contextOf(context, peer, wantsEvents);
+      const { principal } = requestContext;
+      if (principal !== null) services.throttles.accountRequests.take(principalId(principal));
+      return wantsEvents
+        ? stream(context, operation, requestContext)
+        : answer(context, operation, requestContext);
     },
   };
 }

@@ -41,7 +41,8 @@ export function playerPolicy(mediaOrigins: readonly string[]): string {
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
-    "img-src 'self' data:",
+    // Artwork of titles.
+    "img-src 'self' data: https:",
     "media-src 'self' blob:",
     `connect-src ${["'self'", ...new Set(mediaOrigins.map(sourceOf))].join(' ')}`,
     "base-uri 'none'",

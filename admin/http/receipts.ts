@@ -9,7 +9,7 @@ export const MAX_RECEIPTS_BYTES = 512 * 1024;
 
 /** Verifies a batch and stores its receipts. @throws Denial. */
 export async function takeReceipts(services: Services, jws: string): Promise<ReceiptsStored> {
-  const { db, messages, clock, metrics } = services;
+  const { db, messages, clock, desk, metrics, events } = services;
   const nowMs = clock.nowMs();
   const { message, use } = await messages.verify(jws, {
     typ: 'receipts+jwt',
@@ -17,11 +17,17 @@ export async function takeReceipts(services: Services, jws: string): Promise<Rec
     maxChars: MAX_RECEIPTS_BYTES,
   });
   const batch = { serverId: message.iss, receipts: message.receipts, jws };
-  const result = await db.transaction(async (tx) => {
+  const { answer, sessionIds, orderIds } = await db.transaction(async (tx) => {
     await useMessage(tx, use, nowMs);
     return storeReceipts(tx, batch, nowMs);
   });
-  metrics.receipts.inc({ outcome: 'stored' }, result.stored);
-  for (const { reason } of result.refused) metrics.receipts.inc({ outcome: reason });
-  return result;
+  // What is due is written down; it is settled beside the answer.
+  void desk.settle(orderIds);
+  events.publish([
+    ...sessionIds.map((id) => ({ kind: 'session', id }) as const),
+    ...orderIds.map((id) => ({ kind: 'order', id }) as const),
+  ]);
+  metrics.receipts.inc({ outcome: 'stored' }, answer.stored);
+  for (const { reason } of answer.refused) metrics.receipts.inc({ outcome: reason });
+  return answer;
 }

@@ -14,7 +14,7 @@ export const MAX_REDEMPTION_BYTES = 8 * 1024;
 
 /** Does what a message asks, and marks it as used by the same statement where it changes what is counted. */
 async function run(services: Services, message: Redemption, use: MessageUse): Promise<object> {
-  const { db, authority, clock, throttles } = services;
+  const { db, authority, clock, desk, throttles } = services;
   const nowMs = clock.nowMs();
   const session = message.session.toLowerCase();
   switch (message.op) {
@@ -31,8 +31,12 @@ async function run(services: Services, message: Redemption, use: MessageUse): Pr
       };
       return reserve(db, request, nowMs, use);
     }
-    case 'commit':
-      return commit(db, session, message.iss, nowMs, use);
+    case 'commit': {
+      const granted = await commit(db, session, message.iss, nowMs, use);
+      // The picture does not wait for the money; what is due is written down.
+      void desk.settleSession(session);
+      return granted;
+    }
     case 'release':
       await release(db, session, message.iss, nowMs, use);
       return {};
@@ -52,7 +56,7 @@ async function run(services: Services, message: Redemption, use: MessageUse): Pr
 
 /** Verifies one redemption message and does what it asks. @throws Denial. */
 export async function redeem(services: Services, jws: string): Promise<object> {
-  const { messages, metrics } = services;
+  const { messages, metrics, events } = services;
   let op = 'unknown';
   try {
     const { message, use } = await messages.verify(jws, {
@@ -63,6 +67,8 @@ export async function redeem(services: Services, jws: string): Promise<object> {
     op = message.op;
     const answer = await run(services, message, use);
     metrics.redemptions.inc({ op, outcome: 'ok' });
+    if (message.op === 'reserve' || message.op === 'commit' || message.op === 'release')
+      events.publish([{ kind: 'session', id: message.session.toLowerCase() }]);
     return answer;
   } catch (error) {
     // The same session id at the same moment for another ticket.

@@ -3,7 +3,6 @@
  * connection keeps its place in the feed and nothing else: what waits for a slow reader is one batch.
  */
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
@@ -17,6 +16,7 @@ import { Denial } from '../../plugin/errors.ts';
 import type { Services } from '../context.ts';
 import { readEntries } from '../revocations/entries.ts';
 import { activeSenders } from '../trust/messages.ts';
+import type { AppEnv } from './env.ts';
 import { errorFields } from './error-fields.ts';
 
 /** One more replaces the oldest of the same server. */
@@ -148,7 +148,7 @@ function parseAfter(text: string | undefined): number {
 
 export interface RevocationsEndpoint {
   /** Answers `GET /v1/revocations`. @throws Denial. */
-  get(context: Context<{ Bindings: HttpBindings }>): Promise<Response>;
+  get(context: Context<AppEnv>): Promise<Response>;
   /** Ends all connections. */
   close(): void;
 }

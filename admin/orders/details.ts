@@ -3,9 +3,10 @@ import { findOffersById, type Offer } from '../catalog/offers.ts';
 import { findTitlesById, type Title } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
 import { mediaSessions, tickets } from '../db/schema.ts';
+import { findPayments, type Payment } from '../payments/payments.ts';
 import type { Usage } from '../receipts/queries.ts';
 import { findFlags, type TicketFlag } from '../tickets/flags.ts';
-import type { Order } from './orders.ts';
+import { findHistory, type Order, type OrderEvent } from './orders.ts';
 
 /** A ticket of an order, as its buyer and staff see it. */
 export interface OrderTicket {
@@ -21,8 +22,9 @@ export interface OrderTicket {
 export interface OrderDetails {
   readonly offer: Offer;
   readonly title: Title;
-  /** When the ticket expires. */
-  readonly expiresAt: Date;
+  /** What pays for it; null when it is free. */
+  readonly payment: Payment | null;
+  readonly history: readonly OrderEvent[];
   readonly tickets: readonly OrderTicket[];
   /** The newest viewings that have a receipt, newest first. */
   readonly sessions: readonly Usage[];
@@ -64,7 +66,9 @@ export async function loadOrderDetails(
 ): Promise<Map<Order, OrderDetails>> {
   const ids = orders.map((order) => order.id);
   const offers = await findOffersById(db, [...new Set(orders.map((order) => order.offerId))]);
-  const titles = await findTitlesById(db, [...new Set(offers.map((offer) => offer.titleId))]);
+  const titles = await findTitlesById(db, [...new Set(orders.map((order) => order.titleId))]);
+  const payments = await findPayments(db, ids);
+  const history = await findHistory(db, ids);
   const issued = await db
     .select({
       orderId: tickets.orderId,
@@ -83,13 +87,13 @@ export async function loadOrderDetails(
   const found = new Map<Order, OrderDetails>();
   for (const order of orders) {
     const offer = offers.find(({ id }) => id === order.offerId);
-    const title = titles.find(({ id }) => id === offer?.titleId);
-    const ticket = issued.find(({ orderId }) => orderId === order.id);
-    if (offer === undefined || title === undefined || ticket === undefined) continue;
+    const title = titles.find(({ id }) => id === order.titleId);
+    if (offer === undefined || title === undefined) continue;
     found.set(order, {
       offer,
       title,
-      expiresAt: ticket.expiresAt,
+      payment: payments.get(order.id) ?? null,
+      history: history.get(order.id) ?? [],
       tickets: issued
         .filter(({ orderId }) => orderId === order.id)
         .map(({ orderId: _, ...row }) => ({ ...row, flags: flags.get(row.id) ?? [] })),

@@ -1,5 +1,4 @@
 /** May this receipt follow that one? Pure: what the order server believes of a streaming server's statement. */
-import { receiptHash } from '../../plugin/receipts/chain.ts';
 import type { Receipt } from '../../plugin/contract.ts';
 import type { Tier } from '../../plugin/rights/index.ts';
 
@@ -12,6 +11,7 @@ export interface SessionTail {
   /** Of the last receipt; `null` before the first. */
   readonly lastSeq: number | null;
   readonly lastHash: string | null;
+  readonly lastAtSeconds: number | null;
   readonly mediaMs: number;
   readonly bytes: number;
 }
@@ -76,7 +76,7 @@ export function judgeReceipt(
   const startedAt = tail?.startedAtSeconds ?? receipt.startedAt;
   if (
     receipt.startedAt !== startedAt ||
-    receipt.at < receipt.startedAt ||
+    receipt.at < (tail?.lastAtSeconds ?? receipt.startedAt) ||
     receipt.at > nowSeconds + TOLERANCE_SECONDS ||
     receipt.startedAt < ticket.issuedAtSeconds - TOLERANCE_SECONDS
   ) {
@@ -89,15 +89,16 @@ export function judgeReceipt(
   return null;
 }
 
-/** The session after a receipt that was taken. */
-export function advanceTail(receipt: Receipt, serverId: string): SessionTail {
+/** The session after a receipt that was taken, whose hash (as the streaming server wrote it) is `hash`. */
+export function advanceTail(receipt: Receipt, hash: string, serverId: string): SessionTail {
   return {
     ticketId: receipt.ticket,
     serverId,
     state: receipt.state === 'final' ? 'ended' : 'committed',
     startedAtSeconds: receipt.startedAt,
     lastSeq: receipt.seq,
-    lastHash: receiptHash(receipt),
+    lastHash: hash,
+    lastAtSeconds: receipt.at,
     mediaMs: receipt.mediaMs,
     bytes: receipt.bytes,
   };

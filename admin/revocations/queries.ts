@@ -1,8 +1,8 @@
 /** What staff see before and after they end something. */
-import { and, asc, desc, eq, gt, inArray, lt, or, type SQL } from 'drizzle-orm';
-import type { PgColumn } from 'drizzle-orm/pg-core';
+import { and, asc, eq, gt, inArray, or } from 'drizzle-orm';
 import type { Page } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
+import { inPage, newestFirst } from '../db/keyset.ts';
 import { accounts, mediaSessions, orders, revocations, tickets } from '../db/schema.ts';
 
 /** An entry of the feed, with who made it and why. */
@@ -45,13 +45,6 @@ export interface RunningSession {
   readonly mediaMs: number;
   readonly bytes: number;
 }
-
-const inPage = (id: PgColumn, page: Page): SQL | undefined =>
-  and(
-    page.after === undefined ? undefined : lt(id, page.after),
-    page.before === undefined ? undefined : gt(id, page.before),
-  );
-const newestFirst = (id: PgColumn, page: Page): SQL => (page.inverted ? asc(id) : desc(id));
 
 export function listRevocations(db: Executor, page: Page): Promise<RevocationRecord[]> {
   return db
@@ -111,6 +104,24 @@ export function listRunningSessions(
 export async function findMediaSession(db: Executor, id: string): Promise<RunningSession | null> {
   const [row] = await db.select(SESSION_COLUMNS).from(mediaSessions).where(eq(mediaSessions.id, id));
   return row ?? null;
+}
+
+/** Viewings by their ids, whatever their state, as far as the filter lets them through. */
+export function findMediaSessions(
+  db: Executor,
+  ids: readonly string[],
+  filter: { readonly ticketId?: string; readonly serverId?: string } = {},
+): Promise<RunningSession[]> {
+  return db
+    .select(SESSION_COLUMNS)
+    .from(mediaSessions)
+    .where(
+      and(
+        inArray(mediaSessions.id, [...ids]),
+        filter.ticketId === undefined ? undefined : eq(mediaSessions.ticketId, filter.ticketId),
+        filter.serverId === undefined ? undefined : eq(mediaSessions.serverId, filter.serverId),
+      ),
+    );
 }
 
 function selectTickets(db: Executor) {

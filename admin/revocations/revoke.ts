@@ -3,7 +3,7 @@
  * and may be repeated. Rows are locked before the feed is written; `tickets.revoked_at` is what redemptions see at once,
  * the feed is what streaming servers see.
  */
-import { and, asc, eq, gt, inArray, isNull, sql, type SQL } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNotNull, isNull, sql, type SQL } from 'drizzle-orm';
 import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import type { Executor } from '../db/connect.ts';
@@ -23,8 +23,16 @@ export interface Revoked {
   readonly revokedAt: Date;
 }
 
+/** An account before it was changed. */
+export interface AccountBefore {
+  readonly accountId: string;
+  /** Since then it could not order; `null`: it could. */
+  readonly revokedBefore: Date | null;
+}
+
 interface TicketRow {
   readonly jti: string;
+  readonly orderId: string;
   readonly subject: string;
   readonly expiresAt: Date;
   readonly revokedAt: Date | null;
@@ -35,6 +43,7 @@ async function markTickets(tx: Executor, which: SQL | undefined, now: Date): Pro
   const rows = await tx
     .select({
       jti: tickets.jti,
+      orderId: tickets.orderId,
       subject: tickets.subject,
       expiresAt: tickets.expiresAt,
       revokedAt: tickets.revokedAt,
@@ -48,6 +57,13 @@ async function markTickets(tx: Executor, which: SQL | undefined, now: Date): Pro
       .update(tickets)
       .set({ revokedAt: now })
       .where(and(which, isNull(tickets.revokedAt)));
+    // What their orders hold is settled when no receipt can come any more.
+    await tx
+      .update(orders)
+      .set({ dueAt: now })
+      .where(
+        and(inArray(orders.id, [...new Set(rows.map(({ orderId }) => orderId))]), isNotNull(orders.dueAt)),
+      );
   }
   return rows;
 }
@@ -64,59 +80,74 @@ function subjectsOf(rows: readonly TicketRow[], now: Date): { value: string; unt
 
 /**
  * Ends one ticket.
+ * @returns since when it was ended already, `null` if it was not
  * @throws Denial `not_found`.
  */
-export async function revokeTicket(tx: Executor, jti: string, actor: RevocationActor): Promise<void> {
+export async function revokeTicket(tx: Executor, jti: string, actor: RevocationActor): Promise<Date | null> {
   const [row] = await markTickets(tx, eq(tickets.jti, jti), actor.now);
   if (row === undefined) throw new Denial('not_found', { detail: 'ticket' });
   if (row.expiresAt > actor.now) {
     await appendRevocations(tx, 'ticket', [{ value: jti, until: row.expiresAt }], actor);
   }
+  return row.revokedAt;
 }
 
 /**
  * Ends the tickets of an order, by their pseudonym.
+ * @returns how many there are
  * @throws Denial `not_found`.
  */
-export async function revokeOrder(tx: Executor, orderId: string, actor: RevocationActor): Promise<void> {
+export async function revokeOrder(tx: Executor, orderId: string, actor: RevocationActor): Promise<number> {
   const rows = await markTickets(tx, eq(tickets.orderId, orderId), actor.now);
   if (rows.length === 0) throw new Denial('not_found', { detail: 'order' });
   await appendRevocations(tx, 'subject', subjectsOf(rows, actor.now), actor);
+  return rows.length;
+}
+
+/** Locks an account: an order that runs beside this holds the row until it ends (`order_refusal`). */
+async function lockAccount(tx: Executor, email: string): Promise<AccountBefore> {
+  const [account] = await tx
+    .select({ accountId: accounts.id, revokedBefore: accounts.revokedAt })
+    .from(accounts)
+    .where(eq(accounts.email, email))
+    .for('update');
+  if (account === undefined) throw new Denial('not_found', { detail: 'account' });
+  return account;
 }
 
 /**
  * Ends the tickets of an account that are alive, and lets it order no more. Streaming servers learn of pseudonyms only.
  * @throws Denial `not_found`.
  */
-export async function revokeAccount(tx: Executor, email: string, actor: RevocationActor): Promise<Revoked> {
-  // An order that runs beside this holds the row until it ends (`order_refusal`): its ticket is found below.
-  const [account] = await tx
-    .update(accounts)
-    .set({ revokedAt: sql`coalesce(${accounts.revokedAt}, ${actor.now.toISOString()}::timestamptz)` })
-    .where(eq(accounts.email, email))
-    .returning({ id: accounts.id, revokedAt: accounts.revokedAt });
-  if (account === undefined) throw new Denial('not_found', { detail: 'account' });
-  const ownOrders = tx.select({ id: orders.id }).from(orders).where(eq(orders.accountId, account.id));
+export async function revokeAccount(
+  tx: Executor,
+  email: string,
+  actor: RevocationActor,
+): Promise<Revoked & AccountBefore> {
+  // The ticket of an order that ran beside this is found below.
+  const before = await lockAccount(tx, email);
+  const { accountId, revokedBefore } = before;
+  if (revokedBefore === null) {
+    await tx.update(accounts).set({ revokedAt: actor.now }).where(eq(accounts.id, accountId));
+  }
+  const ownOrders = tx.select({ id: orders.id }).from(orders).where(eq(orders.accountId, accountId));
   const rows = await markTickets(
     tx,
     and(inArray(tickets.orderId, ownOrders), gt(tickets.expiresAt, actor.now)),
     actor.now,
   );
   await appendRevocations(tx, 'subject', subjectsOf(rows, actor.now), actor);
-  return { tickets: rows.length, revokedAt: account.revokedAt ?? actor.now };
+  return { ...before, tickets: rows.length, revokedAt: revokedBefore ?? actor.now };
 }
 
 /**
  * Lets an account order again. What was revoked stays so.
  * @throws Denial `not_found`.
  */
-export async function reinstateAccount(tx: Executor, email: string): Promise<void> {
-  const rows = await tx
-    .update(accounts)
-    .set({ revokedAt: null })
-    .where(eq(accounts.email, email))
-    .returning({ id: accounts.id });
-  if (rows.length === 0) throw new Denial('not_found', { detail: 'account' });
+export async function reinstateAccount(tx: Executor, email: string): Promise<AccountBefore> {
+  const before = await lockAccount(tx, email);
+  await tx.update(accounts).set({ revokedAt: null }).where(eq(accounts.id, before.accountId));
+  return before;
 }
 
 /** Ends the tickets that are bound to a proof key, known or not; no order is taken with it afterwards. */

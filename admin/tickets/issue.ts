@@ -1,14 +1,13 @@
-import { eq } from 'drizzle-orm';
+import { and, eq, isNull } from 'drizzle-orm';
 import type { JWK } from 'jose';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { Denial } from '../../plugin/errors.ts';
 import type { Rights } from '../../plugin/rights/index.ts';
 import { issueTicket, thumbprint, type TicketOrder as TicketContent } from '../../plugin/ticket/index.ts';
-import type { Offer } from '../catalog/offers.ts';
 import type { Executor } from '../db/connect.ts';
 import { tickets } from '../db/schema.ts';
 import { newId } from '../ids.ts';
-import { serversOf, type StreamingServer } from '../trust/servers.ts';
+import type { OrderTerms } from '../orders/terms.ts';
+import type { StreamingServer } from '../trust/servers.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 
 /** As many as a ticket may name. */
@@ -38,13 +37,19 @@ const COLUMNS = {
 
 export interface TicketOrder {
   readonly orderId: string;
-  readonly offer: Offer;
+  readonly terms: Pick<OrderTerms, 'rights' | 'charging' | 'transport'>;
   /** Stream path of the title. */
   readonly path: string;
+  /** Those that may serve it, the best first; `reserveCapacity` has them. At least one. */
+  readonly servers: readonly StreamingServer[];
+  /** Unix seconds. */
+  readonly validity: { readonly nbf: number; readonly exp: number };
   /** Thumbprint of the buyer's proof key. */
   readonly jkt: string;
   readonly sealKey: JWK;
   readonly nowMs: number;
+  /** Of a further ticket of the order: what its repetition is known by. */
+  readonly request?: { readonly idempotencyKey: string; readonly requestHash: string };
 }
 
 /**
@@ -65,40 +70,34 @@ async function issueForServers(
   }
 }
 
-/**
- * Issues and stores the ticket of an order.
- * @throws Denial `overloaded` when no streaming server carries the title.
- */
+/** Issues and stores a ticket of an order. */
 export async function issueForOrder(
   tx: Executor,
   authority: TicketAuthority,
-  { orderId, offer, path, jkt, sealKey, nowMs }: TicketOrder,
+  { orderId, terms, path, servers, validity, jkt, sealKey, nowMs, request }: TicketOrder,
 ): Promise<IssuedTicket> {
-  const servers = (await serversOf(tx, offer.titleId)).slice(0, MAX_SERVERS);
-  if (servers.length === 0)
-    throw new Denial('overloaded', { detail: 'no streaming server carries this title' });
   const iat = Math.floor(nowMs / 1000);
-  const exp = iat + offer.validSeconds;
+  const { nbf, exp } = validity;
   const jti = newId();
   // A pseudonym per order: neither the account nor another order can be told from it.
   const subject = randomUUID();
   const secret = { k: randomBytes(32) };
-  const { ticket, clientPart, claims } = await issueForServers(servers, (chosen) => ({
+  const { ticket, clientPart, claims } = await issueForServers(servers.slice(0, MAX_SERVERS), (chosen) => ({
     claims: {
       iss: authority.issuer,
       aud: chosen.map((server) => server.id),
       sub: subject,
       jti,
       iat,
-      nbf: iat,
+      nbf,
       exp,
       cnf: { jkt },
       uri: path,
       endpoints: chosen.map((server) => `${server.publicUrl}/whep${path}`),
-      rights: offer.rights,
-      charging: offer.charging,
+      rights: terms.rights,
+      charging: terms.charging === 'on_delivery' ? 'on-delivery' : terms.charging,
       suites: ['DTLS-SRTP'],
-      ...(offer.transport === null ? {} : { transport: offer.transport }),
+      ...(terms.transport === null ? {} : { transport: terms.transport }),
     },
     secret,
     servers: chosen.map(({ sealingKey }) => ({
@@ -114,7 +113,7 @@ export async function issueForOrder(
     clientPart,
     uri: path,
     endpoints: claims.endpoints,
-    rights: offer.rights,
+    rights: terms.rights,
     expiresAt: new Date(exp * 1000),
   };
   await tx.insert(tickets).values({
@@ -126,13 +125,31 @@ export async function issueForOrder(
     issuedAt: new Date(iat * 1000),
     mediaMsUsed: 0,
     bytesUsed: 0,
+    ...request,
   });
   return issued;
 }
 
-/** The ticket that was issued for an order, as it was answered then. */
-export async function findIssued(db: Executor, orderId: string): Promise<IssuedTicket> {
-  const [row] = await db.select(COLUMNS).from(tickets).where(eq(tickets.orderId, orderId));
-  if (row === undefined) throw new Error('an order has no ticket');
-  return row;
+/** The first ticket that was issued for an order, as it was answered then; `null` when there is none. */
+export async function findIssued(db: Executor, orderId: string): Promise<IssuedTicket | null> {
+  const [row] = await db
+    .select(COLUMNS)
+    .from(tickets)
+    .where(and(eq(tickets.orderId, orderId), isNull(tickets.idempotencyKey)));
+  return row ?? null;
+}
+
+/** A further ticket of an order, by the key of its request. */
+export async function findFurther(
+  db: Executor,
+  orderId: string,
+  idempotencyKey: string,
+): Promise<{ issued: IssuedTicket; requestHash: string | null } | null> {
+  const [row] = await db
+    .select({ ...COLUMNS, requestHash: tickets.requestHash })
+    .from(tickets)
+    .where(and(eq(tickets.orderId, orderId), eq(tickets.idempotencyKey, idempotencyKey)));
+  if (row === undefined) return null;
+  const { requestHash, ...issued } = row;
+  return { issued, requestHash };
 }

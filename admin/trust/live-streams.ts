@@ -1,5 +1,5 @@
 /** What is on the air, as the streaming servers report it: for operators, and for the catalog. */
-import { and, asc, eq, exists, gt, inArray, notExists, or } from 'drizzle-orm';
+import { and, asc, eq, exists, gt, inArray, notExists, or, sql, type SQL } from 'drizzle-orm';
 import type { PublisherHealth, StreamStatus } from '../../plugin/contract.ts';
 import type { Executor } from '../db/connect.ts';
 import { serverStreams, streamingServers, titles, titleServers } from '../db/schema.ts';
@@ -68,33 +68,43 @@ export async function listLiveStreams(
   return found;
 }
 
+/** Holds for rows of `titles` that are on the air at a server that carries them. */
+export function isOnAir(db: Executor, nowMs: number): SQL {
+  const named = db
+    .select({ one: sql`1` })
+    .from(titleServers)
+    .where(eq(titleServers.titleId, titles.id));
+  const namesIt = db
+    .select({ one: sql`1` })
+    .from(titleServers)
+    .where(and(eq(titleServers.titleId, titles.id), eq(titleServers.serverId, serverStreams.serverId)));
+  return exists(
+    db
+      .select({ one: sql`1` })
+      .from(serverStreams)
+      .innerJoin(streamingServers, eq(streamingServers.id, serverStreams.serverId))
+      .where(
+        and(
+          eq(serverStreams.uri, titles.path),
+          eq(streamingServers.active, true),
+          freshAt(nowMs),
+          or(notExists(named), exists(namesIt)),
+        ),
+      ),
+  );
+}
+
 /** Which titles are on the air at a server that carries them. */
 export async function findOnAir<T extends { readonly id: string }>(
   db: Executor,
   list: readonly T[],
   nowMs: number,
 ): Promise<Map<T, boolean>> {
-  const named = db.select().from(titleServers).where(eq(titleServers.titleId, titles.id));
-  const namesIt = db
-    .select()
-    .from(titleServers)
-    .where(and(eq(titleServers.titleId, titles.id), eq(titleServers.serverId, serverStreams.serverId)));
+  const ids = list.map(({ id }) => id);
   const rows = await db
-    .selectDistinct({ id: titles.id })
+    .select({ id: titles.id })
     .from(titles)
-    .innerJoin(serverStreams, eq(serverStreams.uri, titles.path))
-    .innerJoin(streamingServers, eq(streamingServers.id, serverStreams.serverId))
-    .where(
-      and(
-        inArray(
-          titles.id,
-          list.map(({ id }) => id),
-        ),
-        eq(streamingServers.active, true),
-        freshAt(nowMs),
-        or(notExists(named), exists(namesIt)),
-      ),
-    );
+    .where(and(inArray(titles.id, ids), isOnAir(db, nowMs)));
   const onAir = new Set(rows.map(({ id }) => id));
   return new Map(list.map((title) => [title, onAir.has(title.id)]));
 }

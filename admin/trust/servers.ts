@@ -51,15 +51,20 @@ export async function listRegistered(db: Executor): Promise<RegisteredServer[]> 
  * for it. It comes back by enrolling anew. Idempotent.
  * @throws Denial `not_found`.
  */
-export async function deactivateServer(db: Executor, id: string): Promise<RegisteredServer> {
-  const [row] = await db
+export async function deactivateServer(tx: Executor, id: string): Promise<RegisteredServer> {
+  const [before] = await tx
+    .select({ active: streamingServers.active })
+    .from(streamingServers)
+    .where(eq(streamingServers.id, id))
+    .for('update');
+  const [row] = await tx
     .update(streamingServers)
     .set({ active: false, previousSigningKey: null, previousSigningUntil: null })
     .where(eq(streamingServers.id, id))
     .returning({ ...COLUMNS, registeredAt: streamingServers.registeredAt });
-  if (row === undefined) throw new Denial('not_found', { detail: 'server' });
+  if (before === undefined || row === undefined) throw new Denial('not_found', { detail: 'server' });
   const { registeredAt, ...server } = row;
-  return { ...fromRow(server), active: false, registeredAt };
+  return { ...fromRow(server), ...before, registeredAt };
 }
 
 /** The public keys that an active server may sign messages with now; none for any other server. */

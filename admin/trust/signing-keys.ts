@@ -42,9 +42,14 @@ export interface TicketAuthority extends KeySource {
   /**
    * Makes a key that signs once every streaming server has it. With `compromised`, it signs at once, and every key
    * before it is withdrawn, and with it the tickets that it signed.
+   * @param note runs in the same transaction, and undoes it by throwing
    * @throws Denial `conflict` when a key is waiting already, or too many are retiring.
    */
-  rotate(alg: SigningAlg, compromised?: boolean): Promise<KeyRow>;
+  rotate(
+    alg: SigningAlg,
+    compromised?: boolean,
+    note?: (tx: Executor, made: KeyRow) => Promise<void>,
+  ): Promise<KeyRow>;
 }
 
 /** The vault of the settings. */
@@ -221,8 +226,12 @@ export async function loadAuthority(db: Database, options: AuthorityOptions): Pr
       );
     },
     refresh,
-    async rotate(alg, compromised = false) {
-      const row = await db.transaction((tx) => rotateIn(tx, alg, compromised));
+    async rotate(alg, compromised = false, note) {
+      const row = await db.transaction(async (tx) => {
+        const made = await rotateIn(tx, alg, compromised);
+        await note?.(tx, made);
+        return made;
+      });
       await read();
       return row;
     },

@@ -25,11 +25,40 @@ export interface Rights {
 
 export interface Offer {
   readonly id: string;
+  /** Set when it opens every title of a category. */
+  readonly categoryId: string | null;
   readonly name: string;
+  /** What is sold, in one line. */
+  readonly summary: string;
+  /** For a metered offer, the most that can be charged. */
   readonly price: Money;
-  readonly validSeconds: number;
+  /** Of each unit that is begun; `null` where nothing is metered. */
+  readonly meterPrice: Money | null;
+  readonly meterUnit: string | null;
+  /** From the order; `null` where `validUntil` says it. */
+  readonly validSeconds: number | null;
+  /** ISO 8601. */
+  readonly validUntil: string | null;
+  /** What the quality is called. */
+  readonly tierName: string | null;
   readonly rights: Rights;
 }
+
+export interface Category {
+  readonly slug: string;
+  readonly name: string;
+}
+
+/** Which titles; all that is given must hold. */
+export interface CatalogFilter {
+  /** Words, or their beginnings. */
+  readonly search?: string;
+  /** Slug. */
+  readonly category?: string;
+}
+
+/** What a shop gives out to make something cheaper, or to pay for it. */
+export type Code = { readonly promotionCode: string } | { readonly voucherCode: string };
 
 export interface Title {
   readonly id: string;
@@ -37,6 +66,12 @@ export interface Title {
   readonly path: string;
   readonly name: string;
   readonly description: string;
+  /** A picture of it; `null` where one is drawn. */
+  readonly artworkUrl: string | null;
+  /** BCP 47. */
+  readonly languages: readonly string[];
+  readonly categories: readonly Category[];
+  readonly onAir: boolean;
   readonly offers: readonly Offer[];
 }
 
@@ -67,10 +102,26 @@ export interface UsedSession {
 
 export interface PlaceOrderInput {
   readonly offerId: string;
+  readonly titleId: string;
+  readonly promotionCode?: string;
+  readonly voucherCode?: string;
   readonly proofKey: JWK;
   readonly sealKey: JWK;
   readonly idempotencyKey: string;
 }
+
+/** An order of a category that still gives tickets for its titles. */
+export interface OpenOrder {
+  readonly id: string;
+  readonly offerId: string;
+  /** ISO 8601. */
+  readonly expiresAt: string;
+}
+
+export type FurtherTicketInput = Pick<
+  PlaceOrderInput,
+  'titleId' | 'proofKey' | 'sealKey' | 'idempotencyKey'
+> & { readonly orderId: string };
 
 export interface PlacedOrder {
   readonly orderId: string;
@@ -81,15 +132,24 @@ export interface PlacedOrder {
 
 /** The order server, as far as a viewer needs it. Every call throws Problem. */
 export interface Api {
-  catalog(): Promise<readonly Title[]>;
+  catalog(filter?: CatalogFilter): Promise<readonly Title[]>;
+  categories(): Promise<readonly Category[]>;
   title(id: string): Promise<Title | null>;
   me(): Promise<Account | null>;
   used(): Promise<readonly UsedOrder[]>;
   signIn(email: string, password: string): Promise<void>;
   signUp(name: string, email: string, password: string): Promise<void>;
   signOut(): Promise<void>;
+  /** Has a link mailed to choose a new password, if there is such an account. */
+  forgot(email: string): Promise<void>;
+  /** Chooses a new password by the token of a mail. */
+  resetPassword(token: string, newPassword: string): Promise<void>;
   /** Play money; the shop refuses it (`forbidden`) outside its demo. */
   topUp(amount: Money, idempotencyKey: string): Promise<void>;
   placeOrder(input: PlaceOrderInput): Promise<PlacedOrder>;
+  /** Orders of categories that are good for further titles. */
+  openOrders(): Promise<readonly OpenOrder[]>;
+  /** A ticket for a further title of such an order. */
+  orderTicket(input: FurtherTicketInput): Promise<PlacedOrder>;
   keySet(): Promise<JSONWebKeySet>;
 }

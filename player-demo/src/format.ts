@@ -1,4 +1,4 @@
-import type { Money, Rights } from './api.ts';
+import type { Money, Offer, Rights } from './api.ts';
 
 /** `€2.50`; the number of minor digits is the currency's own. */
 export function formatMoney({ amountMinor, currency }: Money): string {
@@ -11,6 +11,13 @@ export function formatMoney({ amountMinor, currency }: Money): string {
 export function formatPrice(price: Money): string {
   return price.amountMinor === 0 ? 'Free' : formatMoney(price);
 }
+
+/** As `formatPrice`, or what each unit of a metered offer costs: `€0.02 a minute`. */
+export function formatOfferPrice({ price, meterPrice, meterUnit }: Priced): string {
+  return meterPrice === null ? formatPrice(price) : `${formatMoney(meterPrice)} a ${meterUnit ?? 'unit'}`;
+}
+
+type Priced = Pick<Offer, 'price' | 'meterPrice' | 'meterUnit'>;
 
 const UNITS = [
   [86_400, 'day'],
@@ -53,7 +60,7 @@ export function formatWhen(iso: string | number): string {
 }
 
 /** What a ticket allows, in short lines. */
-export function describeRights(rights: Rights, validSeconds: number): string[] {
+export function describeRights(rights: Rights, validSeconds: number | null): string[] {
   const { accesses, seconds, bytes, concurrent, window, tier } = rights;
   const lines = [
     accesses === null
@@ -62,7 +69,7 @@ export function describeRights(rights: Rights, validSeconds: number): string[] {
         ? 'One viewing'
         : `${accesses} viewings`,
   ];
-  lines.push(`Good for ${formatSpan(validSeconds)}`);
+  if (validSeconds !== null) lines.push(`Good for ${formatSpan(validSeconds)}`);
   if (window !== null) lines.push(`Ends ${formatSpan(window)} after you first watch`);
   if (seconds !== null) lines.push(`${formatSpan(seconds)} of picture`);
   if (bytes !== null) lines.push(`${formatBytes(bytes)} of data`);

@@ -1,13 +1,17 @@
 import type { JSONWebKeySet } from 'jose';
-import type { Account, Api, Offer, PlacedOrder, Rights, Title, UsedOrder } from './api.ts';
+import type { Account, Api, Category, Offer, PlacedOrder, Rights, Title, UsedOrder } from './api.ts';
 import { Problem, readProblem } from './problems.ts';
 
-const TITLE = `id path name description offers { id name price { amountMinor currency } validSeconds rights {
+const TITLE = `id path name description artworkUrl languages onAir categories { slug name } offers {
+  id categoryId name summary price { amountMinor currency } meterPrice { amountMinor currency } meterUnit
+  validSeconds validUntil tierName rights {
   action accesses seconds bytes concurrent window onExcess controls tier { maxHeight maxBitrate audioBitrate } } }`;
 
-const CATALOG = `query Catalog($after: String) { catalog(first: 50, after: $after) {
+const CATALOG = `query Catalog($after: String, $filter: CatalogFilter) {
+  catalog(first: 50, after: $after, filter: $filter) {
   edges { node { ${TITLE} } } pageInfo { hasNextPage endCursor } } }`;
 const TITLE_BY_ID = `query Title($id: ID!) { title(id: $id) { ${TITLE} } }`;
+const CATEGORIES = `query Categories { categories { slug name } }`;
 const ME = `query Me { me { email name balances { amountMinor currency } } }`;
 const USED = `query Used { me { orders(first: 50) { edges { node {
   id createdAt price { amountMinor currency } offer { name } title { name }
@@ -17,10 +21,16 @@ const SIGN_IN = `mutation SignIn($email: String!, $password: String!) {
 const SIGN_UP = `mutation SignUp($email: String!, $name: String!, $password: String!) {
   signUp(email: $email, name: $name, password: $password) { account { email } } }`;
 const SIGN_OUT = `mutation SignOut { signOut }`;
+const FORGOT = `mutation Forgot($email: String!) { requestPasswordReset(email: $email) }`;
+const RESET = `mutation Reset($token: String!, $newPassword: String!) {
+  resetPassword(token: $token, newPassword: $newPassword) }`;
 const TOP_UP = `mutation TopUp($amountMinor: SafeInt!, $currency: String!, $idempotencyKey: String!) {
   topUp(amountMinor: $amountMinor, currency: $currency, idempotencyKey: $idempotencyKey) { email } }`;
-const PLACE_ORDER = `mutation PlaceOrder($input: PlaceOrderInput!) { placeOrder(input: $input) {
-  order { id } ticket clientPart endpoints { whep } } }`;
+const PLACED = 'order { id } ticket clientPart endpoints { whep }';
+const PLACE_ORDER = `mutation PlaceOrder($input: PlaceOrderInput!) { placeOrder(input: $input) { ${PLACED} } }`;
+const ORDER_TICKET = `mutation OrderTicket($input: OrderTicketInput!) { orderTicket(input: $input) { ${PLACED} } }`;
+const OPEN_ORDERS = `query OpenOrders { me { orders(first: 50) { edges { node {
+  id state expiresAt offer { id categoryId } } } } } }`;
 
 interface Connection<T> {
   readonly edges: readonly { readonly node: T }[];
@@ -58,15 +68,18 @@ export function createApi(fetcher: typeof fetch): Api {
   }
 
   return {
-    async catalog() {
+    async catalog(filter = {}) {
       const titles: Title[] = [];
       let after: string | null = null;
       do {
-        const page: CatalogPage = await ask(CATALOG, { after });
+        const page: CatalogPage = await ask(CATALOG, { after, filter });
         titles.push(...page.catalog.edges.map(({ node }) => withoutNullLimits(node)));
         after = page.catalog.pageInfo.hasNextPage ? page.catalog.pageInfo.endCursor : null;
       } while (after !== null);
       return titles;
+    },
+    async categories() {
+      return (await ask<{ categories: readonly Category[] }>(CATEGORIES)).categories;
     },
     async title(id) {
       const { title } = await ask<{ title: TitleNode | null }>(TITLE_BY_ID, { id });
@@ -88,18 +101,28 @@ export function createApi(fetcher: typeof fetch): Api {
     async signOut() {
       await ask(SIGN_OUT);
     },
+    async forgot(email) {
+      await ask(FORGOT, { email });
+    },
+    async resetPassword(token, newPassword) {
+      await ask(RESET, { token, newPassword });
+    },
     async topUp(amount, idempotencyKey) {
       await ask(TOP_UP, { ...amount, idempotencyKey });
     },
     async placeOrder(input) {
-      const { placeOrder } = await ask<{ placeOrder: PlacedNode }>(PLACE_ORDER, { input });
-      const { order, ticket, clientPart, endpoints } = placeOrder;
-      return {
-        orderId: order.id,
-        ticket,
-        clientPart: clientPart ?? '',
-        whep: endpoints[0]?.whep ?? '',
-      } satisfies PlacedOrder;
+      return placedOrder((await ask<{ placeOrder: PlacedNode }>(PLACE_ORDER, { input })).placeOrder);
+    },
+    async openOrders() {
+      const { me } = await ask<{ me: { orders: Connection<OpenNode> } | null }>(OPEN_ORDERS);
+      return (me?.orders.edges ?? []).flatMap(({ node: { id, state, expiresAt, offer } }) =>
+        expiresAt !== null && offer.categoryId !== null && OPEN_STATES.has(state)
+          ? [{ id, offerId: offer.id, expiresAt }]
+          : [],
+      );
+    },
+    async orderTicket(input) {
+      return placedOrder((await ask<{ orderTicket: PlacedNode }>(ORDER_TICKET, { input })).orderTicket);
     },
     async keySet() {
       const response = await request('.well-known/jwks.json', {});
@@ -146,9 +169,25 @@ interface OrderNode extends Omit<UsedOrder, 'offerName' | 'titleName'> {
 
 interface PlacedNode {
   readonly order: { readonly id: string };
-  readonly ticket: string;
+  /** Null until the payment is authorized. */
+  readonly ticket: string | null;
   readonly clientPart: string | null;
   readonly endpoints: readonly { readonly whep: string }[];
+}
+
+function placedOrder({ order, ticket, clientPart, endpoints }: PlacedNode): PlacedOrder {
+  if (ticket === null) throw new Problem('payment_pending');
+  return { orderId: order.id, ticket, clientPart: clientPart ?? '', whep: endpoints[0]?.whep ?? '' };
+}
+
+/** Those in which an order gives tickets. */
+const OPEN_STATES: ReadonlySet<string> = new Set(['ticketed', 'delivered', 'captured']);
+
+interface OpenNode {
+  readonly id: string;
+  readonly state: string;
+  readonly expiresAt: string | null;
+  readonly offer: { readonly id: string; readonly categoryId: string | null };
 }
 
 function usedOrder({ offer, title, ...order }: OrderNode): UsedOrder {

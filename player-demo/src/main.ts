@@ -8,6 +8,7 @@ import { openTicketStore } from './store.ts';
 import { catalogView } from './views/catalog.ts';
 import { header } from './views/header.ts';
 import { insecureView } from './views/insecure.ts';
+import { forgotView, resetView } from './views/password.ts';
 import { signInView } from './views/sign-in.ts';
 import { titleView } from './views/title.ts';
 import { usageView } from './views/usage.ts';
@@ -87,6 +88,10 @@ function viewOf(app: App, route: Route): View {
       return usageView(app);
     case 'sign-in':
       return signInView(app, route.returnTo);
+    case 'forgot':
+      return forgotView(app);
+    case 'reset':
+      return resetView(app, route.token);
   }
 }
 

@@ -1,11 +1,11 @@
-import type { Api, Offer, Title } from './api.ts';
+import type { Api, Code, Offer, OpenOrder, PlacedOrder, Title } from './api.ts';
 import { createOrderKeys } from './keys.ts';
 import { Problem } from './problems.ts';
 import type { StoredTicket, TicketStore } from './store.ts';
 import { checkTicket, TicketMismatch } from './ticket.ts';
 
 export interface Ordering {
-  readonly api: Pick<Api, 'placeOrder' | 'keySet'>;
+  readonly api: Pick<Api, 'placeOrder' | 'orderTicket' | 'keySet'>;
   readonly store: Pick<TicketStore, 'putTicket' | 'putPending' | 'findPending' | 'removePending'>;
   /** Whom the ticket must come from: `issuerOf` this page. */
   readonly issuer: string;
@@ -19,6 +19,14 @@ export function issuerOf(pageUrl: string): string {
   return new URL('.', pageUrl).href.replace(/\/+$/, '');
 }
 
+/** How a ticket is had. */
+export interface How {
+  /** Makes it cheaper, or pays for it. */
+  readonly code?: Code | null;
+  /** The order of a category whose further title it is: nothing is paid. */
+  readonly within?: OpenOrder | null;
+}
+
 /**
  * Orders a ticket, checks it, and only then stores it. An order that got no answer is repeated with the same keys
  * and the same idempotency key, now or after a reload, so that nothing is charged twice.
@@ -29,8 +37,9 @@ export async function orderTicket(
   account: string,
   title: Title,
   offer: Offer,
+  { code = null, within = null }: How = {},
 ): Promise<StoredTicket> {
-  const id = `${account} ${offer.id}`;
+  const id = `${account} ${within?.id ?? offer.id} ${title.id}`;
   const order = (await store.findPending(id)) ?? {
     id,
     idempotencyKey: crypto.randomUUID(),
@@ -39,9 +48,16 @@ export async function orderTicket(
   await store.putPending(order);
   const { keys, idempotencyKey } = order;
   try {
-    const input = { offerId: offer.id, proofKey: keys.proofJwk, sealKey: keys.sealJwk, idempotencyKey };
+    const input = {
+      ...{ titleId: title.id, idempotencyKey },
+      ...{ proofKey: keys.proofJwk, sealKey: keys.sealJwk },
+    };
+    const place = () =>
+      within === null
+        ? api.placeOrder({ ...input, offerId: offer.id, ...code })
+        : api.orderTicket({ ...input, orderId: within.id });
     const [placed, keySet] = await Promise.all([
-      placeWithRetry(api, input).then((answer) => {
+      withRetry(place).then((answer) => {
         onEndpoint?.(answer.whep);
         return answer;
       }),
@@ -49,7 +65,7 @@ export async function orderTicket(
     ]);
     const checked = await checkTicket(
       placed,
-      { issuer, uri: title.path, rights: offer.rights, validSeconds: offer.validSeconds, keys },
+      { issuer, uri: title.path, rights: offer.rights, ...validityOf(offer, within), keys },
       keySet,
       nowMs(),
     );
@@ -76,19 +92,29 @@ export async function orderTicket(
   }
 }
 
+function validityOf({ validSeconds, validUntil }: Offer, within: OpenOrder | null) {
+  const until = within?.expiresAt ?? validUntil;
+  if (until === null) return { validSeconds };
+  return { validSeconds: null, validUntilSeconds: Math.floor(Date.parse(until) / 1000) };
+}
+
 /** True if repeating the very same order makes no sense: it was refused, or what it bought is over. */
 function isFinal(error: unknown): boolean {
   if (error instanceof TicketMismatch) return error.part === 'exp';
   return error instanceof Problem && !UNANSWERED.has(error.code);
 }
 
-const UNANSWERED = new Set(['shop_unreachable', 'internal', 'overloaded', 'rate_limited', 'unexpected']);
+/** `conflict`: the same order is being worked on, for a request whose answer was lost. */
+const UNANSWERED = new Set([
+  ...['shop_unreachable', 'internal', 'overloaded', 'rate_limited', 'unexpected', 'conflict'],
+  'payment_pending',
+]);
 const TRIES = 3;
 
-async function placeWithRetry(api: Pick<Api, 'placeOrder'>, input: Parameters<Api['placeOrder']>[0]) {
+async function withRetry(place: () => Promise<PlacedOrder>): Promise<PlacedOrder> {
   for (let tries = 1; ; tries++) {
     try {
-      return await api.placeOrder(input);
+      return await place();
     } catch (error) {
       const unanswered = error instanceof Problem && error.code === 'shop_unreachable';
       if (!unanswered || tries === TRIES) throw error;

@@ -136,11 +136,31 @@ const WORDS: Readonly<Record<string, Words>> = {
     text: 'Top up your balance or choose a cheaper ticket.',
     remedy: 'none',
   },
+  not_on_sale: {
+    title: 'Not on sale here and now',
+    text: 'The shop does not sell this in your country or at this time, or what there was of it today is taken.',
+    remedy: 'none',
+  },
+  code_invalid: {
+    title: 'This code does not work',
+    text: 'It is mistyped, used up, no longer valid, or meant for something else. Nothing was charged.',
+    remedy: 'none',
+  },
   forbidden: { title: 'Not allowed', text: 'This account may not do that.', remedy: 'none' },
   input_invalid: {
     title: 'Please check your entries',
     text: 'Something is missing or not valid.',
     remedy: 'none',
+  },
+  payment_declined: {
+    title: 'The payment was declined',
+    text: 'Nothing was charged. Try another way to pay.',
+    remedy: 'none',
+  },
+  payment_pending: {
+    title: 'The payment is being checked',
+    text: 'Order again in a moment: the same order is not charged twice.',
+    remedy: 'retry',
   },
   conflict: { title: 'That is taken', text: 'This contradicts what is already there.', remedy: 'none' },
   idempotency_conflict: {

@@ -3,16 +3,24 @@ export type Route =
   | { readonly page: 'catalog' }
   | { readonly page: 'title'; readonly id: string }
   | { readonly page: 'usage' }
-  | { readonly page: 'sign-in'; readonly returnTo: Route };
+  | { readonly page: 'sign-in'; readonly returnTo: Route }
+  | { readonly page: 'forgot' }
+  /** Where the link of a mail leads; its token is in the fragment, which no server sees. */
+  | { readonly page: 'reset'; readonly token: string };
+
+/** Pages that nobody goes back to when he has signed in. */
+const BEFORE_SIGN_IN: ReadonlySet<Route['page']> = new Set(['sign-in', 'forgot', 'reset']);
 
 export function parseRoute(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
   const [page, id] = path.split('/', 2).map(decode);
   if (page === 'title' && id !== undefined && id !== '') return { page: 'title', id };
   if (page === 'usage') return { page: 'usage' };
+  if (page === 'forgot') return { page: 'forgot' };
+  if (page === 'reset' && id !== undefined && id !== '') return { page: 'reset', token: id };
   if (page === 'sign-in') {
     const returnTo = parseRoute(new URLSearchParams(query).get('to') ?? '');
-    return { page: 'sign-in', returnTo: returnTo.page === 'sign-in' ? { page: 'catalog' } : returnTo };
+    return { page: 'sign-in', returnTo: BEFORE_SIGN_IN.has(returnTo.page) ? { page: 'catalog' } : returnTo };
   }
   return { page: 'catalog' };
 }
@@ -25,6 +33,10 @@ export function hrefOf(route: Route): string {
       return `#/title/${encodeURIComponent(route.id)}`;
     case 'usage':
       return '#/usage';
+    case 'forgot':
+      return '#/forgot';
+    case 'reset':
+      return `#/reset/${encodeURIComponent(route.token)}`;
     case 'sign-in':
       return `#/sign-in?to=${encodeURIComponent(hrefOf(route.returnTo))}`;
   }

@@ -10,7 +10,9 @@ export interface Ordered {
   /** The offer's rights, as the catalog showed them. */
   readonly rights: object;
   /** How long the offer says that the ticket is good for. */
-  readonly validSeconds: number;
+  readonly validSeconds: number | null;
+  /** Where that is null: until when, Unix seconds. */
+  readonly validUntilSeconds?: number;
   readonly keys: OrderKeys;
 }
 
@@ -98,7 +100,11 @@ export async function checkTicket(
   demand('exp', typeof exp === 'number', 'it has no end');
   demand('exp', exp > nowMs / 1000, CLAIM_WORDS.exp);
   demand('iat', typeof iat === 'number' && typeof nbf === 'number', 'it has no beginning');
-  demand('exp', exp - Math.max(iat, nbf) >= ordered.validSeconds, 'it ends sooner than the offer says');
+  const promised =
+    ordered.validSeconds === null
+      ? (ordered.validUntilSeconds ?? Infinity)
+      : Math.max(iat, nbf) + ordered.validSeconds;
+  demand('exp', exp >= promised, 'it ends sooner than the offer says');
   const servers = claims.aud;
   demand(
     'aud',

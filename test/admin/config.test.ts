@@ -25,7 +25,22 @@ it('has a default for every setting', () => {
     databaseUrl: undefined,
     masterKey: undefined,
     oldMasterKey: undefined,
+    smtpUrl: undefined,
+    mailFrom: 'usher@localhost',
+    countryHeader: undefined,
+    drainSeconds: 0,
+    introspection: true,
+    testCardSecret: undefined,
   });
+});
+
+it('mails from the host that the world sees, unless it is told another address', () => {
+  const env = { USHER_PUBLIC_URL: 'https://shop.example/tv', USHER_SMTP_URL: 'smtps://u:p@mail.example' };
+  expect(readConfig(env)).toMatchObject({
+    smtpUrl: 'smtps://u:p@mail.example',
+    mailFrom: 'usher@shop.example',
+  });
+  expect(readConfig({ ...env, USHER_MAIL_FROM: 'tv@b.example' }).mailFrom).toBe('tv@b.example');
 });
 
 it('speaks https with a certificate, and says which', () => {
@@ -42,7 +57,11 @@ it.each([
   [{ USHER_DEMO: 'yes' }, /^USHER_DEMO: /],
   [{ USHER_TLS: 'files' }, /^USHER_TLS_CERT: .*\nUSHER_TLS_KEY: /],
   [{ USHER_TRUSTED_PROXIES: '-1' }, /^USHER_TRUSTED_PROXIES: /],
+  [{ USHER_COUNTRY_HEADER: 'CF-IPCountry' }, /^USHER_TRUSTED_PROXIES: USHER_COUNTRY_HEADER needs it/],
+  [{ USHER_COUNTRY_HEADER: 'a: b', USHER_TRUSTED_PROXIES: '1' }, /^USHER_COUNTRY_HEADER: /],
   [{ DATABASE_URL: 'mysql://root:secret@x/y' }, /^DATABASE_URL: (?!.*secret)/],
+  [{ USHER_SMTP_URL: 'https://user:secret@mail.example' }, /^USHER_SMTP_URL: (?!.*secret)/],
+  [{ USHER_MAIL_FROM: 'a@b.example\r\nBcc: x@y.example' }, /^USHER_MAIL_FROM: (?!.*Bcc)/],
   [{ USHER_MASTER_KEY: 'too short' }, /^USHER_MASTER_KEY: 32 bytes in base64url(?!.*too short)/],
   [{ USHER_MASTER_KEY_OLD: 'A'.repeat(43) }, /^USHER_MASTER_KEY: /],
   [{ USHER_PROT: '1' }, /^USHER_PROT is not a setting; did you mean USHER_PORT\?$/],

@@ -23,6 +23,14 @@ describe('documents that cost too much', () => {
       `more than ${MAX_ALIASES} aliases`,
       `{ ${Array.from({ length: MAX_ALIASES + 1 }, (_, n) => `a${n}: me { id }`).join(' ')} }`,
     ],
+    [
+      'pages within pages',
+      '{ catalog(first: 100) { edges { node { a: catalog(first: 100) { edges { node { id name } } } } } } }',
+    ],
+    [
+      'pages within pages whose sizes are variables',
+      'query ($n: Int) { catalog(first: $n) { edges { node { ...t } } } } fragment t on Title { catalog(last: $n) { edges { node { id name } } } }',
+    ],
     ['more tokens than allowed', `{ ${'me { id } '.repeat(600)} }`],
     ['fragments that multiply', bomb],
     ['a fragment that spreads itself', '{ ...a } fragment a on Query { me { id } ...a }'],

@@ -15,7 +15,7 @@ const SIGN_IN =
   'mutation ($email: String!, $password: String!) { signIn(email: $email, password: $password) { token account { email } } }';
 const PLACE_ORDER = `mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) {
   order { id price { amountMinor } } ticket clientPart endpoints { whep } replayed expiresAt } }`;
-const ME = '{ me { email isStaff balance { amountMinor currency } } }';
+const ME = '{ me { email role balance { amountMinor currency } } }';
 
 const members = ({ kty, crv, x }: { kty?: unknown; crv?: unknown; x?: unknown }) => ({ kty, crv, x });
 
@@ -48,7 +48,7 @@ describe('accounts', () => {
     const token = String(data!['signUp']!['token']);
     const seen = await server.graphql(ME, {}, token);
     expect(seen.data).toEqual({
-      me: { email: email.toLowerCase(), isStaff: false, balance: { amountMinor: 0, currency: 'EUR' } },
+      me: { email: email.toLowerCase(), role: 'VIEWER', balance: { amountMinor: 0, currency: 'EUR' } },
     });
     const byCookie = await fetch(`${server.url}/graphql`, {
       method: 'POST',

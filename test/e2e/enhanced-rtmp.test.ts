@@ -27,7 +27,7 @@ let sound: EnhancedMessage[];
 let titles = 0;
 
 function signInStaff({ orderUrl }: Stack): Promise<string> {
-  const login = DEMO_LOGINS.find(({ role }) => role === 'staff');
+  const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
   if (login === undefined) throw new Error('no staff');
   return signIn(orderUrl, login);
 }

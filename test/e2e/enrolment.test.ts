@@ -50,7 +50,7 @@ beforeAll(async () => {
   };
   offer = await readFile(OFFER_FILE, 'utf8');
   order = await startProcess('admin/main.ts', env);
-  const login = DEMO_LOGINS.find(({ role }) => role === 'staff');
+  const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
   if (login === undefined) throw new Error('the demo has no staff');
   staff = await signIn(environment.orderUrl, login);
   const made = await graphql<{ registerStreamingServer: { code: string } }>(

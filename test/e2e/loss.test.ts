@@ -21,7 +21,7 @@ let titleId: string;
 
 beforeAll(async () => {
   [stack, browser] = await Promise.all([startStack(), launchBrowser()]);
-  const login = DEMO_LOGINS.find(({ role }) => role === 'staff');
+  const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
   if (login === undefined) throw new Error('no staff');
   const staff = await signIn(stack.orderUrl, login);
   ({ titleId } = await createTitleWithOffer(stack.orderUrl, staff, PATH));

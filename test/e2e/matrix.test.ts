@@ -24,7 +24,7 @@ let titles = 0;
 
 beforeAll(async () => {
   [stack, browser] = await Promise.all([startStack(), launchBrowser()]);
-  const login = DEMO_LOGINS.find(({ role }) => role === 'staff');
+  const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
   if (login === undefined) throw new Error('no staff');
   staff = await signIn(stack.orderUrl, login);
 });

@@ -94,7 +94,7 @@ it('a viewer buys and watches', async () => {
 it('the cookie of the shop is for its path', async () => {
   const cookies = await context.cookies(`${base}/`);
   expect(cookies).toMatchObject([
-    { name: 'usher_session', path: '/usher/', secure: true, sameSite: 'Strict' },
+    { name: '__Secure-usher_session', path: '/usher/', secure: true, sameSite: 'Strict' },
   ]);
 });
 

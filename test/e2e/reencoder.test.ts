@@ -24,7 +24,7 @@ let offerId: string;
 let publishUrl: string;
 beforeAll(async () => {
   [stack, browser] = await Promise.all([startStack(), launchBrowser()]);
-  const login = DEMO_LOGINS.find(({ role }) => role === 'staff');
+  const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
   if (login === undefined) throw new Error('no staff');
   staff = await signIn(stack.orderUrl, login);
   const title = await createTitleWithOffer(stack.orderUrl, staff, PATH);

@@ -28,14 +28,21 @@ function apiAnswering(body: unknown, status = 200) {
 
 const CALLS: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
   catalog: (api) => api.catalog(),
+  categories: (api) => api.categories(),
   title: (api) => api.title('t'),
   me: (api) => api.me(),
   used: (api) => api.used(),
   signIn: (api) => api.signIn('a@b.example', 'password'),
   signUp: (api) => api.signUp('A', 'a@b.example', 'password'),
   signOut: (api) => api.signOut(),
+  forgot: (api) => api.forgot('a@b.example'),
+  resetPassword: (api) => api.resetPassword('token', 'password'),
   topUp: (api) => api.topUp({ amountMinor: 1, currency: 'EUR' }, 'key'),
-  placeOrder: (api) => api.placeOrder({ offerId: 'o', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
+  openOrders: (api) => api.openOrders(),
+  orderTicket: (api) =>
+    api.orderTicket({ orderId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
+  placeOrder: (api) =>
+    api.placeOrder({ offerId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
 };
 
 test.each(Object.entries(CALLS))(

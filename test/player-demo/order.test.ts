@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
-import type { PlacedOrder, PlaceOrderInput } from '../../player-demo/src/api.ts';
+import type { FurtherTicketInput, PlacedOrder, PlaceOrderInput } from '../../player-demo/src/api.ts';
 import { createOrderKeys, type OrderKeys } from '../../player-demo/src/keys.ts';
-import { orderTicket } from '../../player-demo/src/order.ts';
+import { orderTicket, type How } from '../../player-demo/src/order.ts';
 import { Problem } from '../../player-demo/src/problems.ts';
 import type { PendingOrder, StoredTicket } from '../../player-demo/src/store.ts';
 import { ISSUER, NOW_MS, OFFER, openShop, TITLE, type Changes, type Shop } from './support/shop.ts';
@@ -14,10 +14,18 @@ beforeAll(async () => {
 /** A shop that answers each `placeOrder` with the next of `answers`: a code to fail with, or changes to the ticket. */
 function setUp(...answers: (string | Changes)[]) {
   const asked: PlaceOrderInput[] = [];
+  const further: FurtherTicketInput[] = [];
   const tickets: StoredTicket[] = [];
   const pending = new Map<string, PendingOrder>();
   const endpoints: string[] = [];
-  const order = () =>
+  async function deliver({ proofKey, sealKey }: Pick<PlaceOrderInput, 'proofKey' | 'sealKey'>) {
+    const answer = answers.shift();
+    if (answer === undefined) throw new Error('one order too many');
+    if (typeof answer === 'string') throw new Problem(answer);
+    const keys: OrderKeys = { ...(await createOrderKeys()), proofJwk: proofKey, sealJwk: sealKey };
+    return { orderId: 'order-1', ...(await shop.deliver(keys, answer)) };
+  }
+  const order = (how: How = {}) =>
     orderTicket(
       {
         issuer: ISSUER,
@@ -27,15 +35,11 @@ function setUp(...answers: (string | Changes)[]) {
           keySet: async () => shop.keySet,
           async placeOrder(input): Promise<PlacedOrder> {
             asked.push(input);
-            const answer = answers.shift();
-            if (answer === undefined) throw new Error('one order too many');
-            if (typeof answer === 'string') throw new Problem(answer);
-            const keys: OrderKeys = {
-              ...(await createOrderKeys()),
-              proofJwk: input.proofKey,
-              sealJwk: input.sealKey,
-            };
-            return { orderId: 'order-1', ...(await shop.deliver(keys, answer)) };
+            return deliver(input);
+          },
+          async orderTicket(input): Promise<PlacedOrder> {
+            further.push(input);
+            return deliver(input);
           },
         },
         store: {
@@ -48,8 +52,9 @@ function setUp(...answers: (string | Changes)[]) {
       'viewer@usher.example',
       TITLE,
       OFFER,
+      how,
     );
-  return { order, asked, tickets, pending, endpoints };
+  return { order, asked, further, tickets, pending, endpoints };
 }
 
 test('a ticket that passes is stored with its keys, and the order is done', async () => {
@@ -104,4 +109,23 @@ test('a replayed ticket that is over makes place for a new order', async () => {
   await expect(order()).rejects.toMatchObject({ part: 'exp' });
   await order();
   expect(asked[1]?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+});
+
+test('a code goes along with the order', async () => {
+  const { order, asked } = setUp({});
+  await order({ code: { promotionCode: 'USHER20' } });
+  expect(asked[0]).toMatchObject({ offerId: OFFER.id, titleId: TITLE.id, promotionCode: 'USHER20' });
+});
+
+test('a further title of a category is had within its order, for as long as that lasts', async () => {
+  const { order, asked, further } = setUp({ claims: { exp: NOW_MS / 1000 + 60 } }, {});
+  const within = (seconds: number) => ({
+    id: 'order-1',
+    offerId: OFFER.id,
+    expiresAt: new Date(NOW_MS + seconds * 1000).toISOString(),
+  });
+  expect((await order({ within: within(60) })).expiresAtSeconds).toBe(NOW_MS / 1000 + 60);
+  expect(further).toMatchObject([{ orderId: 'order-1', titleId: TITLE.id }]);
+  expect(asked).toEqual([]);
+  await expect(order({ within: within(90_000) })).rejects.toMatchObject({ part: 'exp' });
 });

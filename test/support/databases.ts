@@ -7,13 +7,15 @@ import { createTitle } from '../../admin/catalog/titles.ts';
 import { openDatabase, type Database, type DatabaseHandle } from '../../admin/db/connect.ts';
 import { creditCustomer } from '../../admin/ledger/ledger.ts';
 import { money } from '../../admin/ledger/money.ts';
-import { placeOrder, type OrderRequest, type PlacedOrder } from '../../admin/orders/orders.ts';
+import { placeOrder, type Buyer, type OrderRequest, type PlacedOrder } from '../../admin/orders/place.ts';
+import type { IssuedTicket } from '../../admin/tickets/issue.ts';
 import { registerServer, type StreamingServer } from '../../admin/trust/servers.ts';
 import {
   loadAuthority,
   type AuthorityOptions,
   type TicketAuthority,
 } from '../../admin/trust/signing-keys.ts';
+import { asDenial } from '../../plugin/errors.ts';
 import { createKeyVault } from '../../plugin/key-vault.ts';
 import { UNLIMITED_PLAY, type Rights } from '../../plugin/rights/index.ts';
 import {
@@ -43,6 +45,7 @@ async function open(kind: Kind): Promise<DatabaseHandle> {
   const database = await openDatabase({ kind, url: cluster.url });
   return {
     db: database.db,
+    channel: database.channel,
     close: async () => {
       await database.close();
       await cluster.stop();
@@ -133,7 +136,7 @@ export async function createTestOffer(
     validSeconds?: number;
     allowClearTransport?: boolean;
   } = {},
-): Promise<Offer & { path: string }> {
+): Promise<Offer & { titleId: string; validSeconds: number; path: string }> {
   const now = new Date(START_MS);
   const path = `/live/t-${randomUUID()}`;
   return db.transaction(async (tx) => {
@@ -149,14 +152,13 @@ export async function createTestOffer(
         name: 'Test',
         priceMinor,
         currency: 'EUR',
-        rights: { ...UNLIMITED_PLAY, ...rights },
-        validSeconds,
+        timeOption: { kind: 'rights', rights: { ...UNLIMITED_PLAY, ...rights }, validSeconds },
         allowClearTransport,
         active: true,
       },
       now,
     );
-    return { ...offer, path };
+    return { ...offer, titleId, validSeconds, path };
   });
 }
 
@@ -173,12 +175,40 @@ export async function createOrderRequest(offerId: string): Promise<OrderRequest>
   } as OrderRequest;
 }
 
+/** Whoever orders with this account, or without one. */
+export function buyerOf(accountId: string | null): Buyer {
+  return { accountId, country: null, address: '192.0.2.1' };
+}
+
+/** Places an order in a transaction of its own. */
+export function place(
+  { db, authority }: World,
+  request: OrderRequest,
+  accountId: string | null = null,
+  nowMs = START_MS,
+): Promise<PlacedOrder> {
+  return db.transaction((tx) => placeOrder(tx, authority, request, buyerOf(accountId), nowMs));
+}
+
+/** An order that has its ticket. */
+export type TicketedOrder = PlacedOrder & { readonly issued: IssuedTicket };
+
+export function ticketed(placed: PlacedOrder): TicketedOrder {
+  if (placed.issued === null) throw new Error('the order has no ticket');
+  return { ...placed, issued: placed.issued };
+}
+
 /** Orders an offer with new keys. */
 export async function orderOffer(
-  { db, authority }: World,
+  world: World,
   offerId: string,
   accountId: string | null = null,
-): Promise<PlacedOrder> {
-  const request = await createOrderRequest(offerId);
-  return db.transaction((tx) => placeOrder(tx, authority, request, accountId, START_MS));
+): Promise<TicketedOrder> {
+  return ticketed(await place(world, await createOrderRequest(offerId), accountId));
+}
+
+/** What many tries at once came to: the codes of those that were refused, null for those that got through. */
+export async function codesOf(tries: readonly Promise<unknown>[]): Promise<(string | null)[]> {
+  const results = await Promise.allSettled(tries);
+  return results.map((result) => (result.status === 'fulfilled' ? null : asDenial(result.reason).code));
 }

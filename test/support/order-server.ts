@@ -60,6 +60,9 @@ export function testConfig(dataDir: string, changes: Partial<Config> = {}): Conf
     publicUrl: PUBLIC_URL,
     dataDir,
     trustedProxies: 0,
+    countryHeader: undefined,
+    drainSeconds: 0,
+    introspection: true,
     tls: 'off',
     tlsCertFile: undefined,
     tlsKeyFile: undefined,
@@ -69,6 +72,9 @@ export function testConfig(dataDir: string, changes: Partial<Config> = {}): Conf
     databaseUrl: undefined,
     masterKey: undefined,
     oldMasterKey: undefined,
+    testCardSecret: undefined,
+    smtpUrl: undefined,
+    mailFrom: 'usher@example.com',
     ...changes,
   };
 }

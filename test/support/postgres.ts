@@ -15,7 +15,8 @@ export interface TestPostgres {
   stop(): Promise<void>;
 }
 
-async function findBinaries(): Promise<string> {
+/** The folder of PostgreSQL's programs. */
+export async function findPostgresBinaries(): Promise<string> {
   const root = '/usr/lib/postgresql';
   const versions = (await readdir(root)).map(Number).filter(Number.isInteger);
   if (versions.length === 0) throw new Error(`no PostgreSQL under ${root}`);
@@ -56,7 +57,7 @@ async function waitUntilUp(url: string): Promise<void> {
 }
 
 export async function startPostgres(): Promise<TestPostgres> {
-  const bin = await findBinaries();
+  const bin = await findPostgresBinaries();
   const user = await findUser();
   const directory = await mkdtemp(join(tmpdir(), 'usher-postgres-'));
   if (user !== null) await chown(directory, user.uid, user.gid);

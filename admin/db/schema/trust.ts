@@ -17,6 +17,8 @@ export const streamingServers = pgTable('streaming_servers', {
   previousSigningKey: jsonb('previous_signing_key').$type<JWK>(),
   previousSigningUntil: at('previous_signing_until'),
   active: boolean('active').notNull(),
+  /** Viewers at the same time; null: not limited. */
+  capacity: integer('capacity'),
   registeredAt: at('registered_at').notNull(),
 });
 

@@ -22,7 +22,7 @@ export interface Player {
 }
 
 /** The 16:9 stage: picture, state, what to do next, controls. Everything lies over the picture, so nothing moves. */
-export function playerView(art: SVGElement, actions: PlayerActions): Player {
+export function playerView(art: Element, actions: PlayerActions): Player {
   const video = h('video', {
     class: 'video',
     playsinline: true,

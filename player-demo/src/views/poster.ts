@@ -1,10 +1,18 @@
-import { svg } from '../dom.ts';
+import type { Title } from '../api.ts';
+import { h, svg } from '../dom.ts';
+
+/** The picture of a title: its artwork, or one that is drawn. */
+export function artwork({ artworkUrl, path }: Pick<Title, 'artworkUrl' | 'path'>): Element {
+  return artworkUrl === null
+    ? poster(path)
+    : h('img', { src: artworkUrl, alt: '', class: 'poster', loading: 'lazy', referrerpolicy: 'no-referrer' });
+}
 
 /**
  * A picture for a title that has none: drawn from its stream path, so that it is always the same one. Colours come
  * from the style sheet by hue, so that both colour schemes suit it.
  */
-export function poster(path: string): SVGElement {
+function poster(path: string): SVGElement {
   const random = generator(path);
   const id = `poster-${hash(path).toString(36)}-${(serial++).toString(36)}`;
   const hue = Math.floor(random() * 360);

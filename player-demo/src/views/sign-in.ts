@@ -1,10 +1,9 @@
 import type { App, View } from '../app.ts';
 import { fill, h } from '../dom.ts';
-import { navigate, type Route } from '../router.ts';
+import { field, MIN_PASSWORD_CHARS } from './field.ts';
+import { hrefOf, navigate, type Route } from '../router.ts';
 import { asProblem } from '../problems.ts';
 import { describeError } from './notice.ts';
-
-const MIN_PASSWORD_CHARS = 10;
 
 /** Sign in, or make an account: one form, two modes. */
 export function signInView(app: App, returnTo: Route): View {
@@ -42,6 +41,11 @@ export function signInView(app: App, returnTo: Route): View {
     submit,
   );
   const question = h('p', { class: 'form-foot' });
+  const forgotten = h(
+    'p',
+    { class: 'form-foot' },
+    h('a', { href: hrefOf({ page: 'forgot' }) }, 'Forgotten your password?'),
+  );
 
   function setMode(next: boolean): void {
     creating = next;
@@ -56,6 +60,7 @@ export function signInView(app: App, returnTo: Route): View {
     error.textContent = '';
     toggle.textContent = creating ? 'Sign in' : 'Create an account';
     fill(question, creating ? 'Have an account? ' : 'New here? ', toggle);
+    forgotten.hidden = creating;
   }
 
   async function send(event: Event): Promise<void> {
@@ -78,7 +83,6 @@ export function signInView(app: App, returnTo: Route): View {
 
   function wordsOf(thrown: unknown): string {
     const { code } = asProblem(thrown);
-    if (code === 'unauthenticated') return 'E-mail address or password is not right.';
     if (code === 'conflict') return 'There is an account with this e-mail address already.';
     const { title, text } = describeError(thrown);
     return `${title}. ${text}`;
@@ -88,11 +92,7 @@ export function signInView(app: App, returnTo: Route): View {
   const element = h(
     'section',
     { class: 'page is-narrow' },
-    h('div', { class: 'panel' }, heading, form, question),
+    h('div', { class: 'panel' }, heading, form, question, forgotten),
   );
   return { title: 'Sign in', element };
-}
-
-function field(label: string, input: HTMLInputElement, hint: HTMLElement | null = null): HTMLElement {
-  return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint);
 }

@@ -1,11 +1,12 @@
-import type { Offer } from '../api.ts';
+import type { Offer, OpenOrder } from '../api.ts';
 import { h, icon } from '../dom.ts';
-import { describeRights, formatPrice, formatSpan, formatWhen } from '../format.ts';
+import { describeRights, formatOfferPrice, formatPrice, formatSpan, formatWhen } from '../format.ts';
 import type { StoredTicket } from '../store.ts';
 
-/** What can be bought, cheapest first; `quiet` beside a ticket that is there already. */
+/** What can be bought, cheapest first, or is `held` already; `quiet` beside a ticket that is there already. */
 export function offerList(
   offers: readonly Offer[],
+  held: readonly OpenOrder[],
   quiet: boolean,
   buy: (offer: Offer, button: HTMLButtonElement) => void,
 ): HTMLElement {
@@ -14,17 +15,19 @@ export function offerList(
     'ul',
     { class: 'offers', 'data-testid': 'offers' },
     sorted.map((offer) => {
+      const own = held.find(({ offerId }) => offerId === offer.id);
       const free = offer.price.amountMinor === 0;
+      const does = own !== undefined ? 'Watch' : free ? 'Get and watch' : 'Buy and watch';
       const button = h(
         'button',
         {
           type: 'button',
           class: quiet ? 'button is-wide is-quiet' : 'button is-wide',
           'data-testid': 'buy',
-          'aria-label': `${free ? 'Get and watch' : 'Buy and watch'}: ${offer.name}, ${formatPrice(offer.price)}`,
+          'aria-label': `${does}: ${offer.name}, ${own === undefined ? formatPrice(offer.price) : 'bought'}`,
           onclick: () => buy(offer, button),
         },
-        free ? 'Get and watch' : 'Buy and watch',
+        does,
       );
       return h(
         'li',
@@ -33,13 +36,19 @@ export function offerList(
           'div',
           { class: 'offer-head' },
           h('h3', {}, offer.name),
-          h('span', { class: 'price' }, formatPrice(offer.price)),
+          h('span', { class: 'price' }, own === undefined ? formatOfferPrice(offer) : 'Bought'),
         ),
+        h('p', { class: 'muted' }, describeOffer(offer)),
         rightsList(describeRights(offer.rights, offer.validSeconds)),
         button,
       );
     }),
   );
+}
+
+function describeOffer({ summary, tierName, meterPrice, price }: Offer): string {
+  const most = meterPrice === null ? null : `at most ${formatPrice(price)}`;
+  return [summary, tierName, most].filter((part) => part !== null).join(' · ');
 }
 
 /** The ticket that this browser holds, as a stub. */

@@ -1,5 +1,5 @@
 import { accountKey, type App, type View } from '../app.ts';
-import type { Offer, Title } from '../api.ts';
+import type { Offer, OpenOrder, Title } from '../api.ts';
 import { fill, h, icon } from '../dom.ts';
 import { FRESH_MS } from '../nonces.ts';
 import { issuerOf, orderTicket, type Ordering } from '../order.ts';
@@ -12,7 +12,8 @@ import type { WatchState } from '../watch.ts';
 import { elsewhereView } from './elsewhere.ts';
 import { describeError, problemCard } from './notice.ts';
 import { playerView } from './player.ts';
-import { poster } from './poster.ts';
+import { codeField } from './code.ts';
+import { artwork } from './poster.ts';
 import { sessionPanel } from './session-panel.ts';
 import { offerList, ticketStub } from './tickets.ts';
 
@@ -60,13 +61,15 @@ export function titleView(app: App, id: string): View {
 
 function loadedTitle(app: App, title: Title) {
   let ticket: StoredTicket | null = null;
+  let held: readonly OpenOrder[] = [];
   let viewing: Viewing | null = null;
   const panel = sessionPanel();
   const elsewhere = elsewhereView(app.announce);
   const aside = h('aside', { class: 'aside', 'aria-label': 'Tickets' });
+  const code = codeField();
   const orderError = h('div', { class: 'order-error', role: 'alert', 'data-testid': 'order-error' });
 
-  const player = playerView(poster(title.path), {
+  const player = playerView(artwork(title), {
     play: () => viewing?.watch.play(),
     stop: () => void viewing?.watch.stop(),
     chooseTicket: () => {
@@ -109,7 +112,10 @@ function loadedTitle(app: App, title: Title) {
   }
 
   async function buy(offer: Offer, button: HTMLButtonElement): Promise<void> {
-    const free = offer.price.amountMinor === 0;
+    const typed = code.read();
+    const within = held.find(({ offerId }) => offerId === offer.id) ?? null;
+    const free =
+      within !== null || offer.price.amountMinor === 0 || (typed !== null && 'voucherCode' in typed);
     if (app.account.value === null && !free) {
       navigate({ page: 'sign-in', returnTo: { page: 'title', id: title.id } });
       return;
@@ -127,7 +133,11 @@ function loadedTitle(app: App, title: Title) {
         nowMs: () => Date.now(),
         onEndpoint: (url) => void headStart.nonces.refresh(url, FRESH_MS),
       };
-      const bought = await orderTicket(ordering, accountKey(app.account.value), title, offer);
+      const bought = await orderTicket(ordering, accountKey(app.account.value), title, offer, {
+        code: typed,
+        within,
+      });
+      code.clear();
       void app.refreshAccount();
       await useTicket(bought, headStart);
       player.element.scrollIntoView({ block: 'nearest' });
@@ -148,13 +158,15 @@ function loadedTitle(app: App, title: Title) {
   }
 
   function renderAside(): void {
-    const offers = offerList(title.offers, ticket !== null, (offer, button) => void buy(offer, button));
+    const offers = offerList(title.offers, held, ticket !== null, (offer, button) => void buy(offer, button));
     fill(
       aside,
       ticket === null ? null : [h('h2', {}, 'Your ticket'), ticketStub(ticket, Date.now())],
       h('h2', {}, ticket === null ? 'Tickets' : 'Buy another'),
       orderError,
-      title.offers.length === 0 ? h('p', { class: 'muted' }, 'Not on sale right now.') : offers,
+      title.offers.length === 0
+        ? h('p', { class: 'muted' }, 'Not on sale right now.')
+        : [offers, code.element],
     );
   }
 
@@ -165,6 +177,16 @@ function loadedTitle(app: App, title: Title) {
     await viewing?.warmUp();
   }
 
+  /** What the account has bought of the categories of this title: that is not to be paid for again. */
+  async function showHeld(key: string): Promise<void> {
+    held = [];
+    if (app.account.value === null || title.offers.every(({ categoryId }) => categoryId === null)) return;
+    const open = await app.api.openOrders().catch(() => []);
+    if (shownFor !== key) return;
+    held = open.filter(({ expiresAt }) => Date.parse(expiresAt) > Date.now());
+    renderAside();
+  }
+
   // Another account on this browser has other tickets.
   let shownFor: string | null = null;
   const unsubscribe = app.account.subscribe((account) => {
@@ -172,6 +194,7 @@ function loadedTitle(app: App, title: Title) {
     if (key === shownFor) return;
     shownFor = key;
     void showStoredTicket(key);
+    void showHeld(key);
   });
 
   renderAside();
@@ -185,7 +208,13 @@ function loadedTitle(app: App, title: Title) {
           'div',
           { class: 'watch-main' },
           player.element,
-          h('div', { class: 'about' }, h('h1', { tabindex: -1 }, title.name), h('p', {}, title.description)),
+          h(
+            'div',
+            { class: 'about' },
+            h('h1', { tabindex: -1 }, title.name),
+            titleFacts(title),
+            h('p', {}, title.description),
+          ),
           panel.element,
           elsewhere.element,
         ),
@@ -202,6 +231,17 @@ function loadedTitle(app: App, title: Title) {
       app.watching.set(null);
     },
   };
+}
+
+/** On the air or not, what it belongs to, its languages: in one line. */
+function titleFacts({ onAir, categories, languages }: Title): HTMLElement {
+  const names = new Intl.DisplayNames(undefined, { type: 'language' });
+  const facts = [
+    onAir ? 'On the air' : null,
+    ...categories.map(({ name }) => name),
+    ...languages.map((language) => names.of(language) ?? language),
+  ];
+  return h('p', { class: 'muted' }, facts.filter((fact) => fact !== null).join(' · '));
 }
 
 const TOP_UP_MINOR = 2000;

@@ -1,4 +1,4 @@
-/** `usher keys` and `usher media` as processes of their own, several at once, on one PostgreSQL. */
+/** `usher keys`, `usher admin` and `usher media` as processes of their own, several at once, on one PostgreSQL. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,9 @@ import { createOrderServer, type OrderServer } from '../../../admin/server.ts';
 import { createEnrolmentCode } from '../../../admin/trust/enrolment.ts';
 import { deactivateServer, findMessageKeys } from '../../../admin/trust/servers.ts';
 import { createAccount } from '../../../admin/accounts/accounts.ts';
+import { authenticate } from '../../../admin/accounts/credentials.ts';
+import { listAudit } from '../../../admin/audit/queries.ts';
+import { openDatabase } from '../../../admin/db/connect.ts';
 import { generateMasterKey } from '../../../plugin/key-vault.ts';
 import { testConfig } from '../../support/order-server.ts';
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts';
@@ -92,6 +95,39 @@ describe('usher keys', () => {
   });
 });
 
+describe('usher admin create', () => {
+  const EMAIL = 'first.admin@example.com';
+
+  it('opens an account that may do everything, and shows the password it has made once', async () => {
+    const { code, stdout, stderr } = await usher(['admin', 'create', 'First.Admin@example.com']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const [, password = ''] = /^Password, shown this once: (\S{24})$/m.exec(stdout) ?? [];
+    const database = await openDatabase({ kind: 'postgres', url: cluster.url });
+    const account = await authenticate(database.db, EMAIL, password);
+    expect(account).toMatchObject({ email: EMAIL, role: 'admin' });
+    const entries = await listAudit(
+      database.db,
+      { limit: 10, inverted: false },
+      { objectType: 'account', objectId: account.id },
+    );
+    expect(entries).toMatchObject([
+      { action: 'account.create', actorKind: 'system', after: { email: EMAIL, role: 'admin' } },
+    ]);
+    await database.close();
+  });
+
+  it.each([
+    [[EMAIL], 1, /^usher: there is an account with this address already\n$/],
+    [['no address'], 1, /^usher: email: /],
+    [[], 2, /^usher: one EMAIL is needed\n/],
+    [[EMAIL, '--role', 'admin'], 2, /--role/],
+  ])('refuses %s', async (args, code, message) => {
+    const refused = await usher(['admin', 'create', ...args]);
+    expect(refused.code).toBe(code);
+    expect(refused.stderr).toMatch(message);
+  });
+});
+
 describe('usher media', () => {
   let orders: OrderServer;
   let url: string;
@@ -109,7 +145,7 @@ describe('usher media', () => {
     };
     orders = await createOrderServer(testConfig(join(dataDir, 'orders'), { port, publicUrl: url }), log);
     const login = { email: 'staff@example.com', password: 'correct horse battery', name: 'Staff' };
-    staff = (await createAccount(orders.db, login, 'staff', new Date())).id;
+    staff = (await createAccount(orders.db, login, 'admin', new Date())).id;
   });
   afterAll(() => orders.close());
 

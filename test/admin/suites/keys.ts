@@ -3,7 +3,7 @@ import { sql } from 'drizzle-orm';
 import type { JWK } from 'jose';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { signingKeys, tickets } from '../../../admin/db/schema.ts';
-import { placeOrder } from '../../../admin/orders/orders.ts';
+import { placeOrder } from '../../../admin/orders/place.ts';
 import {
   ACTIVATION_SECONDS,
   findKeyHistory,
@@ -16,6 +16,8 @@ import { isEndorsed } from '../../../plugin/key-endorsement.ts';
 import { createKeyVault } from '../../../plugin/key-vault.ts';
 import { verifyTicket } from '../../../plugin/ticket/index.ts';
 import {
+  buyerOf,
+  ticketed,
   createOrderRequest,
   createTestOffer,
   ISSUER,
@@ -54,7 +56,9 @@ export function keysSuite(world: () => World): void {
   async function sell(authority: Awaited<ReturnType<typeof start>>, validSeconds: number) {
     const offer = await createTestOffer(world(), { validSeconds });
     const request = await createOrderRequest(offer.id);
-    const { issued } = await world().db.transaction((tx) => placeOrder(tx, authority, request, null, nowMs));
+    const { issued } = ticketed(
+      await world().db.transaction((tx) => placeOrder(tx, authority, request, buyerOf(null), nowMs)),
+    );
     return issued;
   }
 

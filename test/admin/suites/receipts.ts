@@ -57,10 +57,12 @@ async function startViewing(
       last = receipt;
       return receipt;
     },
-    store: (list, atSeconds = START + 600, serverId = world.server.id) =>
-      world.db.transaction((tx) =>
-        storeReceipts(tx, { serverId, receipts: list, jws: 'a.b.c' }, atSeconds * 1000),
-      ),
+    store: async (list, atSeconds = START + 600, serverId = world.server.id) =>
+      (
+        await world.db.transaction((tx) =>
+          storeReceipts(tx, { serverId, receipts: list, jws: 'a.b.c' }, atSeconds * 1000),
+        )
+      ).answer,
   };
 }
 
@@ -175,6 +177,14 @@ export function receiptsSuite(world: () => World): void {
       'a time that is ahead of ours',
       'implausible_time',
       async (viewing) => [viewing.next({ at: START + 606 })],
+    ],
+    [
+      'a time before that of the receipt before',
+      'implausible_time',
+      async (viewing) => {
+        await viewing.store([viewing.next({ at: START + 30 })]);
+        return [viewing.next({ at: START + 29 })];
+      },
     ],
     [
       'an end before its start',

@@ -27,11 +27,17 @@ export const RIGHTS: Rights = {
   controls: [],
   tier: { maxHeight: 720 },
 };
-export const OFFER: Offer = {
+export const OFFER: Offer & { readonly validSeconds: number } = {
   id: 'offer-1',
+  categoryId: null,
   name: 'Day ticket',
+  summary: '24 hours',
   price: { amountMinor: 250, currency: 'EUR' },
+  meterPrice: null,
+  meterUnit: null,
   validSeconds: 86_400,
+  validUntil: null,
+  tierName: null,
   rights: RIGHTS,
 };
 export const TITLE: Title = {
@@ -39,6 +45,10 @@ export const TITLE: Title = {
   path: '/live/demo',
   name: 'Demo',
   description: '',
+  artworkUrl: null,
+  languages: [],
+  categories: [],
+  onAir: true,
   offers: [OFFER],
 };
 

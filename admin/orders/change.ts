@@ -1,0 +1,182 @@
+/** Changing orders: locking them, and the one way in which their state changes. */
+import { and, asc, eq, sql } from 'drizzle-orm';
+import type { JWK } from 'jose';
+import { Denial } from '../../plugin/errors.ts';
+import type { Executor } from '../db/connect.ts';
+import { orderEvents, orders, tickets } from '../db/schema.ts';
+import { newId } from '../ids.ts';
+import { fromOrderRow, ORDER_COLUMNS, type Order } from './orders.ts';
+import { mayBecome, type OrderState } from './states.ts';
+
+type NewOrder = Omit<typeof orders.$inferInsert, 'id' | 'state' | 'capturedMinor' | 'refundedMinor'>;
+
+/** Writes an order down as placed. @returns null when the buyer has used the idempotency key. */
+export async function insertOrder(tx: Executor, order: NewOrder): Promise<Order | null> {
+  const [row] = await tx
+    .insert(orders)
+    .values({ ...order, id: newId(), state: 'placed', capturedMinor: 0, refundedMinor: 0 })
+    .onConflictDoNothing({ target: [orders.buyer, orders.idempotencyKey] })
+    .returning(ORDER_COLUMNS);
+  return row === undefined ? null : fromOrderRow(row);
+}
+
+/** An order that nobody else changes until the transaction ends, and what is known of its use. */
+export interface LockedOrder extends Order {
+  readonly clientKeys: { readonly jkt: string; readonly sealKey: JWK } | null;
+  readonly dueAt: Date | null;
+  readonly mediaMsUsed: number;
+  readonly bytesUsed: number;
+  /** True if the budget of a ticket is used up. */
+  readonly isExhausted: boolean;
+  /** When the last of its tickets was revoked; null while one is good. */
+  readonly revokedAt: Date | null;
+}
+
+function lockTickets(tx: Executor, orderId: string) {
+  return tx
+    .select({
+      rights: tickets.rights,
+      mediaMsUsed: tickets.mediaMsUsed,
+      bytesUsed: tickets.bytesUsed,
+      revokedAt: tickets.revokedAt,
+    })
+    .from(tickets)
+    .where(eq(tickets.orderId, orderId))
+    .orderBy(asc(tickets.jti))
+    .for('update');
+}
+
+/**
+ * Locks an order: its tickets first, as redemptions and receipts do, so that none of them waits for another in a ring.
+ * @returns null when there is no such order.
+ */
+export async function lockOrder(tx: Executor, id: string): Promise<LockedOrder | null> {
+  let issued = await lockTickets(tx, id);
+  const [row] = await tx
+    .select({ ...ORDER_COLUMNS, clientKeys: orders.clientKeys, dueAt: orders.dueAt })
+    .from(orders)
+    .where(eq(orders.id, id))
+    .for('update');
+  if (row === undefined) return null;
+  // Issued while the order was waited for.
+  if (issued.length === 0 && row.expiresAt !== null) issued = await lockTickets(tx, id);
+  const { clientKeys, dueAt, ...columns } = row;
+  return {
+    ...fromOrderRow(columns),
+    clientKeys,
+    dueAt,
+    mediaMsUsed: issued.reduce((sum, { mediaMsUsed }) => sum + mediaMsUsed, 0),
+    bytesUsed: issued.reduce((sum, { bytesUsed }) => sum + bytesUsed, 0),
+    isExhausted: issued.some(
+      ({ rights, mediaMsUsed, bytesUsed }) =>
+        (rights.seconds !== null && mediaMsUsed >= rights.seconds * 1000) ||
+        (rights.bytes !== null && bytesUsed >= rights.bytes),
+    ),
+    revokedAt: issued.reduce<Date | null>(
+      (latest, { revokedAt }, at) =>
+        revokedAt === null || (at > 0 && latest === null)
+          ? null
+          : latest !== null && latest > revokedAt
+            ? latest
+            : revokedAt,
+      null,
+    ),
+  };
+}
+
+/** Who changes an order. */
+export interface OrderActor {
+  readonly kind: 'buyer' | 'staff' | 'provider' | 'system';
+  /** Account or API key; null for the others. */
+  readonly id: string | null;
+}
+
+export const SYSTEM: OrderActor = { kind: 'system', id: null };
+export const PROVIDER: OrderActor = { kind: 'provider', id: null };
+
+/** One change of state. */
+export interface Step {
+  readonly to: OrderState;
+  /** What it charged or gave back. */
+  readonly amountMinor?: number;
+  readonly reason?: string;
+}
+
+/** What changes beside the state. */
+export type OrderChanges = Partial<
+  Pick<
+    typeof orders.$inferInsert,
+    'capturedMinor' | 'refundedMinor' | 'clientKeys' | 'expiresAt' | 'deliveredAt' | 'dueAt'
+  >
+>;
+
+export interface TransitionOptions {
+  readonly actor: OrderActor;
+  readonly now: Date;
+  readonly changes?: OrderChanges;
+  /** True for an order that was just placed: its first line of history is written too. */
+  readonly isNew?: boolean;
+}
+
+/**
+ * Takes an order through states, each of which must be allowed after the one before: the only place where a state is
+ * written, one line of history each.
+ * @throws Denial `conflict` when a state may not follow, or the order is no longer in the state that it was read in.
+ */
+export async function transition<O extends Order>(
+  tx: Executor,
+  order: O,
+  steps: readonly Step[],
+  { actor, now, changes = {}, isNew = false }: TransitionOptions,
+): Promise<O> {
+  const lines: (Step & { readonly fromState: OrderState | null })[] = isNew
+    ? [{ fromState: null, to: order.state }]
+    : [];
+  let state: OrderState = order.state;
+  for (const step of steps) {
+    if (!mayBecome(state, step.to))
+      throw new Denial('conflict', { detail: `order: ${state}, cannot become ${step.to}` });
+    lines.push({ fromState: state, ...step });
+    state = step.to;
+  }
+  const [row] = await tx
+    .update(orders)
+    .set({ ...changes, state })
+    .where(and(eq(orders.id, order.id), eq(orders.state, order.state)))
+    .returning(ORDER_COLUMNS);
+  if (row === undefined) throw new Denial('conflict', { detail: 'order: it has changed meanwhile' });
+  await tx.insert(orderEvents).values(
+    lines.map(({ fromState, to, amountMinor, reason }) => ({
+      id: newId(),
+      orderId: order.id,
+      fromState,
+      toState: to,
+      actor: actor.kind,
+      actorId: actor.id,
+      amountMinor: amountMinor ?? null,
+      reason: reason ?? null,
+      createdAt: now,
+    })),
+  );
+  return { ...order, ...fromOrderRow(row) };
+}
+
+/** Sets when an order must be looked at again. It must be locked. */
+export async function setDue(tx: Executor, id: string, dueAt: Date | null): Promise<void> {
+  await tx.update(orders).set({ dueAt }).where(eq(orders.id, id));
+}
+
+/** Notes that pictures of orders have left, as receipts say: they are settled at once, by whoever takes them. */
+export async function markDelivered(tx: Executor, orderIds: readonly string[], now: Date): Promise<void> {
+  if (orderIds.length === 0) return;
+  const ids = sql.param(`{${orderIds.join(',')}}`);
+  const moment = sql`${now.toISOString()}::timestamptz`;
+  // Orders that are delivered already are due again when there is something to charge.
+  await tx.execute(sql`
+    update orders o set delivered_at = coalesce(o.delivered_at, ${moment}), due_at = ${moment}
+    where o.id = any(${ids}::uuid[]) and (o.state = 'ticketed' or (o.state = 'delivered' and exists (
+      select 1 from tickets t where t.order_id = o.id and (
+        t.media_ms_used >= (o.terms->>'captureAfterSeconds')::bigint * 1000
+        or t.media_ms_used >= (t.rights->>'seconds')::bigint * 1000
+        or t.bytes_used >= (t.rights->>'bytes')::bigint))))`);
+}

@@ -1,0 +1,217 @@
+/**
+ * The order desk: what one process does about orders. Transactions of the database and calls to payment providers take
+ * turns here, and never lie inside each other: what is asked of a provider is written down first, and what was written
+ * down is asked again until its outcome is known.
+ */
+import { sql } from 'drizzle-orm';
+import { Denial } from '../../plugin/errors.ts';
+import type { Clock, Log } from '../../plugin/ports.ts';
+import type { Database, Executor } from '../db/connect.ts';
+import { paymentEvents } from '../db/schema.ts';
+import { newId } from '../ids.ts';
+import { askProvider } from '../payments/ask.ts';
+import {
+  awaitOperation,
+  claimOperation,
+  findDueOperations,
+  findOperation,
+  findPaymentById,
+  type Operation,
+  type Payment,
+} from '../payments/payments.ts';
+import type { PaymentProvider, Providers } from '../payments/providers.ts';
+import { findIssued } from '../tickets/issue.ts';
+import type { TicketAuthority } from '../trust/signing-keys.ts';
+import { abandonAuthorization, endOperation } from './pay.ts';
+import { findAnyOrder } from './orders.ts';
+import { placeOrder, type Buyer, type OrderRequest, type PlacedOrder } from './place.ts';
+import { findDueAmong, findDueOfSession, findDueOrders, settleOrder, type Settled } from './settle.ts';
+
+export interface DeskOptions {
+  readonly db: Database;
+  readonly authority: TicketAuthority;
+  readonly clock: Clock;
+  readonly log: Pick<Log, 'warn'>;
+  /** What went wrong and will be tried again. */
+  readonly failed: (error: unknown, fields: object, message: string) => void;
+  readonly providers: Providers;
+  /** How long a provider may take to answer. Default 10 s. */
+  readonly answerWithinMs?: number;
+}
+
+export interface OrderDesk {
+  /**
+   * Places an order and asks the provider that pays for it.
+   * @throws Denial as `placeOrder`, `payment_declined`; `not_on_sale` when the ticket could not be issued after all.
+   */
+  place(request: OrderRequest, buyer: Buyer): Promise<PlacedOrder>;
+  /** Asks providers what has been written down. */
+  run(settled: Settled): Promise<void>;
+  /** Settles those of some orders that are due. Never rejects; `close` waits for it. */
+  settle(orderIds: readonly string[]): Promise<void>;
+  /** The same for the order of a viewing. */
+  settleSession(sessionId: string): Promise<void>;
+  /**
+   * Takes what a provider tells. Told twice, it is done once.
+   * @throws Denial `not_found` (no such provider or operation), and as `readWebhook`.
+   */
+  takeWebhook(provider: string, signature: string | undefined, body: string): Promise<void>;
+  /**
+   * Settles what is due and asks again what was not answered; one process at a time, the others do nothing.
+   * @returns how many orders and operations it has dealt with.
+   */
+  sweep(): Promise<number>;
+  /** Waits for what is being settled. */
+  close(): Promise<void>;
+}
+
+/** "sweep" in ASCII. */
+const SWEEP_LOCK = 0x7377656570;
+const PER_SWEEP = 200;
+/** An authorization of which nothing is heard for this long has failed. */
+const AUTHORIZED_WITHIN_MS = 3_600_000;
+/** A provider that decides later is asked this long after, if it does not tell. */
+const ASK_AGAIN_MS = 60_000;
+
+export function createOrderDesk(options: DeskOptions): OrderDesk {
+  const { db, authority, clock, log, failed, providers, answerWithinMs } = options;
+  const pending = new Set<Promise<void>>();
+
+  async function apply(operation: Operation, work: (tx: Executor, nowMs: number) => Promise<Settled | null>) {
+    try {
+      const settled = await db.transaction((tx) => work(tx, clock.nowMs()));
+      if (settled !== null) await run(settled);
+    } catch (error) {
+      // It stays written down, and is asked again.
+      failed(error, { operation: operation.id, kind: operation.kind }, 'a payment could not be booked');
+    }
+  }
+
+  function providerOf(payment: Payment): PaymentProvider | undefined {
+    return Object.values(providers).find(({ name }) => name === payment.provider);
+  }
+
+  async function ask(operation: Operation): Promise<void> {
+    const payment = await findPaymentById(db, operation.paymentId);
+    const provider = payment === null ? undefined : providerOf(payment);
+    if (payment === null || provider === undefined) {
+      log.warn({ operation: operation.id }, 'the provider of a payment is not configured');
+      return;
+    }
+    const outcome = await askProvider(provider, operation, payment, answerWithinMs);
+    const isLate = clock.nowMs() - operation.createdAt.getTime() > AUTHORIZED_WITHIN_MS;
+    const isOpen = outcome === null || outcome.state === 'waiting';
+    if (isOpen && operation.kind === 'authorize' && isLate)
+      return apply(operation, (tx, nowMs) => abandonAuthorization(tx, authority, operation, nowMs));
+    if (outcome === null) {
+      log.warn({ operation: operation.id, kind: operation.kind }, 'a payment provider did not answer');
+      return;
+    }
+    if (outcome.state === 'waiting') {
+      await awaitOperation(db, operation.id, new Date(clock.nowMs() + ASK_AGAIN_MS));
+      return;
+    }
+    const ended = { state: outcome.state, reason: outcome.state === 'refused' ? outcome.reason : null };
+    await apply(operation, (tx, nowMs) => endOperation(tx, authority, operation.id, ended, nowMs));
+  }
+
+  async function run({ operations }: Settled): Promise<void> {
+    for (const id of operations) {
+      const operation = await findOperation(db, id);
+      if (operation !== null && operation.dueAt !== null) await ask(operation);
+    }
+  }
+
+  async function settleOne(orderId: string): Promise<void> {
+    try {
+      await run(await db.transaction((tx) => settleOrder(tx, orderId, clock.nowMs())));
+    } catch (error) {
+      failed(error, { order: orderId }, 'an order could not be settled');
+    }
+  }
+
+  function inBackground(find: () => Promise<string[]>): Promise<void> {
+    const work = async () => {
+      try {
+        for (const id of await find()) await settleOne(id);
+      } catch (error) {
+        failed(error, {}, 'orders that are due could not be read');
+      }
+    };
+    const running = work().finally(() => pending.delete(running));
+    pending.add(running);
+    return running;
+  }
+
+  /** What is due, for the process that gets the lock. */
+  async function findDue(): Promise<{ orders: string[]; operations: Operation[] }> {
+    return db.transaction(async (tx) => {
+      const [row] = await tx.execute<{ taken: boolean }>(
+        sql`select pg_try_advisory_xact_lock(${SWEEP_LOCK}) as taken`,
+      );
+      if (row?.taken !== true) return { orders: [], operations: [] };
+      const now = new Date(clock.nowMs());
+      const operations: Operation[] = [];
+      for (const id of await findDueOperations(tx, now, PER_SWEEP)) {
+        const operation = await findOperation(tx, id);
+        // Claimed: the next sweep, here or elsewhere, leaves it alone for a while.
+        if (operation !== null && (await claimOperation(tx, operation, now))) operations.push(operation);
+      }
+      return { orders: await findDueOrders(tx, now, PER_SWEEP), operations };
+    });
+  }
+
+  return {
+    async place(request, buyer) {
+      const placed = await db.transaction((tx) => placeOrder(tx, authority, request, buyer, clock.nowMs()));
+      if (placed.operationId !== null) await run({ operations: [placed.operationId] });
+      if (placed.issued !== null) return placed;
+      const order = await findAnyOrder(db, placed.order.id);
+      if (order === null) throw new Error('an order is gone');
+      if (order.state === 'failed') throw new Denial('payment_declined');
+      // Authorized, and then there was no ticket to be had: nothing was charged.
+      if (order.state === 'released' && order.expiresAt === null)
+        throw new Denial('not_on_sale', { detail: 'no ticket could be issued; the payment was released' });
+      return { ...placed, order, issued: await findIssued(db, order.id) };
+    },
+    run,
+    settle: (orderIds) => inBackground(() => findDueAmong(db, orderIds, new Date(clock.nowMs()))),
+    settleSession: (sessionId) =>
+      inBackground(() => findDueOfSession(db, sessionId, new Date(clock.nowMs()))),
+    async takeWebhook(name, signature, body) {
+      const provider = Object.values(providers).find((known) => known.name === name);
+      if (provider === undefined) throw new Denial('not_found', { detail: 'provider' });
+      const nowMs = clock.nowMs();
+      const { eventId, operationId, outcome, reason } = provider.readWebhook(signature, body, nowMs);
+      const settled = await db.transaction(async (tx) => {
+        const operation = await findOperation(tx, operationId);
+        const payment = operation === null ? null : await findPaymentById(tx, operation.paymentId);
+        if (payment?.provider !== provider.name) throw new Denial('not_found', { detail: 'operation' });
+        const [fresh] = await tx
+          .insert(paymentEvents)
+          .values({
+            id: newId(),
+            provider: provider.name,
+            eventId,
+            operationId,
+            outcome,
+            receivedAt: new Date(nowMs),
+          })
+          .onConflictDoNothing()
+          .returning({ id: paymentEvents.id });
+        if (fresh === undefined) return null;
+        return endOperation(tx, authority, operationId, { state: outcome, reason }, nowMs);
+      });
+      if (settled !== null) await run(settled);
+    },
+    async sweep() {
+      const due = await findDue();
+      for (const operation of due.operations) await ask(operation);
+      for (const id of due.orders) await settleOne(id);
+      return due.operations.length + due.orders.length;
+    },
+    close: async () => {
+      await Promise.all(pending);
+    },
+  };
+}

@@ -1,0 +1,83 @@
+/** From an authorized order to its ticket. */
+import { sql } from 'drizzle-orm';
+import type { JWK } from 'jose';
+import { Denial } from '../../plugin/errors.ts';
+import { reserveCapacity, returnPlaces } from '../catalog/capacity.ts';
+import type { Executor } from '../db/connect.ts';
+import { validityOf } from '../pricing/compile.ts';
+import { issueForOrder, type IssuedTicket } from '../tickets/issue.ts';
+import type { StreamingServer } from '../trust/servers.ts';
+import type { TicketAuthority } from '../trust/signing-keys.ts';
+import type { Order } from './orders.ts';
+import { RECEIPTS_WITHIN_MS } from './settlement.ts';
+import type { OrderTerms } from './terms.ts';
+
+export interface Fulfilment {
+  readonly order: Pick<Order, 'id' | 'accountId' | 'titleId' | 'terms'>;
+  /** Stream path of the title. */
+  readonly path: string;
+  readonly jkt: string;
+  readonly sealKey: JWK;
+  readonly nowMs: number;
+  /** Where a place is kept for it already. */
+  readonly servers?: readonly StreamingServer[];
+}
+
+/** What of an order changes with its first ticket. */
+export interface Fulfilled {
+  readonly issued: IssuedTicket;
+  readonly changes: { readonly clientKeys: null; readonly expiresAt: Date; readonly dueAt: Date };
+}
+
+const momentOf = (text: string | null): Date | null => (text === null ? null : new Date(text));
+
+/** From when until when tickets of these terms are good, if they are issued then. Unix seconds. */
+export function validityOfTerms(terms: OrderTerms, nowMs: number): { nbf: number; exp: number } {
+  const { validSeconds, validFrom, validUntil } = terms;
+  return validityOf(
+    { validSeconds, validFrom: momentOf(validFrom), validUntil: momentOf(validUntil) },
+    Math.floor(nowMs / 1000),
+  );
+}
+
+/** Neither can be revoked while the transaction runs. @throws Denial `forbidden`. */
+export async function refuseRevoked(tx: Executor, accountId: string | null, jkt: string): Promise<void> {
+  const [row] = await tx.execute<{ what: string | null }>(
+    sql`select order_refusal(${accountId}::uuid, ${jkt}) as what`,
+  );
+  const what = row?.what ?? null;
+  if (what !== null) throw new Denial('forbidden', { detail: `${what}: revoked` });
+}
+
+/**
+ * Issues the first ticket of an order.
+ * @throws Denial `forbidden` when the account or the proof key is revoked, `overloaded` when no streaming server has room, `not_on_sale` when what was sold is over.
+ */
+export async function fulfil(
+  tx: Executor,
+  authority: TicketAuthority,
+  { order, path, jkt, sealKey, nowMs, servers }: Fulfilment,
+): Promise<Fulfilled> {
+  await refuseRevoked(tx, order.accountId, jkt);
+  const validity = validityOfTerms(order.terms, nowMs);
+  if (validity.exp * 1000 <= nowMs)
+    throw new Denial('not_on_sale', { detail: 'what the offer is for is over' });
+  let open = servers;
+  if (open === undefined) {
+    // Its own place would count against it.
+    await returnPlaces(tx, order.id);
+    open = await reserveCapacity(tx, order.titleId, order.id, nowMs);
+  }
+  const issued = await issueForOrder(tx, authority, {
+    orderId: order.id,
+    terms: order.terms,
+    path,
+    servers: open,
+    validity,
+    jkt,
+    sealKey,
+    nowMs,
+  });
+  const dueAt = new Date(issued.expiresAt.getTime() + RECEIPTS_WITHIN_MS);
+  return { issued, changes: { clientKeys: null, expiresAt: issued.expiresAt, dueAt } };
+}

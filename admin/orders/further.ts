@@ -1,0 +1,111 @@
+/** Further tickets of an order: of a category, each title gets its own. */
+import { and, eq, isNull, ne } from 'drizzle-orm';
+import { z } from 'zod';
+import { Denial } from '../../plugin/errors.ts';
+import { sealingJwkSchema, signingJwkSchema } from '../../plugin/registration.ts';
+import { thumbprint } from '../../plugin/ticket/index.ts';
+import { whyUnavailable } from '../catalog/availability.ts';
+import { reserveCapacity, returnPlaces } from '../catalog/capacity.ts';
+import { isOfCategory } from '../catalog/categories.ts';
+import { findTitlesById, type Title } from '../catalog/titles.ts';
+import type { Executor } from '../db/connect.ts';
+import { tickets } from '../db/schema.ts';
+import { sha256 } from '../ids.ts';
+import { revokeTicket } from '../revocations/revoke.ts';
+import { findFurther, issueForOrder } from '../tickets/issue.ts';
+import type { TicketAuthority } from '../trust/signing-keys.ts';
+import { lockOrder, type LockedOrder } from './change.ts';
+import { refuseRevoked } from './fulfil.ts';
+import { idempotencyKeySchema } from './orders.ts';
+import type { Buyer, PlacedOrder } from './place.ts';
+
+export const furtherTicketSchema = z.strictObject({
+  orderId: z.uuid(),
+  titleId: z.uuid(),
+  proofKey: signingJwkSchema,
+  sealKey: sealingJwkSchema,
+  idempotencyKey: idempotencyKeySchema,
+});
+export type FurtherTicketRequest = z.infer<typeof furtherTicketSchema>;
+
+/** As many as nobody watches; each is a row that is locked with the order. */
+const MAX_TICKETS = 500;
+
+/** @throws Denial `conflict` when the order gives no further tickets. */
+function openUntil({ state, terms, expiresAt, revokedAt }: LockedOrder, nowMs: number): Date {
+  const isOpen = state === 'ticketed' || state === 'delivered' || state === 'captured';
+  if (terms.categoryId === null) throw new Denial('conflict', { detail: 'order: it is for one title' });
+  if (!isOpen || revokedAt !== null || expiresAt === null || expiresAt.getTime() <= nowMs)
+    throw new Denial('conflict', { detail: 'order: it is over' });
+  return expiresAt;
+}
+
+async function findTitle(
+  tx: Executor,
+  titleId: string,
+  categoryId: string | null,
+  country: string | null,
+  nowMs: number,
+): Promise<Title> {
+  const [title] = await findTitlesById(tx, [titleId]);
+  if (title?.published !== true || categoryId === null || !(await isOfCategory(tx, titleId, categoryId)))
+    throw new Denial('not_found', { detail: 'title' });
+  const unavailable = whyUnavailable(title, { country, nowMs });
+  if (unavailable !== null) throw new Denial('not_on_sale', { detail: unavailable });
+  return title;
+}
+
+/** Ends the tickets before this one: together they would allow more at the same time than was sold. */
+async function endOthers(tx: Executor, orderId: string, jti: string, accountId: string, now: Date) {
+  const others = await tx
+    .select({ jti: tickets.jti })
+    .from(tickets)
+    .where(and(eq(tickets.orderId, orderId), ne(tickets.jti, jti), isNull(tickets.revokedAt)));
+  for (const other of others)
+    await revokeTicket(tx, other.jti, { accountId, reason: 'another title of the order was begun', now });
+}
+
+/**
+ * Issues a ticket for another title of a category that an account has bought; it is good as long as the order is. Run
+ * it in a transaction of its own. The same request with the same key gets the same answer again.
+ * @throws Denial `not_found`, `not_on_sale`, `conflict` (not of a category, over, or it has had 500), `forbidden`,
+ *   `idempotency_conflict`, `overloaded`.
+ */
+export async function issueFurther(
+  tx: Executor,
+  authority: TicketAuthority,
+  request: FurtherTicketRequest,
+  { accountId, country }: Pick<Buyer, 'country'> & { readonly accountId: string },
+  nowMs: number,
+): Promise<PlacedOrder> {
+  const { orderId, titleId, sealKey, idempotencyKey } = request;
+  const now = new Date(nowMs);
+  const jkt = thumbprint(request.proofKey);
+  const requestHash = sha256(JSON.stringify([titleId, jkt, thumbprint(sealKey)]));
+  const order = await lockOrder(tx, orderId);
+  if (order === null || order.accountId !== accountId) throw new Denial('not_found', { detail: 'order' });
+  const before = await findFurther(tx, orderId, idempotencyKey);
+  if (before !== null) {
+    if (before.requestHash !== requestHash) throw new Denial('idempotency_conflict');
+    return { order, issued: before.issued, replayed: true, operationId: null };
+  }
+  const expiresAt = openUntil(order, nowMs);
+  if ((await tx.$count(tickets, eq(tickets.orderId, orderId))) >= MAX_TICKETS)
+    throw new Denial('conflict', { detail: 'order: it has had as many tickets as there are' });
+  const title = await findTitle(tx, titleId, order.terms.categoryId, country, nowMs);
+  await refuseRevoked(tx, accountId, jkt);
+  await returnPlaces(tx, orderId);
+  const issued = await issueForOrder(tx, authority, {
+    orderId,
+    terms: order.terms,
+    path: title.path,
+    servers: await reserveCapacity(tx, titleId, orderId, nowMs),
+    validity: { nbf: Math.floor(nowMs / 1000), exp: Math.floor(expiresAt.getTime() / 1000) },
+    jkt,
+    sealKey,
+    nowMs,
+    request: { idempotencyKey, requestHash },
+  });
+  if (order.terms.rights.concurrent !== null) await endOthers(tx, orderId, issued.jti, accountId, now);
+  return { order, issued, replayed: false, operationId: null };
+}

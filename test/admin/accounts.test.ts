@@ -1,0 +1,8 @@
+import { describeDatabase } from '../support/databases.ts';
+import { accountsSuite } from './suites/accounts.ts';
+import { auditLogSuite } from './suites/audit-log.ts';
+
+describeDatabase('pglite', (world) => {
+  accountsSuite(world);
+  auditLogSuite(world);
+});

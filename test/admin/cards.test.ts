@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { cardsSuite } from './suites/cards.ts';
+
+describeDatabase('pglite', cardsSuite);

@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { furtherSuite } from './suites/further.ts';
+
+describeDatabase('postgres', furtherSuite);

@@ -1,0 +1,8 @@
+import { describeDatabase } from '../support/databases.ts';
+import { pricingSuite } from './suites/pricing.ts';
+import { quotasSuite } from './suites/quotas.ts';
+
+describeDatabase('postgres', (world) => {
+  pricingSuite(world);
+  quotasSuite(world);
+});

@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { settlementSuite } from './suites/settlement.ts';
+
+describeDatabase('pglite', settlementSuite);

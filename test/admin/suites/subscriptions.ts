@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto';
+import { decodeJwt } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createReceiptChain } from '../../../plugin/receipts/chain.ts';
+import type { TestOrderServer } from '../../support/order-server.ts';
+import { buy, offersOf } from '../../support/shop.ts';
+import { subscribe } from '../../support/sse.ts';
+
+export interface Pair {
+  /** Things are done at one and looked at from the other; they may be the same. */
+  readonly one: TestOrderServer;
+  readonly other: TestOrderServer;
+  close(): Promise<void>;
+}
+
+const SESSIONS =
+  'subscription ($ticketId: ID) { sessions(ticketId: $ticketId) { id state mediaMs bytes ticket { id accountEmail } } }';
+const ORDER_USAGE = 'subscription ($id: ID!) { orderUsage(orderId: $id) { orderId seconds bytes sessions } }';
+
+/** Somebody who has bought a ticket, and whose viewing goes on by receipts. */
+async function startViewing(at: TestOrderServer, token: string) {
+  const offer = [...(await offersOf(at.url, '/live/demo')).values()].find(
+    ({ price }) => price.amountMinor === 0,
+  )!;
+  const { ticket } = await buy(at.url, offer.id, token);
+  const jti = String(decodeJwt(ticket).jti);
+  const session = randomUUID();
+  const { data } = await at.graphql('{ me { orders(first: 1) { edges { node { id } } } } }', {}, token);
+  const edges = data!['me']!['orders']!['edges'] as unknown as { node: { id: string } }[];
+  return { jti, session, orderId: edges[0]!.node.id };
+}
+
+export function subscriptionsSuite(where: string, open: () => Promise<Pair>): void {
+  describe(`subscriptions on ${where}`, () => {
+    let pair: Pair;
+    beforeAll(async () => {
+      pair = await open();
+    });
+    afterAll(() => pair.close());
+
+    it('show staff a viewing as it begins and goes on', async () => {
+      const { one, other } = pair;
+      const buyer = await one.tokenOf('viewer');
+      const staff = await one.tokenOf('staff');
+      const { jti, session } = await startViewing(one, buyer);
+      const seen = await subscribe(other.url, SESSIONS, { ticketId: jti }, staff);
+      const chain = createReceiptChain({
+        session,
+        ticket: jti,
+        uri: '/live/demo',
+        startedAt: Math.floor(Date.now() / 1000),
+      });
+      const report = async (bytes: number) => {
+        const at = Math.floor(Date.now() / 1000);
+        const receipts = [chain.next({ at, mediaMs: 1000, bytes })];
+        const response = await one.send('/v1/receipts', 'receipts+jwt', { receipts });
+        expect(await response.json()).toEqual({ stored: 1, refused: [] });
+      };
+      await report(100);
+      const first = await seen.until(({ sessions }) => sessions?.['id'] === (session as unknown));
+      expect(first['sessions']).toMatchObject({
+        state: 'committed',
+        mediaMs: 1000,
+        bytes: 100,
+        ticket: { id: jti, accountEmail: 'viewer@example.com' },
+      });
+      await report(250);
+      await seen.until(({ sessions }) => sessions?.['bytes'] === (250 as unknown));
+      await seen.close();
+    });
+
+    it('show a buyer what is used of his order, and nobody else', async () => {
+      const { one, other } = pair;
+      const buyer = await one.tokenOf('viewer');
+      const { jti, session, orderId } = await startViewing(one, buyer);
+      const seen = await subscribe(other.url, ORDER_USAGE, { id: orderId }, buyer);
+      expect(await seen.next()).toEqual({
+        data: { orderUsage: { orderId, seconds: 0, bytes: 0, sessions: 0 } },
+        codes: [],
+      });
+      const startedAt = Math.floor(Date.now() / 1000);
+      const chain = createReceiptChain({ session, ticket: jti, uri: '/live/demo', startedAt });
+      const receipts = [chain.next({ at: startedAt, mediaMs: 2500, bytes: 7 })];
+      await one.send('/v1/receipts', 'receipts+jwt', { receipts });
+      expect(await seen.next()).toEqual({
+        data: { orderUsage: { orderId, seconds: 2.5, bytes: 7, sessions: 1 } },
+        codes: [],
+      });
+      await seen.close();
+      for (const id of [orderId, randomUUID()]) {
+        const stranger = await subscribe(other.url, ORDER_USAGE, { id }, await one.tokenOf('second'));
+        expect((await stranger.next())?.codes).toEqual(['not_found']);
+        expect(await stranger.next()).toBeNull();
+      }
+    });
+
+    it.each([
+      ['nobody', undefined, 'unauthenticated'],
+      ['a viewer', 'viewer', 'forbidden'],
+    ] as const)('do not show %s what runs', async (_who, what, code) => {
+      const { one, other } = pair;
+      const token = what === undefined ? undefined : await one.tokenOf(what);
+      const seen = await subscribe(other.url, SESSIONS, {}, token);
+      expect((await seen.next())?.codes).toEqual([code]);
+      expect(await seen.next()).toBeNull();
+    });
+
+    it('end when their session is signed out', async () => {
+      const { one, other } = pair;
+      const { data } = await one.graphql(
+        'mutation { signIn(email: "staff@example.com", password: "demo-staff-1") { token } }',
+      );
+      const token = String(data!['signIn']!['token']);
+      const seen = await subscribe(other.url, SESSIONS, { ticketId: randomUUID() }, token);
+      const ended = seen.next();
+      await one.graphql('mutation { signOut }', {}, token);
+      expect(await ended).toBeNull();
+    });
+
+    it('end when their role is taken', async () => {
+      const { one, other } = pair;
+      const email = `${randomUUID()}@example.com`;
+      const { data } = await one.graphql(
+        `mutation { signUp(email: "${email}", password: "a long password", name: "Op") { token account { id } } }`,
+      );
+      const accountId = (data!['signUp'] as unknown as { account: { id: string } }).account.id;
+      const staff = await one.tokenOf('staff');
+      const setRole = (role: string) =>
+        one.graphql(`mutation { setRole(accountId: "${accountId}", role: ${role}) { id } }`, {}, staff);
+      expect((await setRole('OPERATOR')).codes).toEqual([]);
+      const signedIn = await one.graphql(
+        `mutation { signIn(email: "${email}", password: "a long password") { token } }`,
+      );
+      const token = String(signedIn.data!['signIn']!['token']);
+      const seen = await subscribe(other.url, SESSIONS, { ticketId: randomUUID() }, token);
+      const ended = seen.next();
+      await setRole('VIEWER');
+      expect(await ended).toBeNull();
+    });
+
+    it('are so many for one client, and no more', async () => {
+      const { one, other } = pair;
+      const staff = await one.tokenOf('staff');
+      const open = [];
+      for (let count = 0; count < 10; count++)
+        open.push(await subscribe(other.url, SESSIONS, { ticketId: randomUUID() }, staff));
+      await expect(subscribe(other.url, SESSIONS, {}, staff)).rejects.toThrow(/^429 .*rate_limited/);
+      for (const seen of open) await seen.close();
+      const metric = async () =>
+        /^usher_subscriptions (\d+)$/m.exec(await (await fetch(`${other.url}/metrics`)).text())?.[1];
+      await expect.poll(metric, { timeout: 5000 }).toBe('0');
+      const again = await subscribe(other.url, SESSIONS, {}, staff);
+      await again.close();
+    });
+
+    it('are refused where JSON is expected', async () => {
+      const { codes } = await pair.other.graphql(SESSIONS, {}, await pair.one.tokenOf('staff'));
+      expect(codes).toEqual(['request_malformed']);
+    });
+  });
+}

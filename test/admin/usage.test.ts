@@ -1,0 +1,4 @@
+import { describeDatabase } from '../support/databases.ts';
+import { usageSuite } from './suites/usage.ts';
+
+describeDatabase('pglite', usageSuite);
