@@ -19,6 +19,8 @@ export interface Impairment {
   readonly delayMs?: number;
   /** Evenly spread from 0 up to this, on top of the delay; it changes no order. */
   readonly jitterMs?: number;
+  /** Those that never arrive, whatever the seed. */
+  readonly blocks?: (datagram: Buffer) => boolean;
 }
 
 export interface DirectionCounts {
@@ -49,6 +51,7 @@ export function createRandom(seed: number): () => number {
 }
 
 const DEFAULT_REORDER_MS = 20;
+const BLOCKED: Fate = { dueMs: [], isReordered: false };
 
 /** Decides on one datagram after the other. Each takes four random numbers, whatever the impairment is. */
 export function createFates(seed: number): (impairment: Impairment, nowMs: number) => Fate {
@@ -74,7 +77,7 @@ interface Waiting {
 
 interface Direction {
   impairment: Impairment;
-  take(send: () => void): void;
+  take(datagram: Buffer, send: () => void): void;
   refuse(): void;
   counts(): DirectionCounts;
   close(): void;
@@ -109,9 +112,10 @@ function createDirection(seed: number, initial: Impairment, maxWaiting: number):
 
   return {
     impairment: initial,
-    take(send) {
+    take(datagram, send) {
       counts.received += 1;
-      const { dueMs, isReordered } = decide(this.impairment, performance.now());
+      const fate = decide(this.impairment, performance.now());
+      const { dueMs, isReordered } = this.impairment.blocks?.(datagram) === true ? BLOCKED : fate;
       if (dueMs.length === 0) counts.lost += 1;
       if (dueMs.length === 2) counts.duplicated += 1;
       if (isReordered) counts.reordered += 1;
@@ -169,7 +173,7 @@ export async function startUdpRelay(options: UdpRelayOptions): Promise<UdpRelay>
   function openUpstream(client: { address: string; port: number }): Socket {
     const upstream = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
     upstream.on('message', (datagram) => {
-      towardsClients.take(() => entrance.send(datagram, client.port, client.address));
+      towardsClients.take(datagram, () => entrance.send(datagram, client.port, client.address));
     });
     upstream.on('error', () => undefined); // A server that has gone answers with ICMP.
     return upstream;
@@ -185,7 +189,7 @@ export async function startUdpRelay(options: UdpRelayOptions): Promise<UdpRelay>
       upstreams.set(key, upstream);
     }
     const socket = upstream;
-    towardsServer.take(() => socket.send(datagram, server.port, server.address));
+    towardsServer.take(datagram, () => socket.send(datagram, server.port, server.address));
   });
 
   return {
