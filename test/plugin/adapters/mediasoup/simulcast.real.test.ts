@@ -6,6 +6,10 @@ import { createStage, type Stage } from '../../../../plugin/adapters/mediasoup.t
 import { systemClock } from '../../../../plugin/clock.ts';
 import { launchBrowser } from '../../../support/browser.ts';
 import { silentLog } from '../../../support/doubles.ts';
+import { askForEstimates } from '../../../../player-demo/src/estimate-offer.ts';
+import { useRelay } from '../../../support/relayed-viewer.ts';
+import { freePorts } from '../../../support/stack.ts';
+import { startUdpRelay } from '../../../support/udp-relay.ts';
 import { LAYER_HEIGHTS, startSimulcastApp, type SimulcastApp } from './simulcast-app.ts';
 import { startWatching, type Watching } from './watching.ts';
 
@@ -18,6 +22,7 @@ let ours: types.Worker;
 let stage: Stage;
 let watching: Watching;
 let app: SimulcastApp;
+let port: number;
 
 beforeAll(async () => {
   browser = await launchBrowser();
@@ -32,9 +37,10 @@ afterAll(async () => {
   await browser.close();
 });
 beforeEach(async () => {
+  [port = 0] = await freePorts(1);
   stage = await createStage({
     workers: [ours],
-    listen: { ip: '127.0.0.1', port: 0 },
+    listen: { ip: '127.0.0.1', port },
     clock: systemClock,
     log: silentLog,
   });
@@ -53,6 +59,22 @@ const shows = (page: Page, height: number): Promise<unknown> =>
   page.waitForFunction((wanted) => document.querySelector('video')?.videoHeight === wanted, height, {
     timeout: 20_000,
   });
+
+declare global {
+  var askForEstimates: (sdp: string) => Promise<string>;
+}
+
+/** Runs in the page: offers are those of the demo player. */
+function offerAsThePlayer(): void {
+  const { createOffer } = RTCPeerConnection.prototype as {
+    createOffer(): Promise<RTCSessionDescriptionInit>;
+  };
+  const own = async function (this: RTCPeerConnection): Promise<RTCSessionDescriptionInit> {
+    const { sdp = '' } = await createOffer.call(this);
+    return { type: 'offer', sdp: await globalThis.askForEstimates(sdp) };
+  };
+  Object.assign(RTCPeerConnection.prototype, { createOffer: own });
+}
 
 const readPictures = (page: Page): Promise<number> =>
   page.evaluate(() => document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0);
@@ -85,5 +107,21 @@ describe('a viewer of simulcast', () => {
     await shows(page, MIDDLE);
     app.sendLayers(3);
     await shows(page, HIGH);
+  });
+
+  it('gets what his network carries, if he has what that is estimated from', async () => {
+    const relay = await startUdpRelay({ server: { address: '127.0.0.1', port } });
+    const page = await watching.watch(PATH, ['video'], async (opened) => {
+      await opened.exposeFunction('askForEstimates', askForEstimates);
+      await opened.evaluate(offerAsThePlayer);
+      await opened.evaluate(useRelay, relay.port);
+    });
+    await shows(page, HIGH);
+    relay.change({ towardsClients: { bitsPerSecond: 500_000 } });
+    await shows(page, MIDDLE);
+    relay.change({ towardsClients: {} });
+    await shows(page, HIGH);
+    expect(watching.gate.sessions).toHaveLength(1);
+    relay.close();
   });
 });
