@@ -8,6 +8,26 @@ const REAL = [
   'test/**/*.real.test.ts',
 ];
 
+/** Those of them that mostly wait, for processes to start and to end, and measure no time below seconds. */
+const PATIENT = [
+  'test/admin/**/!(revocation-feed).real.test.ts',
+  'test/e2e/{another-machine,bad-input,demo,elsewhere,enrolment,ipv6,proxy,refusals,tls,turn}.test.ts',
+  'test/examples/*.real.test.ts',
+  'test/interop/*.real.test.ts',
+  'test/plugin/adapters/mediasoup.real.test.ts',
+  'test/plugin/adapters/mediasoup/*.real.test.ts',
+  'test/plugin/adapters/node-media-server/{browser,enhanced,table-*}.real.test.ts',
+  'test/vectors/**/*.real.test.ts',
+  'test/whep/*.real.test.ts',
+];
+
+const REAL_LIMITS = {
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  /** Of tests that say they may run side by side: each has an encoder and a page of its own. */
+  maxConcurrency: 2,
+};
+
 export default defineConfig({
   test: {
     reporters: ['default', './tools/summary-reporter.ts'],
@@ -24,14 +44,23 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'patient',
+          include: PATIENT,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          ...REAL_LIMITS,
+        },
+      },
+      {
+        test: {
           name: 'real',
           include: REAL,
+          exclude: PATIENT,
           // One file at a time: they measure time, and share two cores with a browser and an encoder.
           maxWorkers: 1,
           fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
+          ...REAL_LIMITS,
         },
       },
     ],

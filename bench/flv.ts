@@ -3,12 +3,11 @@
  * encoder feeds all; viewers read in processes of their own. The two sides are measured at the same time: measured in
  * turn, one and the same process differed from itself by a fifth, with what else the machine was doing.
  */
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import type { ChildProcess } from 'node:child_process';
 import { runFfmpeg } from '../test/support/stack.ts';
-import { PATH, type ServerQuestion, type ServerReady, type ServerUsage } from './flv-server.ts';
-import type { Holder, ReadersQuestion } from './flv-readers.ts';
+import { ask, startChild as start, wait } from './children.ts';
+import type { Holder } from './flv-readers.ts';
+import { PATH, type ServerReady, type ServerUsage } from './flv-server.ts';
 import { compared, type Bench, type Figure } from './harness.ts';
 import { median } from './statistics.ts';
 
@@ -25,31 +24,6 @@ const MEASURED_MS = 3000;
 /** 1.5 Mb/s of 720p30 and sound, a keyframe every second. */
 const ENCODING =
   '-c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -g 30 -b:v 1400k -maxrate 1400k -bufsize 1400k -c:a aac -b:a 96k';
-
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-function start(module: string, args: string[] = []): ChildProcess {
-  return fork(fileURLToPath(new URL(module, import.meta.url)), args, {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
-}
-
-/** One question at a time; a child that ends instead is an error. */
-async function ask<T>(child: ChildProcess, question?: ServerQuestion | ReadersQuestion): Promise<T> {
-  const ended = new AbortController();
-  const exit = once(child, 'exit', { signal: ended.signal }).then(() => {
-    throw new Error('a process of the bench has ended');
-  });
-  exit.catch(() => undefined);
-  const answer = once(child, 'message', { signal: ended.signal }).then(([message]) => message as T);
-  if (question !== undefined) child.send(question);
-  try {
-    return await Promise.race([answer, exit]);
-  } finally {
-    ended.abort();
-    answer.catch(() => undefined);
-  }
-}
 
 interface Side {
   readonly child: ChildProcess;

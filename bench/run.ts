@@ -6,6 +6,8 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   ttff: () => import('./ttff.ts'),
   tap: () => import('./tap.ts'),
   flv: () => import('./flv.ts'),
+  viewers: () => import('./viewers.ts'),
+  delay: () => import('./delay.ts'),
   admit: () => import('./admit.ts'),
   receipts: () => import('./receipts.ts'),
   orders: () => import('./orders.ts'),

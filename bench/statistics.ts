@@ -42,6 +42,22 @@ const T_975 = [
   2.09, 2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04,
 ];
 
+/** The mean, with its 95% interval. Throws TypeError for fewer than 2 values. */
+export function meanOf(values: readonly number[]): Interval {
+  const count = values.length;
+  if (count < 2) throw new TypeError('too few values');
+  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const half = (T_975[count - 2] ?? 1.96) * Math.sqrt(squares / (count - 1) / count);
+  return { value: mean, low: mean - half, high: mean + half };
+}
+
+/** Mean of the pairwise differences a - b, with its 95% interval. Throws TypeError for fewer than 2 pairs. */
+export function differenceOf(a: readonly number[], b: readonly number[]): Interval {
+  if (a.length !== b.length) throw new TypeError('not the same number of values');
+  return meanOf(a.map((value, index) => value - (b[index] ?? Number.NaN)));
+}
+
 /** The slope of y over x by least squares, with its 95% interval. Throws TypeError for fewer than 3 points. */
 export function slopeOf(x: readonly number[], y: readonly number[]): Interval {
   if (x.length !== y.length || x.length < 3) throw new TypeError('not the same number of values, or too few');

@@ -70,6 +70,8 @@ const mediaSchema = z.object({
   USHER_FFMPEG: z.string().min(1).default('ffmpeg'),
   /** Whether video that WebRTC viewers cannot be shown is re-encoded for them, or refused. */
   USHER_REENCODE: z.enum(['auto', 'off']).default('auto'),
+  /** The most bits a second that re-encoded video has; less where less is published. */
+  USHER_REENCODE_MAX_BITRATE: z.coerce.number().int().min(100_000).max(100_000_000).default(8_000_000),
   /** How many reverse proxies in front of the servers set X-Forwarded-For. */
   USHER_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
   USHER_TLS: z.enum(['off', 'self-signed', 'files']).default('off'),

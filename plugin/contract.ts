@@ -185,6 +185,11 @@ export const publisherHealthSchema = z.strictObject({
         droppedPictures: amount,
         /** From when it was given the latest picture that it has made to when it had made it. */
         lagMs: amount,
+        /**
+         * What a machine that is too slow leaves out: 0 nothing, 1 every second picture, 2 half the width and height
+         * as well. Absent from media servers that never do.
+         */
+        reduction: z.number().int().min(0).max(2).optional(),
       }),
     )
     .max(MAX_REENCODERS)

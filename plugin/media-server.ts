@@ -12,7 +12,7 @@ import type { MediaConfig } from './config.ts';
 import { Denial, problemResponse } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { createPassDesk } from './http/pass.ts';
-import { listen, requireFreePort } from './listen.ts';
+import { listen, requireFreePort, requireFreeUdpPort } from './listen.ts';
 import { createLiveFeed } from './media/live.ts';
 import { openGateFor } from './open-gate.ts';
 import { openStage } from './open-stage.ts';
@@ -88,6 +88,7 @@ async function requireFreePorts(config: MediaConfig): Promise<void> {
   for (const { ip } of config.rtcAddresses) {
     for (let worker = 0; worker < config.USHER_WORKERS; worker++) {
       await requireFreePort(config.USHER_RTC_PORT + worker, ip, 'USHER_RTC_PORT');
+      await requireFreeUdpPort(config.USHER_RTC_PORT + worker, ip, 'USHER_RTC_PORT');
     }
   }
 }
@@ -136,6 +137,7 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
         log,
         ffmpegPath: config.USHER_FFMPEG,
         reencode: config.USHER_REENCODE,
+        maxReencodedBits: config.USHER_REENCODE_MAX_BITRATE,
       }),
   });
   await host.run();

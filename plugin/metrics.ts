@@ -50,7 +50,13 @@ function createStreamGauges(registry: Registry): (streams: readonly StreamStatus
     'usher_reencoder_dropped_pictures_total',
     'Pictures that the re-encoder was not given, being too slow',
   );
-  const all = [bits, keyframes, bFrames, viewers, info, running, lag, restarts, dropped];
+  const reduction = gauge(
+    'usher_reencoder_reduction',
+    'What is left out where the machine is too slow: 0 nothing, 1 every second picture, 2 half the size as well',
+    'path',
+    'codec',
+  );
+  const all = [bits, keyframes, bFrames, viewers, info, running, lag, restarts, dropped, reduction];
 
   function setReencoders(path: string, reencoders: PublisherHealth['reencoders'] = []): void {
     for (const { codec, ...status } of reencoders) {
@@ -58,6 +64,7 @@ function createStreamGauges(registry: Registry): (streams: readonly StreamStatus
       lag.set({ path, codec }, status.lagMs / 1000);
       restarts.inc({ path, codec }, status.restarts);
       dropped.inc({ path, codec }, status.droppedPictures);
+      reduction.set({ path, codec }, status.reduction ?? 0);
     }
   }
 

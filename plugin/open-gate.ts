@@ -39,7 +39,10 @@ export interface OpenedGate {
   readonly iceServers: IceServerLinks;
   /** Reverse proxies in front that set X-Forwarded-For and X-Forwarded-Proto. */
   readonly trustedProxies: number;
-  /** From here on the order server is told what is on the air, and the metrics show it. To be called once. */
+  /**
+   * From here on the order server is told what is on the air, and the metrics show it. Of several that are told of, by
+   * calls of their own, the first counts for a stream that is in more than one.
+   */
   reportStreams(this: void, read: () => readonly StreamStatus[]): Pick<StreamsReport, 'changed'>;
   /** Ends every session with a final receipt, then delivers the receipts: within about 1.5 s. Idempotent. */
   close(this: void): Promise<void>;
@@ -74,8 +77,21 @@ export async function openGateFor(
     clock,
   });
   const outbox = createOutbox({ delivery: orderServer, log });
-  let readStreams = (): readonly StreamStatus[] => [];
+  const streamReaders: (() => readonly StreamStatus[])[] = [];
   let report: StreamsReport | undefined;
+
+  /** Whoever reports a stream may know only some of its viewers: the gate has let in all of them. */
+  function readStreams(): readonly StreamStatus[] {
+    const sessions = new Map<string, number>();
+    for (const { grant } of gate.sessions()) sessions.set(grant.uri, (sessions.get(grant.uri) ?? 0) + 1);
+    const streams = new Map<string, StreamStatus>();
+    for (const status of streamReaders.flatMap((read) => read())) {
+      const viewers = Math.max(status.viewers, sessions.get(status.uri) ?? 0);
+      if (!streams.has(status.uri)) streams.set(status.uri, { ...status, viewers });
+    }
+    return [...streams.values()];
+  }
+
   const shared =
     config.USHER_REPLAY_MEMORY === 'shared'
       ? openSharedReplay({ directory: join(dataDir, 'replay'), clock })
@@ -139,8 +155,9 @@ export async function openGateFor(
     }),
     trustedProxies: config.USHER_TRUSTED_PROXIES,
     reportStreams(read) {
-      readStreams = read;
-      return (report = createStreamsReport({ read, deliver: orderServer.deliverStreams, clock, log }));
+      streamReaders.push(read);
+      const { deliverStreams: deliver } = orderServer;
+      return (report ??= createStreamsReport({ read: readStreams, deliver, clock, log }));
     },
     close,
     exitOnSignals(stopHost) {

@@ -27,7 +27,14 @@ export interface OpenedStage extends Stage {
  */
 export async function openStage(usher: OpenedGate, options: OpenStageOptions): Promise<OpenedStage> {
   const { gate, clock, log, publicUrl, iceServers, trustedProxies, rtcListen } = usher;
-  const stage = await createStage({ listen: rtcListen, ...options, clock, log });
+  const stage = await createStage({
+    listen: rtcListen,
+    ...options,
+    onAttachedChange: () => report.changed(),
+    clock,
+    log,
+  });
+  const report = usher.reportStreams(() => stage.attachedStreams());
   const { fetch } = createWhep({ gate, stage, publicUrl, iceServers, clock, log });
   const base = publicUrl.pathname.replace(/\/$/, '');
   const owns = (pathname: string): boolean =>

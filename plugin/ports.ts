@@ -140,15 +140,23 @@ export type VideoCodec =
 
 /** One rendition of a stream's video. */
 export interface VideoParameters {
+  /** Of several simulcast layers that of the lowest. */
   readonly ssrc: number;
+  /** SSRCs of further simulcast layers, each better than the one before; all of them enter by one input. */
+  readonly higherLayers?: readonly number[] | undefined;
+  /** Layers within one encoding, such as `L3T3` (the W3C's scalability modes), where there are any. */
+  readonly scalabilityMode?: string | undefined;
   readonly payloadType: number;
   readonly codec: VideoCodec;
   /** True for one that is made only while somebody watches it: viewers get it when they can take no other. */
   readonly onDemand?: boolean;
   /** Told when its first viewer comes (before he is sent anything) and when the last one has left. */
   readonly onWatched?: (watched: boolean) => void;
-  /** Told, however often, that a viewer needs a keyframe: for sources that can make one when they are asked. */
-  readonly onKeyframeRequest?: () => void;
+  /**
+   * Told, however often, that a viewer needs a keyframe of the layer with this SSRC: for sources that can make one when
+   * they are asked.
+   */
+  readonly onKeyframeRequest?: (ssrc: number) => void;
 }
 
 /** One live stream on the stage. */

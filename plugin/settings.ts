@@ -46,6 +46,7 @@ export const ALL_SETTINGS: readonly string[] = [
   'USHER_ENROLMENT_CODE',
   'USHER_FFMPEG',
   'USHER_REENCODE',
+  'USHER_REENCODE_MAX_BITRATE',
 ];
 
 /** Levenshtein's distance: how many characters must change to make one name of the other. */

@@ -30,18 +30,18 @@ const VITEST = 'node_modules/vitest/vitest.mjs';
 const COMMANDS = {
   start: { system: ['ffmpeg'], worker: 'find', player: true, program: ['admin/demo.ts'] },
   test: {
-    system: ['ffmpeg', 'chromium', 'postgresql', 'python', 'nginx', 'iproute'],
+    system: ['ffmpeg', 'chromium', 'postgresql', 'python', 'nginx', 'caddy', 'coturn', 'iproute'],
     worker: 'find',
     player: true,
     program: [VITEST, 'run'],
   },
   'test:fast': { system: [], worker: 'none', player: false, program: [VITEST, 'run', '--project', 'unit'] },
   bench: { system: ['ffmpeg'], worker: 'find', player: true, program: ['bench/run.ts'] },
-  campaign: { system: [], worker: 'none', player: false, program: ['tools/campaign.ts'] },
+  campaign: { system: ['ffmpeg', 'chromium'], worker: 'find', player: true, program: ['tools/campaign.ts'] },
   'worker:build': { system: [], worker: 'build', player: false, program: null },
   // What .ci/run does first.
   prepare: {
-    system: ['ffmpeg', 'chromium', 'postgresql', 'python', 'nginx', 'iproute'],
+    system: ['ffmpeg', 'chromium', 'postgresql', 'python', 'nginx', 'caddy', 'coturn', 'iproute'],
     worker: 'find',
     player: true,
     program: null,

@@ -1,31 +1,31 @@
-/** `npm run campaign -- NAME [--count N] [--seed S]`. Exit status 1 when something was found, 2 for wrong use. */
+/** `npm run campaign -- NAME [OPTION...]`. Exit status 1 when something was found, 2 for wrong use. */
 import { parseArgs } from 'node:util';
 import { faultsOf, runForge } from './campaign/forge.ts';
+import { faultsOfSync, runSync, SYNC_BAR_MS } from './campaign/sync.ts';
 
 const USAGE = `usage: npm run campaign -- forge [--count N] [--seed S]
+       npm run campaign -- sync [--minutes N]
 
-  forge   forged tickets and proofs through the gate (1,000,000); none may be admitted`;
+  forge   forged tickets and proofs through the gate (1,000,000); none may be admitted
+  sync    flash and beep in Chromium, minute by minute (10); never more than ${SYNC_BAR_MS} ms apart`;
 const DEFAULT_COUNT = 1_000_000;
 const DEFAULT_SEED = 35_571;
+const DEFAULT_MINUTES = 10;
+/** Tickets are good for a day. */
+const MAX_MINUTES = 600;
 
-function whole(text: string | undefined, otherwise: number): number {
+function whole(name: string, text: string | undefined, otherwise: number, most = 999_999_999): number {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (!/^\d{1,9}$/.test(text) || value < 1)
-    throw new TypeError('--count and --seed are whole numbers from 1');
+  if (!/^\d{1,9}$/.test(text) || value < 1 || value > most)
+    throw new TypeError(`--${name} is a whole number from 1 to ${most}`);
   return value;
 }
 
-function readArguments(): { count: number; seed: number } {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { count: { type: 'string' }, seed: { type: 'string' } },
-  });
-  if (positionals.length !== 1 || positionals[0] !== 'forge') throw new TypeError('no such campaign');
-  return { count: whole(values.count, DEFAULT_COUNT), seed: whole(values.seed, DEFAULT_SEED) };
-}
-
-async function forge({ count, seed }: { count: number; seed: number }): Promise<number> {
+async function forge(args: string[]): Promise<string[]> {
+  const { values } = parseArgs({ args, options: { count: { type: 'string' }, seed: { type: 'string' } } });
+  const count = whole('count', values.count, DEFAULT_COUNT);
+  const seed = whole('seed', values.seed, DEFAULT_SEED);
   const number = new Intl.NumberFormat('en');
   const startMs = performance.now();
   console.log(`forge: ${number.format(count)} forgeries, seed ${seed}`);
@@ -41,19 +41,49 @@ async function forge({ count, seed }: { count: number; seed: number }): Promise<
   console.log('refused with');
   for (const [code, times] of [...result.codes].toSorted(([, a], [, b]) => b - a))
     console.log(`${number.format(times).padStart(9)}  ${code}`);
-  const faults = faultsOf(result);
-  for (const fault of faults) console.error(fault);
   const { honest, admitted, tried, kinds } = result;
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
   console.log(
     `${number.format(tried)} forgeries of ${kinds.size} kinds: ${admitted.length} admitted. ` +
       `${number.format(honest.tried)} honest requests: ${number.format(honest.admitted)} admitted. ${seconds} s`,
   );
-  return faults.length === 0 ? 0 : 1;
+  return faultsOf(result);
 }
 
+async function sync(args: string[]): Promise<string[]> {
+  const { values } = parseArgs({ args, options: { minutes: { type: 'string' } } });
+  const minutes = whole('minutes', values.minutes, DEFAULT_MINUTES, MAX_MINUTES);
+  console.log(
+    `sync: beep minus flash in milliseconds, median of 20 s at the end of each of ${minutes} minutes`,
+  );
+  const line = (minute: string, cells: string[], last = '') =>
+    console.log([minute.padStart(6), ...cells.map((cell) => cell.padStart(8)), last].join(''));
+  const rows = await runSync({
+    minutes,
+    onWays: (names) => names.forEach((name, index) => console.log(`${`(${index + 1})`.padStart(6)} ${name}`)),
+    progress: (minute, readings) =>
+      line(
+        String(minute),
+        readings.map(({ medianMs }) => medianMs.toFixed(1)),
+        `   processors ${((readings[0]?.idle ?? 0) * 100).toFixed(0)}% idle`,
+      ),
+  });
+  line(
+    'worst',
+    rows.map(({ readings }) => Math.max(...readings.map(({ medianMs }) => Math.abs(medianMs))).toFixed(1)),
+  );
+  return faultsOfSync(rows);
+}
+
+const CAMPAIGNS: Readonly<Record<string, (args: string[]) => Promise<string[]>>> = { forge, sync };
+
 try {
-  process.exitCode = await forge(readArguments());
+  const [name = '', ...args] = process.argv.slice(2);
+  const campaign = Object.hasOwn(CAMPAIGNS, name) ? CAMPAIGNS[name] : undefined;
+  if (campaign === undefined) throw new TypeError('no such campaign');
+  const faults = await campaign(args);
+  for (const fault of faults) console.error(fault);
+  process.exitCode = faults.length === 0 ? 0 : 1;
 } catch (error) {
   if (!(error instanceof TypeError)) throw error;
   console.error(`${error.message}\n\n${USAGE}`);

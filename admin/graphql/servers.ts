@@ -108,6 +108,11 @@ const ReencoderType = builder.objectRef<ReencoderStatus>('Reencoder').implement(
       description: 'How long the latest picture took.',
       resolve: (reencoder) => reencoder.lagMs,
     }),
+    reduction: t.int({
+      description:
+        'What a machine that is too slow leaves out: 0 nothing, 1 every second picture, 2 half the width and height too.',
+      resolve: (reencoder) => reencoder.reduction ?? 0,
+    }),
   }),
 });
 

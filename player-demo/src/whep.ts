@@ -2,6 +2,7 @@ import { iceServersOf } from './ice-servers.ts';
 import type { Opening } from './opening.ts';
 import { Problem } from './problems.ts';
 import type { SignedFetch } from './signed-fetch.ts';
+import { askForEstimates } from './estimate-offer.ts';
 import { askForFullSound } from './sound-offer.ts';
 import { readMediaStats } from './stats.ts';
 
@@ -54,7 +55,7 @@ export async function openWhep(options: OpenOptions): Promise<WhepSession> {
       peerConnection.addTransceiver(kind, { direction: 'recvonly' });
     }
     const { sdp: offered = '' } = await peerConnection.createOffer();
-    const sdp = askForFullSound(offered);
+    const sdp = askForEstimates(askForFullSound(offered));
     const localFingerprint = fingerprintOf(sdp);
     const response = await postOffer(options, sdp, localFingerprint);
     const url = new URL(response.headers.get('location') ?? '', options.endpoint).href;

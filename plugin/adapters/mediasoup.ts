@@ -4,6 +4,7 @@
  * viewers there.
  */
 import type { types } from 'mediasoup';
+import type { StreamStatus } from '../contract.ts';
 import { Denial } from '../errors.ts';
 import type { Offer } from '../media/offer.ts';
 import type { Clock, Log, StageEntrance } from '../ports.ts';
@@ -35,10 +36,12 @@ export interface StageOptions {
   readonly maxProfiles?: number;
   /** Milliseconds that a viewer has for ICE and DTLS; default 20,000. */
   readonly connectTimeoutMs?: number;
-  /** Seconds without an ICE consent check (RFC 7675) after which a viewer has gone; default 15. */
-  readonly consentTimeoutSeconds?: number;
+  /** Seconds without a sign of life after which a viewer has gone; default 15. It is seen within 7 s more. */
+  readonly silenceTimeoutSeconds?: number;
   /** Seconds that an attached stream waits for other producers after its last has been closed; default 30. */
   readonly graceSeconds?: number;
+  /** Told when an attached stream goes on or off the air. */
+  readonly onAttachedChange?: () => void;
   /** The last worker has died and none will come: every stream and viewing has ended, and the stage takes no more. */
   readonly onWorkersGone?: (error: Error) => void;
 }
@@ -69,10 +72,15 @@ export interface Stage extends StageEntrance {
    *   or a path that another source has
    */
   attach(path: string, media: AttachedMedia): Promise<Attachment>;
+  /** What is attached and on the air, with its viewers. */
+  attachedStreams(): StreamStatus[];
   stats(): StageStats;
   /** Ends every viewing with `server_stopped`, and every stream. The workers stay the caller's. */
   close(): void;
 }
+
+/** One timer for all viewers: most of them it only walks past. */
+const LOOK_EVERY_MS = 1000;
 
 /**
  * Makes the stage of one streaming server.
@@ -80,15 +88,21 @@ export interface Stage extends StageEntrance {
  */
 export async function createStage(options: StageOptions): Promise<Stage> {
   const { workers, listen, clock, log, maxProfiles = 32, graceSeconds = 30 } = options;
-  const { connectTimeoutMs = 20_000, consentTimeoutSeconds = 15 } = options;
+  const { connectTimeoutMs = 20_000, silenceTimeoutSeconds = 15 } = options;
   if (workers.length === 0) throw new TypeError('a stage needs a worker');
 
   const streams = new Map<string, LiveStream>();
   const viewings = new Map<RunningViewing, { stream: LiveStream; station: Station }>();
   let open = true;
 
+  const lookout = setInterval(() => {
+    for (const viewing of [...viewings.keys()]) viewing.look();
+  }, LOOK_EVERY_MS);
+  lookout.unref();
+
   function end(reason: 'server_stopped' | 'server_crashed'): void {
     open = false;
+    clearInterval(lookout);
     for (const viewing of [...viewings.keys()]) viewing.leave(reason);
     attachments.close();
     for (const stream of [...streams.values()]) stream.close();
@@ -110,7 +124,13 @@ export async function createStage(options: StageOptions): Promise<Stage> {
       options.onWorkersGone?.(error);
     },
   });
-  const attachments = createAttachments({ openStream, clock, log, graceMs: graceSeconds * 1000 });
+  const attachments = createAttachments({
+    openStream,
+    clock,
+    log,
+    graceMs: graceSeconds * 1000,
+    onChange: () => options.onAttachedChange?.(),
+  });
 
   function openStream(path: string, mediaMs: () => number): LiveStream {
     if (!open) throw new Error('the stage is closed');
@@ -185,7 +205,8 @@ export async function createStage(options: StageOptions): Promise<Stage> {
             feed,
             mediaMs: stream.mediaMs,
             connectTimeoutMs,
-            consentTimeoutSeconds,
+            silenceMs: silenceTimeoutSeconds * 1000,
+            clock,
             log,
             onClosed(closing) {
               viewings.delete(closing);
@@ -210,6 +231,15 @@ export async function createStage(options: StageOptions): Promise<Stage> {
         if (error instanceof Denial || (stream.isLive() && pool.isAlive(station))) throw error;
         throw new Denial(stream.isLive() ? 'overloaded' : 'stream_offline', { cause: error });
       }
+    },
+
+    attachedStreams() {
+      const viewers = new Map<LiveStream, number>();
+      for (const { stream } of viewings.values()) viewers.set(stream, (viewers.get(stream) ?? 0) + 1);
+      return attachments.statuses().map((status) => {
+        const stream = streams.get(status.uri);
+        return { ...status, viewers: (stream && viewers.get(stream)) ?? 0 };
+      });
     },
 
     stats: () => ({

@@ -1,7 +1,7 @@
 /**
- * The video of a live stream: the publisher's H.264 as it is where viewers can be shown it, made anew where they cannot.
- * What is published stays one rendition for its viewers even while its pictures come from the re-encoder: constrained
- * baseline is shown by every decoder of H.264.
+ * The video of a live stream: the publisher's own as it is where viewers can be shown it, made anew where they cannot.
+ * Published H.264 stays one rendition for its viewers even while its pictures come from the re-encoder: constrained
+ * baseline is shown by every decoder of H.264. So does VP8; VP9 and AV1 are not made, and end with the stream.
  */
 import type { ReencoderStatus } from '../contract.ts';
 import type { Clock, Log, StageStream, VideoCodec } from '../ports.ts';
@@ -13,12 +13,22 @@ import {
   type EnhancedVideoCodec,
   type MatroskaTrack,
 } from '../rtp/index.ts';
+import { createBridge } from './bridge.ts';
 import { createGopCache, type SourcePicture } from './gop.ts';
 import { createPictureOrder } from './picture-order.ts';
 import { createReencoder, type Reencoder } from './reencoder.ts';
 import type { ReencodedCodec } from './reencoder-formats.ts';
-import { createVideoTrack, type TrackContext, type TrackCodec, type VideoTrack } from './rtp-tracks.ts';
-import { avcTrack, enhancedTrack, needsRecord, videoLabel } from './source-formats.ts';
+import { createSourceRate } from './reencoder-rate.ts';
+import { createVideoTrack, type TrackContext, type VideoTrack } from './rtp-tracks.ts';
+import {
+  avcTrack,
+  carriageOf,
+  enhancedTrack,
+  formOf,
+  needsRecord,
+  videoLabel,
+  type PassedVideo,
+} from './source-formats.ts';
 
 /** `off`: what WebRTC viewers cannot be shown is refused. */
 export type Reencoding = 'auto' | 'off';
@@ -28,6 +38,8 @@ export interface LiveVideoOptions {
   readonly path: string;
   readonly reencode: Reencoding;
   readonly ffmpegPath: string;
+  /** The most bits a second that a re-encoder makes. */
+  readonly maxBits: number;
   readonly clock: Clock;
   readonly log: Log;
   /** The stream on the stage, opened at need. */
@@ -61,30 +73,40 @@ interface Rendition {
 }
 
 interface Published extends Rendition {
-  /** profile_idc and constraints: what viewers have agreed to. */
-  readonly profile: string;
+  readonly codec: VideoCodec;
   passesThrough: boolean;
 }
 
+/** A child takes about so long to start and to decode what a viewer came too late for. */
+const BRIDGE_LEAD_MS = 300;
 const NAL_SPS = 7;
 const NAL_PPS = 8;
 /** Constrained baseline, level 3.1 in name (browsers decode more). */
 const REENCODED_PROFILE = '42e01f';
 
 const typeOf = (nal: Buffer): number => (nal[0] ?? 0) & 0x1f;
-/** Without the level, which decoders do not ask for. */
-const profileOf = (profileLevelId: string): string => profileLevelId.slice(0, 4);
 
 export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
   const { path, reencode, log } = options;
   const gop = createGopCache();
   const order = createPictureOrder();
+  const sourceRate = createSourceRate();
+  const bridge = createBridge({
+    clock: options.clock,
+    gop,
+    reencoder: () => (published === undefined ? undefined : reencoderOf(published.codec)),
+    send: (picture) => published?.track.send(picture),
+    onNeed: () => updateNeeds(),
+  });
 
   let published: Published | undefined;
   const renditions = new Map<ReencodedCodec, Rendition>();
   /** What comes in. */
   let source: MatroskaTrack | undefined;
   let sourceKey: Buffer | undefined;
+  let incoming: 'H264' | EnhancedVideoCodec | undefined;
+  /** The same as the stage carries it, if it does. */
+  let passed: PassedVideo | undefined;
   /** H.264 only. */
   let avc: Pick<AvcConfig, 'sps' | 'pps' | 'profileLevelId'> | undefined;
   let madeSets: readonly Buffer[] = [];
@@ -96,16 +118,22 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
       ...options,
       codec,
       gop,
+      peakBits: sourceRate.peakBits,
+      leadMs: () => (bridgeNeeds(codec) ? BRIDGE_LEAD_MS : 0),
       onParameterSets(sets) {
         if (codec !== 'H264') return;
         madeSets = sets;
         renditions.get('H264')?.track.setParameterSets(sets);
-        if (published?.passesThrough === false) published.track.setParameterSets(sets);
+        if (published?.passesThrough === false && published.codec.name === 'H264') {
+          published.track.setParameterSets(sets);
+        }
       },
       onPicture(picture) {
         const rendition = renditions.get(codec);
         if (rendition?.watched === true) rendition.track.send(picture);
-        if (codec === 'H264' && publishedNeeds()) published?.track.send(picture);
+        if (published === undefined) return;
+        if (bridgeNeeds(codec) && bridge.opensWith(picture)) setOrigin(published, false);
+        if (publishedNeeds(codec)) published.track.send(picture);
       },
     });
   }
@@ -115,16 +143,21 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
       ? new Map()
       : new Map((['H264', 'VP8'] as const).map((codec) => [codec, createOne(codec)]));
 
-  const publishedNeeds = (): boolean => published?.passesThrough === false && published.watched;
+  const publishedNeeds = (codec: ReencodedCodec): boolean =>
+    published?.passesThrough === false && published.watched && published.codec.name === codec;
+  const bridgeNeeds = (codec: ReencodedCodec): boolean =>
+    bridge.isOpening() && published?.watched === true && published.codec.name === codec;
+  const reencoderOf = ({ name }: VideoCodec): Reencoder | undefined =>
+    name === 'H264' || name === 'VP8' ? reencoders.get(name) : undefined;
 
   function updateNeeds(): void {
     for (const [codec, reencoder] of reencoders) {
       const isWatched = renditions.get(codec)?.watched === true;
-      reencoder.want(isWatched || (codec === 'H264' && publishedNeeds()));
+      reencoder.want(isWatched || publishedNeeds(codec) || bridgeNeeds(codec));
     }
   }
 
-  function createRendition(codec: VideoCodec & { name: TrackCodec }, onDemand: boolean): Rendition {
+  function createRendition(codec: VideoCodec, onDemand: boolean): Rendition {
     const { stream, context } = options.open();
     const rendition: Rendition = {
       watched: false,
@@ -137,6 +170,8 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
             rendition.watched = watched;
             updateNeeds();
           },
+          // What is made anew has a keyframe each second.
+          ...(onDemand || reencoderOf(codec) === undefined ? {} : { onKeyframeRequest: bridge.request }),
         }),
       ),
     };
@@ -150,13 +185,6 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     renditions.set('H264', h264).set('VP8', createRendition({ name: 'VP8' }, true));
   }
 
-  function publish(profileLevelId: string): void {
-    published = Object.assign(createRendition({ name: 'H264', profileLevelId }, false), {
-      profile: profileOf(profileLevelId),
-      passesThrough: true,
-    });
-  }
-
   /** Another source takes another child; nothing of the old one can be decoded with the new configuration. */
   function setSource(key: Buffer, make: () => MatroskaTrack): void {
     if (sourceKey?.equals(key) === true) return;
@@ -164,6 +192,7 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     source = make();
     gop.clear();
     order.restart();
+    sourceRate.reset();
     for (const reencoder of reencoders.values()) reencoder.configure(source);
   }
 
@@ -176,44 +205,74 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     log.warn({ path }, `${reason}: viewers are refused`);
   }
 
-  /** The profile that the publisher's configuration, or a keyframe of his, has. */
+  /** What the publisher's configuration, or a keyframe of his, says. */
+  function show(next: PassedVideo | undefined): void {
+    passed = next;
+    showPassed();
+    addReencoded();
+    if (next !== undefined && published?.passesThrough === true && isOfForm(next)) {
+      published.track.setParameterSets(next.sets);
+    }
+  }
+
   function showAvc(next: NonNullable<typeof avc>): void {
     avc = next;
+    incoming = 'H264';
     const track = avcTrack(next);
     setSource(track.codecPrivate, () => track);
-    showProfile(next.profileLevelId);
-    addReencoded();
-    if (published?.passesThrough === true) published.track.setParameterSets([...next.sps, ...next.pps]);
+    const { sps, pps, profileLevelId } = next;
+    show({ codec: { name: 'H264', profileLevelId }, sets: [...sps, ...pps] });
   }
 
-  /** Viewers settle on a profile once: another one is another rendition, and while they watch this one it is made anew. */
-  function showProfile(profileLevelId: string): void {
-    const profile = profileOf(profileLevelId);
-    if (published?.profile === profile || (reencode === 'auto' && published?.watched === true)) return;
+  /** True when who agreed to the published rendition can be shown this. */
+  const isOfForm = ({ codec }: PassedVideo): boolean =>
+    published !== undefined && formOf(published.codec) === formOf(codec);
+
+  /**
+   * Viewers settle on codec and profile once: others are another rendition, and while they watch this one it is made
+   * anew, if it can be.
+   */
+  function showPassed(): void {
     if (published !== undefined) {
-      log.info({ path, from: published.profile, to: profile }, 'the video profile has changed');
-      if (reencode === 'off') options.startAnew();
-      else published.track.close();
+      if (passed !== undefined && isOfForm(passed)) return;
+      const { codec, watched, track } = published;
+      if (watched && reencoderOf(codec) !== undefined) return;
+      const to = passed === undefined ? incoming : formOf(passed.codec);
+      log.info({ path, from: formOf(codec), to }, 'the video codec or profile has changed');
+      if (watched || reencode === 'off') options.startAnew();
+      else track.close();
+      published = undefined;
     }
-    publish(profileLevelId);
+    if (passed === undefined) return;
+    const { codec } = passed;
+    published = Object.assign(createRendition(codec, false), { codec, passesThrough: true });
   }
+
+  /** Only H.264 has such, of what is passed on. */
+  const hasBFrames = (): boolean => incoming === 'H264' && order.isMixed();
 
   function isPassable(): boolean {
-    return avc !== undefined && published?.profile === profileOf(avc.profileLevelId) && !order.mayBeMixed();
+    return passed !== undefined && isOfForm(passed) && !(incoming === 'H264' && order.mayBeMixed());
   }
 
   /** Where the pictures of the published rendition come from; back to the publisher only with a keyframe of his. */
   function chooseOrigin(keyframe: boolean): void {
     if (reencode === 'off')
-      return refuse(order.isMixed() ? 'the video has B-frames, and re-encoding is off' : null);
-    if (keyframe && avc !== undefined) showProfile(avc.profileLevelId);
+      return refuse(hasBFrames() ? 'the video has B-frames, and re-encoding is off' : null);
+    if (keyframe) showPassed();
     if (published === undefined) return;
     const passable = isPassable();
     if (passable === published.passesThrough || (passable && !keyframe)) return;
-    published.passesThrough = passable;
-    published.track.startAnew();
-    published.track.setParameterSets(passable && avc !== undefined ? [...avc.sps, ...avc.pps] : madeSets);
-    log.debug({ path, passesThrough: passable }, 'the origin of the published rendition has changed');
+    bridge.end();
+    setOrigin(published, passable);
+  }
+
+  /** What comes next of the published rendition is the publisher's, or the re-encoder's. */
+  function setOrigin(of: Published, passesThrough: boolean): void {
+    of.passesThrough = passesThrough;
+    of.track.startAnew();
+    of.track.setParameterSets(passesThrough && passed !== undefined ? passed.sets : madeSets);
+    log.debug({ path, passesThrough }, 'the origin of the published rendition has changed');
     updateNeeds();
   }
 
@@ -228,15 +287,22 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
   }
 
   function configure(codec: EnhancedVideoCodec, record: Buffer): void {
+    const carriage = carriageOf(codec);
+    const next = carriage?.configure(record);
     avc = undefined;
+    incoming = codec;
     setSource(Buffer.concat([Buffer.from(codec), record]), () => enhancedTrack(codec, record));
-    if (reencode === 'off') refuse(`the video is ${videoLabel(codec)}, and re-encoding is off`);
-    else addReencoded();
+    show(next);
+    if (carriage === undefined && reencode === 'off') {
+      refuse(`the video is ${videoLabel(codec)}, and re-encoding is off`);
+    }
   }
 
   function take(picture: SourcePicture, compositionMs: number, tagBytes: number): void {
     order.take(picture.presentationMs, compositionMs, picture.keyframe);
     if (reencode === 'auto') gop.add(picture, tagBytes);
+    sourceRate.add(tagBytes, picture.presentationMs - compositionMs);
+    if (picture.keyframe) bridge.keyframe(picture.presentationMs);
     chooseOrigin(picture.keyframe);
   }
 
@@ -252,25 +318,36 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
       const presentationMs = dtsMs + unit.compositionMs;
       const picture = { units: unit.nals, presentationMs, keyframe: unit.keyframe };
       take(picture, unit.compositionMs, tagBytes);
-      if (published?.passesThrough === true) published.track.send(picture);
+      if (published?.passesThrough === true) bridge.pass(picture);
       reencodeIfNeeded(picture);
     },
     configure,
-    push({ codec, keyframe, compositionMs, data }, dtsMs, tagBytes) {
-      if (source === undefined || avc !== undefined) {
+    push(coded, dtsMs, tagBytes) {
+      const { codec, compositionMs, data } = coded;
+      if (incoming !== codec) {
         if (needsRecord(codec)) return;
         configure(codec, Buffer.alloc(0));
       }
-      if (reencode === 'off') return;
-      const picture = { units: [data], presentationMs: dtsMs + compositionMs, keyframe };
+      const own = carriageOf(codec)?.read(coded);
+      if (own?.codec !== undefined) show({ codec: own.codec, sets: passed?.sets ?? [] });
+      if (reencode === 'off' && passed === undefined) return;
+      const presentationMs = dtsMs + compositionMs;
+      const keyframe = own?.keyframe ?? coded.keyframe;
+      const picture = { units: [data], presentationMs, keyframe };
       take(picture, compositionMs, tagBytes);
+      if (own !== undefined && published?.passesThrough === true) {
+        bridge.pass({ ...picture, units: own.units });
+      }
       reencodeIfNeeded(picture);
     },
     restart() {
       gop.clear();
       order.restart();
+      sourceRate.reset();
+      bridge.restart();
     },
     leave() {
+      bridge.end();
       for (const { track } of [published, ...renditions.values()].filter((one) => one !== undefined))
         track.close();
       published = undefined;

@@ -21,6 +21,8 @@ export interface LiveFeedOptions {
   readonly ffmpegPath?: string;
   /** Whether video that viewers cannot be shown is re-encoded for them, or refused. Default `auto`. */
   readonly reencode?: Reencoding;
+  /** The most bits a second that re-encoded video has. Default 8,000,000. */
+  readonly maxReencodedBits?: number;
   /** Called once, when the feed has been closed. */
   readonly onEnd?: () => void;
 }
@@ -41,6 +43,8 @@ export interface LiveFeed {
   reencoders(): ReencoderStatus[];
 }
 
+/** 1080p60 in good quality. */
+const MAX_REENCODED_BITS = 8_000_000;
 /** A publisher that has sent this much sound and no picture is on air without one. */
 const AUDIO_ONLY_AFTER_MS = 1000;
 
@@ -92,6 +96,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
   const video = createLiveVideo({
     path,
     reencode: options.reencode ?? 'auto',
+    maxBits: options.maxReencodedBits ?? MAX_REENCODED_BITS,
     ffmpegPath: options.ffmpegPath ?? 'ffmpeg',
     clock,
     log,

@@ -6,6 +6,7 @@ import {
   parseFlvTag,
   type NalLengthBytes,
 } from '../rtp/index.ts';
+import type { Reduction } from './reencoder-pace.ts';
 
 export type ReencodedCodec = 'H264' | 'VP8';
 
@@ -31,13 +32,15 @@ interface OutputHandler {
 interface Format {
   /** For people. */
   readonly label: string;
-  readonly arguments: readonly string[];
+  /** @param maxBits a second */
+  arguments(maxBits: number): readonly string[];
   createOutput(handler: OutputHandler): ReencodedOutput;
 }
 
 /** One picture at a time, each with its own timestamp: nothing is held back, doubled or left out. */
 const PASS_TIMESTAMPS = ['-copyts', '-fps_mode', 'passthrough', '-enc_time_base', '1:1000'];
-/** A keyframe each second of media, whatever the frame rate. */
+/** Of media, whatever the frame rate. */
+export const KEYFRAME_INTERVAL_MS = 1000;
 const KEYFRAMES = ['-force_key_frames', 'expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+1))'];
 
 function createH264Output({ onParameterSets, onPicture }: OutputHandler): ReencodedOutput {
@@ -57,9 +60,11 @@ function createH264Output({ onParameterSets, onPicture }: OutputHandler): Reenco
 export const FORMATS: Readonly<Record<ReencodedCodec, Format>> = {
   H264: {
     label: 'H.264',
-    arguments: [
+    arguments: (maxBits) => [
       ...['-c:v', 'libx264', '-preset', 'superfast', '-tune', 'zerolatency', '-profile:v', 'baseline'],
-      ...['-pix_fmt', 'yuv420p', '-crf', '23', '-maxrate', '6M', '-bufsize', '4M'],
+      // What fits into the buffer leaves within two thirds of a second.
+      ...['-pix_fmt', 'yuv420p', '-crf', '23', '-maxrate', String(maxBits)],
+      ...['-bufsize', String(Math.round((maxBits * 2) / 3))],
       ...['-g', '1000', '-sc_threshold', '0', ...KEYFRAMES, ...PASS_TIMESTAMPS],
       ...['-f', 'flv', '-flvflags', 'no_metadata+no_duration_filesize+no_sequence_end'],
     ],
@@ -67,22 +72,10 @@ export const FORMATS: Readonly<Record<ReencodedCodec, Format>> = {
   },
   VP8: {
     label: 'VP8',
-    arguments: [
+    arguments: (maxBits) => [
       ...['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '-12', '-lag-in-frames', '0'],
-      ...[
-        '-auto-alt-ref',
-        '0',
-        '-pix_fmt',
-        'yuv420p',
-        '-crf',
-        '20',
-        '-b:v',
-        '4M',
-        '-qmax',
-        '50',
-        '-threads',
-        '2',
-      ],
+      ...['-auto-alt-ref', '0', '-pix_fmt', 'yuv420p', '-crf', '20', '-b:v', String(maxBits)],
+      ...['-qmax', '50', '-threads', '2'],
       ...['-g', '1000', ...KEYFRAMES, ...PASS_TIMESTAMPS, '-f', 'ivf'],
     ],
     createOutput: ({ onPicture }) =>
@@ -92,17 +85,32 @@ export const FORMATS: Readonly<Record<ReencodedCodec, Format>> = {
   },
 };
 
+/** Filters for each reduction; 4:2:0 has no odd sizes. */
+const PICTURES: Readonly<Record<Reduction, readonly string[]>> = {
+  0: ['scale=trunc(iw/2)*2:trunc(ih/2)*2'],
+  1: ["select='not(mod(n,2))'", 'scale=trunc(iw/2)*2:trunc(ih/2)*2'],
+  2: ["select='not(mod(n,2))'", 'scale=max(trunc(iw/4)*2\\,2):max(trunc(ih/4)*2\\,2)'],
+};
+
+export interface Making {
+  /** Media time of the first picture that is made, from the child's 0. */
+  readonly firstMs: number;
+  /** The most bits a second. */
+  readonly maxBits: number;
+  readonly reduction: Reduction;
+}
+
 /**
- * The arguments of one child: Matroska in, one picture out for each from `firstMs` on. One thread decodes: more would
- * each hold a picture back.
+ * The arguments of one child: Matroska in, one picture out for each (or, reduced, each second one) from `firstMs` on.
+ * One thread decodes: more would each hold a picture back.
  */
-export function ffmpegArguments(codec: ReencodedCodec, firstMs: number): string[] {
+export function ffmpegArguments(codec: ReencodedCodec, { firstMs, maxBits, reduction }: Making): string[] {
+  const filters = [`trim=start=${(firstMs / 1000).toFixed(3)}`, ...PICTURES[reduction]];
   return [
     ...['-hide_banner', '-loglevel', 'warning', '-nostdin', '-threads', '1'],
     ...['-probesize', '32', '-analyzeduration', '0', '-f', 'matroska', '-i', 'pipe:0', '-map', '0:v:0'],
-    // 4:2:0 has no odd sizes.
-    ...['-vf', `trim=start=${(firstMs / 1000).toFixed(3)},scale=trunc(iw/2)*2:trunc(ih/2)*2`],
-    ...FORMATS[codec].arguments,
+    ...['-vf', filters.join(',')],
+    ...FORMATS[codec].arguments(maxBits),
     ...['-flush_packets', '1', 'pipe:1'],
   ];
 }

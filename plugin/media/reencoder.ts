@@ -6,7 +6,15 @@ import { matroskaHeader, matroskaPicture, type MatroskaTrack } from '../rtp/inde
 import type { GopCache, SourcePicture } from './gop.ts';
 import { trackPicture } from './source-formats.ts';
 import { createStartLimit } from './start-limit.ts';
-import { ffmpegArguments, FORMATS, type ReencodedCodec, type ReencodedPicture } from './reencoder-formats.ts';
+import {
+  ffmpegArguments,
+  FORMATS,
+  KEYFRAME_INTERVAL_MS,
+  type ReencodedCodec,
+  type ReencodedPicture,
+} from './reencoder-formats.ts';
+import { createPace } from './reencoder-pace.ts';
+import { encodingBits, isOutgrown } from './reencoder-rate.ts';
 
 export interface ReencoderOptions {
   /** Stream path, for the log. */
@@ -18,6 +26,12 @@ export interface ReencoderOptions {
   readonly log: Log;
   /** What a child that starts in the middle is given first. */
   readonly gop: GopCache;
+  /** The most bits a second that the source has had so far; 0: not known yet. */
+  readonly peakBits: () => number;
+  /** The most bits a second that are made. */
+  readonly maxBits: number;
+  /** How far ahead of the group that it is given a child that starts in the middle begins to make pictures. Default 0. */
+  readonly leadMs?: () => number;
   readonly onParameterSets: (sets: readonly Buffer[]) => void;
   readonly onPicture: (picture: ReencodedPicture) => void;
   /** First pause before a child that ended is started again; it doubles up to 10 s. Default 250 ms. */
@@ -29,12 +43,17 @@ export interface ReencoderOptions {
 export interface Reencoder {
   /** What is coming in; another object than before takes another child. */
   configure(track: MatroskaTrack): void;
-  /** Takes the picture that the cache has been given last. What ffmpeg cannot keep up with is dropped by whole groups. */
+  /**
+   * Takes the picture that the cache has been given last. A child that does not keep up is replaced by one that makes
+   * less; where there is no less, or no group in the cache to start with, whole groups are dropped.
+   */
   push(picture: SourcePicture): void;
   /** Somebody watches, or nobody any more. */
   want(wanted: boolean): void;
   /** `null` while it is not needed. */
   status(): ReencoderStatus | null;
+  /** Media time from which on the child's next keyframe is to be expected; `undefined` when there is no child. */
+  nextKeyframeMs(): number | undefined;
   /** Ends the child at once. Idempotent. */
   close(): void;
   /** Process id of the child; `undefined` when there is none. */
@@ -42,9 +61,9 @@ export interface Reencoder {
 }
 
 /** Viewers may be this far behind the publisher. */
-const MAX_LAG_MS = 3000;
+const MAX_LAG_MS = 1000;
 /** A child that has just started has its own start to catch up with. */
-const CATCH_UP_MS = 10_000;
+const CATCH_UP_MS = 5000;
 /** More pictures than any decoder holds back. */
 const CAUGHT_UP_PICTURES = 20;
 const MAX_OUTSTANDING = 1000;
@@ -66,9 +85,12 @@ interface Child {
   readonly startMs: number;
   readonly startedAtMs: number;
   readonly track: MatroskaTrack;
+  readonly maxBits: number;
   /** When it last made a picture, and how many it was given since. */
   madeAtMs: number;
+  hasMade: boolean;
   unanswered: number;
+  nextKeyframeMs: number;
   /** When it was given the pictures that it has not made yet, by their presentation time. */
   readonly givenAtMs: Map<number, number>;
   /** How long the latest picture took. */
@@ -78,10 +100,11 @@ interface Child {
 /** Readies a re-encoder; a child starts with the first picture after `want(true)`. */
 export function createReencoder(options: ReencoderOptions): Reencoder {
   const { path, codec, clock, log, gop } = options;
-  const { retryMs: firstRetryMs = 250, lingerMs = 10_000 } = options;
+  const { retryMs: firstRetryMs = 250, lingerMs = 10_000, maxBits, leadMs = () => 0 } = options;
   const format = FORMATS[codec];
   const mayStart = createStartLimit();
   let track: MatroskaTrack | undefined;
+  let pace = createPace();
   let child: Child | undefined;
   let needed = false;
   let lingerTimer: NodeJS.Timeout | undefined;
@@ -123,7 +146,7 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
       onParameterSets: options.onParameterSets,
       onPicture(picture) {
         const presentationMs = startMs + picture.presentationMs;
-        noteMade(to, presentationMs);
+        noteMade(to, presentationMs, picture.keyframe);
         options.onPicture({ ...picture, presentationMs });
       },
     });
@@ -149,16 +172,18 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
     });
   }
 
-  function noteMade(by: Child, presentationMs: number): void {
+  function noteMade(by: Child, presentationMs: number, keyframe: boolean): void {
     by.madeAtMs = clock.monotonicMs();
+    by.hasMade = true;
     by.unanswered = 0;
     by.lagMs = by.madeAtMs - (by.givenAtMs.get(presentationMs) ?? by.madeAtMs);
-    by.givenAtMs.delete(presentationMs);
+    if (keyframe) by.nextKeyframeMs = presentationMs + KEYFRAME_INTERVAL_MS;
+    // What was before it and has not come is left out: it comes in the order in which it is shown.
+    for (const givenMs of by.givenAtMs.keys()) if (givenMs <= presentationMs) by.givenAtMs.delete(givenMs);
   }
 
   function noteGiven(to: Child, presentationMs: number): void {
     to.givenAtMs.set(presentationMs, clock.monotonicMs());
-    // Pictures that ffmpeg could not decode do not come back.
     const [oldest] = to.givenAtMs.keys();
     if (to.givenAtMs.size > MAX_OUTSTANDING && oldest !== undefined) to.givenAtMs.delete(oldest);
   }
@@ -181,13 +206,18 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
     const startMs = pictures[0]?.presentationMs;
     if (startMs === undefined || !mayStart(clock.monotonicMs())) return;
     const latestMs = Math.max(...pictures.map(({ presentationMs }) => presentationMs));
-    const firstMs = pictures.length === 1 ? 0 : latestMs - startMs + 1;
+    const firstMs = pictures.length === 1 ? 0 : latestMs - startMs + 1 + leadMs();
+    const bits = encodingBits(current.codecId, options.peakBits(), maxBits);
+    const making = { firstMs, maxBits: bits, reduction: pace.reduction() };
     const started: Child = {
-      process: spawn(options.ffmpegPath, ffmpegArguments(codec, firstMs), { stdio: 'pipe' }),
+      process: spawn(options.ffmpegPath, ffmpegArguments(codec, making), { stdio: 'pipe' }),
       startMs,
       startedAtMs: clock.monotonicMs(),
       track: current,
+      maxBits: bits,
       madeAtMs: clock.monotonicMs(),
+      hasMade: false,
+      nextKeyframeMs: startMs + firstMs,
       unanswered: 0,
       givenAtMs: new Map(),
       lagMs: 0,
@@ -197,17 +227,54 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
     listen(started);
     started.process.stdin.write(matroskaHeader(current));
     for (const picture of pictures) write(started, picture);
-    log.debug({ path, codec, pid: started.process.pid, pictures: pictures.length }, 're-encoding starts');
+    log.debug(
+      { path, codec, pid: started.process.pid, pictures: pictures.length, ...making },
+      're-encoding starts',
+    );
   }
 
-  /** Too late once, it is given nothing until it has caught up; then the next group. */
+  /** How long the pictures wait now: the latest that was made, or one that has not been made yet. */
+  function lagMsOf({ lagMs, givenAtMs }: Child): number {
+    const [oldestAtMs] = givenAtMs.values();
+    const isWaiting = givenAtMs.size > CAUGHT_UP_PICTURES && oldestAtMs !== undefined;
+    return isWaiting ? Math.max(lagMs, clock.monotonicMs() - oldestAtMs) : lagMs;
+  }
+
+  /** One that has made nothing yet is not slow, but stuck. */
+  function isSlow(one: Child): boolean {
+    const isOld = clock.monotonicMs() - one.startedAtMs > CATCH_UP_MS;
+    return isOld && one.hasMade && lagMsOf(one) > MAX_LAG_MS;
+  }
+
+  /** Another child goes on with the cached group; it is past what the old one is behind with. */
+  function replaceChild(current: MatroskaTrack): void {
+    stopChild();
+    startChild(current, gop.pictures());
+  }
+
+  /** True if the child has been replaced by one that makes less, or, with a keyframe, by one that may make more. */
+  function adapts(to: Child, keyframe: boolean): boolean {
+    const nowMs = clock.monotonicMs();
+    if (isSlow(to) && gop.pictures().length > 0 && pace.slow(nowMs)) {
+      const fields = { path, codec, lagMs: Math.round(lagMsOf(to)), reduction: pace.reduction() };
+      log.warn(fields, 'ffmpeg does not keep up: another child makes less');
+    } else {
+      const bits = encodingBits(to.track.codecId, options.peakBits(), maxBits);
+      if (!keyframe || !(isOutgrown(to.maxBits, bits) || pace.tryMore(nowMs))) return false;
+    }
+    replaceChild(to.track);
+    return true;
+  }
+
+  /** Too late once, or too full, it is given nothing until it has caught up; then the next group. */
   function drops(to: Child, keyframe: boolean): boolean {
     const full = to.process.stdin.writableLength > MAX_QUEUED_BYTES;
-    const isLate = to.lagMs > MAX_LAG_MS && clock.monotonicMs() - to.startedAtMs > CATCH_UP_MS;
-    if (!dropping && (full || isLate)) {
+    if (!dropping && (full || isSlow(to))) {
       dropping = true;
-      const { lagMs } = to;
-      log.warn({ path, codec, lagMs }, 'ffmpeg does not keep up: groups of pictures are dropped');
+      log.warn(
+        { path, codec, lagMs: Math.round(lagMsOf(to)) },
+        'ffmpeg does not keep up: groups of pictures are dropped',
+      );
     }
     if (dropping && keyframe && !full && to.givenAtMs.size <= CAUGHT_UP_PICTURES) {
       dropping = false;
@@ -220,6 +287,7 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
     configure(next) {
       if (track === next) return;
       track = next;
+      pace = createPace();
       stopChild();
     },
     push(picture) {
@@ -229,6 +297,7 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
       if (isStuck(child)) {
         return fail(child, 'no output', 'ffmpeg is stuck: the re-encoded video goes on with another child');
       }
+      if (adapts(child, picture.keyframe)) return;
       if (drops(child, picture.keyframe)) {
         droppedPictures += 1;
         return;
@@ -250,9 +319,18 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
     },
     status() {
       if (!needed) return null;
-      const lagMs = Math.round(child?.lagMs ?? 0);
-      return { codec: format.label, running: child !== undefined, restarts, droppedPictures, lagMs };
+      const lagMs = child === undefined ? 0 : Math.round(lagMsOf(child));
+      const reduction = pace.reduction();
+      return {
+        codec: format.label,
+        running: child !== undefined,
+        restarts,
+        droppedPictures,
+        lagMs,
+        reduction,
+      };
     },
+    nextKeyframeMs: () => child?.nextKeyframeMs,
     close() {
       closed = true;
       clearTimeout(lingerTimer);

@@ -1,11 +1,13 @@
 /** The tracks of one stage stream: media in, RTP and sender reports out. */
 import { randomInt } from 'node:crypto';
-import type { Clock, Log, RtpInput } from '../ports.ts';
+import type { Clock, Log, RtpInput, VideoCodec } from '../ports.ts';
 import {
   buildSenderReport,
+  createAv1Packetizer,
   createH264Packetizer,
   createOpusPacketizer,
   createVp8Packetizer,
+  createVp9Packetizer,
   H264_CLOCK_RATE,
   OPUS_CLOCK_RATE,
 } from '../rtp/index.ts';
@@ -35,17 +37,17 @@ export interface TrackContext {
 }
 
 export interface VideoFrame {
-  /** NAL units of H.264, one frame of VP8; nobody writes to them any more: frames may be held. */
+  /** NAL units of H.264, OBUs of AV1, one frame of VP8 or VP9; nobody writes to them any more: frames may be held. */
   readonly units: readonly Buffer[];
   readonly presentationMs: number;
   readonly keyframe: boolean;
 }
 
 /** What a video track is coded in. */
-export type TrackCodec = 'H264' | 'VP8';
+type TrackCodec = VideoCodec['name'];
 
 export interface VideoTrack {
-  /** H.264: SPS and PPS for keyframes that bring none. */
+  /** H.264: SPS and PPS, AV1: a sequence header, for keyframes that bring none. */
   setParameterSets(sets: readonly Buffer[]): void;
   /** Sends a frame, or holds it until the stage is ready; nothing goes out before a keyframe. */
   send(frame: VideoFrame): void;
@@ -129,16 +131,27 @@ interface VideoPacketizer extends Stream {
 
 function createPacketizer(codec: TrackCodec, ssrc: number, send: (packet: Buffer) => void): VideoPacketizer {
   const options = { ssrc, payloadType: VIDEO_PAYLOAD_TYPE, send };
-  if (codec === 'H264') return createH264Packetizer(options);
-  const packetizer = createVp8Packetizer(options);
-  return {
-    ...packetizer,
-    setParameterSets: () => undefined,
-    send: (units, presentationMs) => units.forEach((frame) => packetizer.send(frame, presentationMs)),
-  };
+  switch (codec) {
+    case 'H264':
+      return createH264Packetizer(options);
+    case 'AV1': {
+      const packetizer = createAv1Packetizer(options);
+      return { ...packetizer, setParameterSets: ([header]) => packetizer.setSequenceHeader(header) };
+    }
+    case 'VP8':
+    case 'VP9': {
+      const packetizer = codec === 'VP8' ? createVp8Packetizer(options) : createVp9Packetizer(options);
+      return {
+        ...packetizer,
+        setParameterSets: () => undefined,
+        send: (units, presentationMs, keyframe) =>
+          units.forEach((frame) => packetizer.send(frame, presentationMs, keyframe)),
+      };
+    }
+  }
 }
 
-/** Opens one rendition of a stage stream's video; both codecs have the RTP clock of H.264. */
+/** Opens one rendition of a stage stream's video; all codecs have the RTP clock of H.264. */
 export function createVideoTrack(context: TrackContext, codec: TrackCodec, open: Open): VideoTrack {
   const ssrc = randomInt(1, 0x1_0000_0000);
   let held: VideoFrame[] = [];

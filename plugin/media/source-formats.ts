@@ -1,5 +1,17 @@
-/** A publisher's video as the re-encoder takes it. */
-import type { AvcConfig, CodedPicture, EnhancedVideoCodec, MatroskaTrack } from '../rtp/index.ts';
+/** A publisher's video as the re-encoder takes it, and as it is passed on. */
+import type { VideoCodec } from '../ports.ts';
+import {
+  av1ProfileOf,
+  isVp8Keyframe,
+  isVp9Keyframe,
+  parseAv1Config,
+  readObus,
+  vp9ProfileOf,
+  type AvcConfig,
+  type CodedPicture,
+  type EnhancedVideoCodec,
+  type MatroskaTrack,
+} from '../rtp/index.ts';
 
 const NONE = Buffer.alloc(0);
 
@@ -12,6 +24,82 @@ const FORMATS: Readonly<
   VP8: { label: 'VP8', codecId: 'V_VP8', hasRecord: false },
   VP9: { label: 'VP9', codecId: 'V_VP9', hasRecord: false },
 };
+
+/** What viewers can be sent as it is. */
+export interface PassedVideo {
+  readonly codec: VideoCodec;
+  /** For keyframes that bring none of their own. */
+  readonly sets: readonly Buffer[];
+}
+
+/** A coded picture as RTP packs it. */
+export interface PassedPicture {
+  readonly units: readonly Buffer[];
+  readonly keyframe: boolean;
+  /** What a keyframe says that it is coded in. */
+  readonly codec: VideoCodec | undefined;
+}
+
+interface Carriage {
+  /**
+   * What the configuration record says; `undefined` when it is empty.
+   * @throws FormatError
+   */
+  readonly configure: (record: Buffer) => PassedVideo | undefined;
+  /** @throws FormatError */
+  readonly read: (picture: CodedPicture) => PassedPicture;
+}
+
+function vp9(profileId: number): VideoCodec {
+  return { name: 'VP9', profileId };
+}
+
+/** Of Enhanced RTMP's codecs, those that the stage carries: mediasoup has no H.265. */
+const CARRIAGES: Readonly<Partial<Record<EnhancedVideoCodec, Carriage>>> = {
+  VP8: {
+    configure: () => ({ codec: { name: 'VP8' }, sets: [] }),
+    read: ({ data }) => ({ units: [data], keyframe: isVp8Keyframe(data), codec: { name: 'VP8' } }),
+  },
+  VP9: {
+    // VPCodecConfigurationRecord: the profile follows version and flags; it has two bits in the frames.
+    configure: (record) => (record.length === 0 ? undefined : { codec: vp9((record[4] ?? 0) & 3), sets: [] }),
+    read({ data }) {
+      const keyframe = isVp9Keyframe(data);
+      return { units: [data], keyframe, codec: keyframe ? vp9(vp9ProfileOf(data)) : undefined };
+    },
+  },
+  AV1: {
+    configure(record) {
+      const { profile, sequenceHeader } = parseAv1Config(record);
+      const sets = sequenceHeader === undefined ? [] : [Buffer.from(sequenceHeader)];
+      return { codec: { name: 'AV1', profile }, sets };
+    },
+    read({ data, keyframe }) {
+      const units = readObus(data);
+      const profile = keyframe ? av1ProfileOf(units) : undefined;
+      return { units, keyframe, codec: profile === undefined ? undefined : { name: 'AV1', profile } };
+    },
+  },
+};
+
+/** How what is coded so goes to viewers; `undefined` when it cannot. */
+export function carriageOf(codec: EnhancedVideoCodec): Carriage | undefined {
+  return CARRIAGES[codec];
+}
+
+/** What viewers have agreed to: the codec and its profile. Levels are left out, which decoders do not ask for. */
+export function formOf(codec: VideoCodec): string {
+  switch (codec.name) {
+    case 'H264':
+      return `H.264 ${codec.profileLevelId.slice(0, 4)}`;
+    case 'VP8':
+      return 'VP8';
+    case 'VP9':
+      return `VP9 ${codec.profileId}`;
+    case 'AV1':
+      return `AV1 ${codec.profile}`;
+  }
+}
 
 /** For people. */
 export function videoLabel(codec: EnhancedVideoCodec): string {

@@ -1,4 +1,6 @@
 export { parseAacConfig, type AacConfig } from './aac-config.ts';
+export { AV1_MAX_PAYLOAD_BYTES, createAv1Packetizer, type Av1Packetizer } from './av1.ts';
+export { av1ProfileOf, parseAv1Config, readObus, type Av1Config } from './av1-obu.ts';
 export { parseAvcConfig, profileLevelIdOf, type AvcConfig, type NalLengthBytes } from './avc-config.ts';
 export { parseFlvTag, tagEndOf } from './flv.ts';
 export {
@@ -71,3 +73,11 @@ export {
   VP8_MAX_PAYLOAD_BYTES,
   type Vp8Packetizer,
 } from './vp8.ts';
+export {
+  createVp9Packetizer,
+  isVp9Keyframe,
+  VP9_CLOCK_RATE,
+  VP9_MAX_PAYLOAD_BYTES,
+  vp9ProfileOf,
+  type Vp9Packetizer,
+} from './vp9.ts';

@@ -13,7 +13,7 @@ afterAll(() => server.close());
 const STREAMS = `{ streamingServers { id streams { path onAirSince viewers reportedAt
   video { codec profileLevelId width height hasBFrames keyframeIntervalMs framesPerSecond bitsPerSecond }
   audio { codec sampleRateHz channels bitsPerSecond } warnings { code text }
-  reencoders { codec running restarts droppedPictures lagMs } } } }`;
+  reencoders { codec running restarts droppedPictures lagMs reduction } } } }`;
 const CATALOG = '{ catalog { edges { node { path onAir } } } }';
 
 async function onAir(): Promise<string[]> {
@@ -33,7 +33,9 @@ const send = (streams: readonly unknown[]) => server.send('/v1/streams', 'stream
 describe('what is on the air', () => {
   it('is seen by staff with the publisher’s health, and by everyone in the catalog', async () => {
     const warnings = [{ code: 'keyframe_interval', text: 'keyframe every 8 s' }];
-    const reencoders = [{ codec: 'H.264', running: true, restarts: 1, droppedPictures: 250, lagMs: 120 }];
+    const reencoder = { codec: 'H.264', running: true, restarts: 1, droppedPictures: 250, lagMs: 120 };
+    // Media servers that leave nothing out do not say so.
+    const reencoders = [{ ...reencoder, reduction: 1 }, reencoder];
     const health = { ...HEALTHY, audio: null, malformedTags: 3, warnings, reencoders };
     const answer = await send([{ ...streamStatus('/live/demo', { viewers: 3 }), health }]);
     expect([answer.status, await answer.json()]).toEqual([200, {}]);
@@ -50,7 +52,10 @@ describe('what is on the air', () => {
               video: HEALTHY.video,
               audio: null,
               warnings,
-              reencoders,
+              reencoders: [
+                { ...reencoder, reduction: 1 },
+                { ...reencoder, reduction: 0 },
+              ],
             },
           ],
         },

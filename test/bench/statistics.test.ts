@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compared } from '../../bench/harness.ts';
-import { quantile, slopeOf } from '../../bench/statistics.ts';
+import { differenceOf, meanOf, quantile, slopeOf } from '../../bench/statistics.ts';
 
 describe('a slope', () => {
   const x = Array.from({ length: 20 }, (_, index) => index * 1000);
@@ -51,4 +51,23 @@ it.each([
   ['at least', 0.4, { atLeast: 0.5 }, false],
 ] as const)('a ratio that must be %s its bar: %d', (_name, ratio, bar, ok) => {
   expect(compared('a', 's', [ratio, ratio], [1, 1], bar).ok).toBe(ok);
+});
+
+describe('a mean', () => {
+  it('has an interval as wide as its values are apart', () => {
+    // 1 to 5: deviation 1.5811, t(4) 2.78, so 2.78 * 1.5811 / sqrt(5).
+    const { value, low, high } = meanOf([1, 2, 3, 4, 5]);
+    expect(value).toBe(3);
+    expect(high - value).toBeCloseTo(1.966, 2);
+    expect(value - low).toBeCloseTo(high - value, 10);
+  });
+
+  it('of differences goes pair by pair', () => {
+    expect(differenceOf([10, 20, 30], [9, 19, 29])).toEqual({ value: 1, low: 1, high: 1 });
+  });
+
+  it('needs two values, and as many on both sides', () => {
+    expect(() => meanOf([1])).toThrow(TypeError);
+    expect(() => differenceOf([1, 2], [1])).toThrow(TypeError);
+  });
 });

@@ -4,7 +4,14 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { selfSignedCertFile } from '../../plugin/tls.ts';
-import { buyAndWatch, findBrowser, framesDecoded, launchBrowser, mediaWay } from '../support/browser.ts';
+import {
+  buyAndWatch,
+  findBrowser,
+  framesDecoded,
+  inboundTotals,
+  launchBrowser,
+  mediaWay,
+} from '../support/browser.ts';
 import { connectTwoHosts, type TwoHosts } from '../support/namespaces.ts';
 import {
   DEMO_PATH,
@@ -71,11 +78,20 @@ it('a viewer on another host buys and watches, by UDP', async () => {
   expect(await mediaWay(page)).toMatchObject({ protocol: 'udp', remoteAddress: hosts.server.ipv4 });
 });
 
-it('where UDP gets through no more the viewing ends, and the next one goes by TCP', async () => {
+it('where UDP gets through no more it goes on by TCP: by itself, or in the next viewing', async () => {
   hosts.server.dropUdp();
-  // The server waits 15 s for the viewer's consent (RFC 7675); the ticket counts accesses, so that the viewer decides.
-  await page.getByTestId('status').filter({ hasText: 'Ended' }).waitFor({ timeout: 60_000 });
-  await page.getByTestId('play').click();
-  await framesDecoded(page, 30);
-  expect(await mediaWay(page)).toMatchObject({ protocol: 'tcp', remoteAddress: hosts.server.ipv4 });
+  // Chromium tries its other candidates; if the server misses it for longer than that takes, the viewing ends, and the
+  // viewer decides, since the ticket counts accesses.
+  const ended = page.getByTestId('status').filter({ hasText: 'Ended' });
+  await expect
+    .poll(
+      async () => {
+        if (await ended.isVisible()) await page.getByTestId('play').click();
+        return mediaWay(page).catch(() => null);
+      },
+      { timeout: 90_000, interval: 500 },
+    )
+    .toMatchObject({ protocol: 'tcp', remoteAddress: hosts.server.ipv4 });
+  const { framesDecoded: frames } = await inboundTotals(page);
+  await framesDecoded(page, frames + 30);
 });

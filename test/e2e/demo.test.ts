@@ -1,5 +1,6 @@
 /** `npm start`, as the bootstrap runs it: one command, everything up, everything down. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -54,6 +55,18 @@ async function processesLeft(): Promise<number[]> {
   return found.flat();
 }
 
+async function takeTcp(port: number): Promise<() => void> {
+  const blocker = createServer();
+  await listen(blocker, port, '127.0.0.1', 'the test');
+  return () => void blocker.close();
+}
+
+async function takeUdp(port: number): Promise<() => void> {
+  const blocker = createSocket('udp4').bind(port, '127.0.0.1');
+  await once(blocker, 'listening');
+  return () => void blocker.close();
+}
+
 afterEach(async () => {
   for (const id of await processesLeft()) process.kill(id, 'SIGKILL');
 });
@@ -93,24 +106,27 @@ describe('npm start', () => {
     await expect.poll(processesLeft, { timeout: 10_000 }).toEqual([]);
   });
 
-  it.each(['USHER_PORT', 'USHER_MEDIA_PORT', 'USHER_RTMP_PORT', 'USHER_NMS_HTTP_PORT', 'USHER_RTC_PORT'])(
-    'says which port is taken, and that %s sets it',
-    async (setting) => {
-      const port = Number(environment.env[setting]);
-      const blocker = createServer();
-      await listen(blocker, port, '127.0.0.1', setting);
-      try {
-        const demo = startDemo();
-        const [code] = (await once(demo.child, 'exit')) as [number];
-        expect(code).toBe(1);
-        expect(demo.output()).toContain(`port ${String(port)} is taken`);
-        expect(demo.output()).toContain(setting);
-        expect(await processesLeft()).toEqual([]);
-      } finally {
-        blocker.close();
-      }
-    },
-  );
+  it.each([
+    ['USHER_PORT', takeTcp],
+    ['USHER_MEDIA_PORT', takeTcp],
+    ['USHER_RTMP_PORT', takeTcp],
+    ['USHER_NMS_HTTP_PORT', takeTcp],
+    ['USHER_RTC_PORT', takeTcp],
+    ['USHER_RTC_PORT', takeUdp],
+  ] as const)('says which port is taken, and that %s sets it', async (setting, take) => {
+    const port = Number(environment.env[setting]);
+    const release = await take(port);
+    try {
+      const demo = startDemo();
+      const [code] = (await once(demo.child, 'exit')) as [number];
+      expect(code).toBe(1);
+      expect(demo.output()).toContain(`port ${String(port)} is taken`);
+      expect(demo.output()).toContain(setting);
+      expect(await processesLeft()).toEqual([]);
+    } finally {
+      release();
+    }
+  });
 
   it('refuses a misspelt setting, with a suggestion', async () => {
     const demo = startDemo({ USHER_PROT: '4000' });

@@ -1,8 +1,11 @@
-/** Enhanced RTMP to Chromium: Opus as the encoder made it, other video re-encoded, sound that starts late, publishers that come back. */
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+/**
+ * Enhanced RTMP to Chromium: Opus, VP9 and AV1 as the encoder made them, other video re-encoded or refused, sound that
+ * starts late, publishers that come back.
+ */
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
-import { framesDecoded, inboundTotals, launchBrowser } from '../support/browser.ts';
+import { framesDecoded, inboundTotals, launchBrowser, quadrantColours } from '../support/browser.ts';
 import {
   connectEnhanced,
   encodeOpus,
@@ -11,8 +14,11 @@ import {
   sendMessages,
   type EnhancedMessage,
 } from '../support/enhanced-publisher.ts';
+import { frameClockPicture, judgePlayback, watchFrameClock } from '../support/frame-clock.ts';
+import { reencodersOf } from '../support/reencoders.ts';
 import { createStreamKeyFor, createTitleWithOffer, signIn } from '../support/shop.ts';
 import { startStack, type Stack } from '../support/stack.ts';
+import { colourError } from '../support/test-card.ts';
 import { openWhepPlayer, strongestTones } from '../support/whep-player.ts';
 
 const SECONDS = 30;
@@ -36,7 +42,7 @@ beforeAll(async () => {
   const tone = TONES.map((hertz) => `0.4*sin(2*PI*${hertz}*t)`).join('|');
   [stack, browser, picture, sound] = await Promise.all([
     // No encoder: what is passed through needs none.
-    startStack({ USHER_FFMPEG: '/nonexistent/ffmpeg' }),
+    startStack({ USHER_FFMPEG: '/nonexistent/ffmpeg', USHER_REENCODE: 'off' }),
     launchBrowser(),
     encodeVideo('avc1', { seconds: SECONDS }),
     encodeOpus(SECONDS, { sound: `aevalsrc='${tone}':s=48000` }),
@@ -55,6 +61,7 @@ interface Publisher {
 }
 
 interface Channel {
+  readonly path: string;
   readonly offerId: string;
   /** Publishes in real time until it is stopped. */
   publish(messages: readonly EnhancedMessage[]): Promise<Publisher>;
@@ -63,9 +70,11 @@ interface Channel {
 async function channel(on = stack, by = staff): Promise<Channel> {
   titles += 1;
   const name = `enhanced${String(titles)}`;
-  const { titleId, offerId } = await createTitleWithOffer(on.orderUrl, by, `/live/${name}`);
+  const path = `/live/${name}`;
+  const { titleId, offerId } = await createTitleWithOffer(on.orderUrl, by, path);
   const key = await createStreamKeyFor(on.orderUrl, by, titleId);
   return {
+    path,
     offerId,
     async publish(messages) {
       const client = await connectEnhanced(on.rtmpPort, 'live', `${name}?key=${key}`);
@@ -91,6 +100,29 @@ async function channel(on = stack, by = staff): Promise<Channel> {
 
 function expectTones(heard: readonly number[]): void {
   heard.forEach((hertz, side) => expect(Math.abs(hertz - TONES[side]!)).toBeLessThan(12));
+}
+
+const FPS = 25;
+/** The test card's colours, with the pictures' numbers over them. */
+const CARD = frameClockPicture({ size: '320x180', fps: FPS, picture: 'card' });
+
+/** All pictures come, in their order and their colours. */
+async function expectCard(page: Page): Promise<void> {
+  await framesDecoded(page, 30);
+  const { pictures, outOfOrder } = judgePlayback(await watchFrameClock(page, 20, 40), FPS);
+  expect({ pictures: pictures > 30, outOfOrder }).toEqual({ pictures: true, outOfOrder: 0 });
+  expect(colourError(await quadrantColours(page))).toBeLessThan(60);
+}
+
+function receivedCodec(page: Page): Promise<string | undefined> {
+  return page.evaluate(async () => {
+    const stats = await globalThis.usher.peerConnection?.getStats();
+    let codec: string | undefined;
+    stats?.forEach((stat: { type: string; mimeType?: string }) => {
+      if (stat.type === 'codec' && stat.mimeType?.startsWith('video/') === true) codec = stat.mimeType;
+    });
+    return codec;
+  });
 }
 
 describe('a viewer in Chromium', () => {
@@ -133,6 +165,47 @@ describe('a viewer in Chromium', () => {
   });
 });
 
+describe('where nothing is re-encoded', () => {
+  it.each([
+    // Both with pictures that are never shown, which others refer to.
+    ['VP9', 'vp09', '-c:v libvpx-vp9 -deadline good -cpu-used 5 -lag-in-frames 16 -auto-alt-ref 1', true],
+    ['AV1', 'av01', '-c:v libaom-av1 -usage good -cpu-used 8 -lag-in-frames 19', false],
+  ] as const)('a viewer in Chromium sees %s as it was published', async (codec, fourCc, encoder, twoPass) => {
+    const { offerId, publish } = await channel();
+    const video = await encodeVideo(fourCc, { seconds: 12, picture: CARD, encoder, twoPass });
+    await publish(interleave(video, sound));
+    const { page, ...answer } = await openWhepPlayer(browser, stack, offerId);
+    onTestFinished(() => page.close());
+    expect(answer).toEqual({ status: 201, problem: null });
+    await expectCard(page);
+    expect(await receivedCodec(page)).toBe(`video/${codec}`);
+  });
+
+  it.each([
+    ['H.265', 'hvc1', undefined, 'the video is H.265, and re-encoding is off'],
+    [
+      'H.264 with B-frames',
+      'avc1',
+      '-c:v libx264 -preset ultrafast -bf 2',
+      'the video has B-frames, and re-encoding is off',
+    ],
+  ] as const)('%s is refused with the reason', async (_name, fourCc, encoder, detail) => {
+    const { path, offerId, publish } = await channel();
+    const seconds = 12;
+    await publish(await encodeVideo(fourCc, encoder === undefined ? { seconds } : { seconds, encoder }));
+    await vi.waitFor(
+      async () => {
+        const metrics = await (await fetch(`${stack.mediaUrl}/metrics`)).text();
+        expect(metrics).toContain(`usher_publisher_bits_per_second{path="${path}",media="video"}`);
+      },
+      { timeout: 20_000, interval: 200 },
+    );
+    const { page, ...answer } = await openWhepPlayer(browser, stack, offerId);
+    onTestFinished(() => page.close());
+    expect(answer).toMatchObject({ status: 422, problem: { code: 'offer_unsupported', detail } });
+  });
+});
+
 describe('where there is ffmpeg', () => {
   let whole: Stack;
   let token: string;
@@ -142,17 +215,31 @@ describe('where there is ffmpeg', () => {
   });
   afterAll(() => whole.stop());
 
-  it.each(['hvc1', 'vp09', 'av01'] as const)(
-    '%s is seen in Chromium, and Opus heard beside it',
-    async (fourCc) => {
-      const { offerId, publish } = await channel(whole, token);
-      await publish(interleave(await encodeVideo(fourCc, { seconds: 15 }), sound));
-      const player = await openWhepPlayer(browser, whole, offerId);
-      onTestFinished(() => player.page.close());
-      expect(player).toMatchObject({ status: 201, problem: null });
-      await framesDecoded(player.page, 30);
-      expect(await inboundTotals(player.page)).toMatchObject({ width: 320, height: 180 });
-      expectTones(await strongestTones(player.page));
-    },
-  );
+  const children = (): number[] => reencodersOf(whole.media.child.pid ?? 0);
+
+  it('H.265 is made anew for Chromium, with Opus beside it', async () => {
+    const { offerId, publish } = await channel(whole, token);
+    await publish(interleave(await encodeVideo('hvc1', { seconds: 15 }), sound));
+    const player = await openWhepPlayer(browser, whole, offerId);
+    onTestFinished(() => player.page.close());
+    expect(player).toMatchObject({ status: 201, problem: null });
+    await framesDecoded(player.page, 30);
+    expect(await inboundTotals(player.page)).toMatchObject({ width: 320, height: 180 });
+    expectTones(await strongestTones(player.page));
+  });
+
+  it('AV1 is made anew only for viewers without it', async () => {
+    const { offerId, publish } = await channel(whole, token);
+    const before = children();
+    await publish(interleave(await encodeVideo('av01', { seconds: 15, picture: CARD }), sound));
+    const { page } = await openWhepPlayer(browser, whole, offerId);
+    onTestFinished(() => page.close());
+    await expectCard(page);
+    expect(children()).toEqual(before);
+    const other = await openWhepPlayer(browser, whole, offerId, 'constrained-baseline');
+    onTestFinished(() => other.page.close());
+    await expectCard(other.page);
+    expect([await receivedCodec(page), await receivedCodec(other.page)]).toEqual(['video/AV1', 'video/H264']);
+    expect(children()).toHaveLength(before.length + 1);
+  });
 });

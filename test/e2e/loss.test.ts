@@ -3,7 +3,7 @@
  * seconds apart, as OBS sets them by default: what is lost must come by retransmission, not with the next keyframe.
  */
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it, onTestFailed, onTestFinished, vi } from 'vitest';
+import { afterAll, beforeAll, describe, it, vi, type TestContext } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { framesDecoded, inboundTotals, launchBrowser } from '../support/browser.ts';
 import { judgePlayback, publishFrameClock, watchFrameClock } from '../support/frame-clock.ts';
@@ -43,7 +43,10 @@ afterAll(async () => {
  * Opens a viewer with that network both ways. A failure shows the seed; with it in RELAY_SEED the same datagrams have
  * the same fate again.
  */
-async function viewerBehind(impairment: Impairment): Promise<RelayedViewer> {
+async function viewerBehind(
+  { onTestFailed, onTestFinished }: TestContext,
+  impairment: Impairment,
+): Promise<RelayedViewer> {
   const { RELAY_SEED: seed } = process.env;
   const viewer = await openRelayedViewer(browser, stack, titleId, {
     towardsServer: impairment,
@@ -69,42 +72,49 @@ function lostSound(page: Page): Promise<number> {
   });
 }
 
-it('plays on at 5% loss each way, and the sound is nearly whole', async () => {
-  const { page } = await viewerBehind({ loss: 0.05, delayMs: 10 });
-  const before = await inboundTotals(page);
-  const playback = judgePlayback(await watchFrameClock(page, 20));
-  const after = await inboundTotals(page);
-  const published = playback.advancedSeconds * FPS;
-  expect(after.framesDecoded - before.framesDecoded).toBeGreaterThan(published * 0.8);
-  expect(playback.advancedSeconds).toBeGreaterThan(playback.watchedSeconds * 0.8);
-  expect(playback.outOfOrder).toBe(0);
-  expect(await lostSound(page)).toBeLessThan(0.01);
-});
+// Two at a time: each has a relay of its own, and they mostly watch.
+describe.concurrent('a viewer', () => {
+  it('plays on at 5% loss each way, and the sound is nearly whole', async (context) => {
+    const { expect } = context;
+    const { page } = await viewerBehind(context, { loss: 0.05, delayMs: 10 });
+    const before = await inboundTotals(page);
+    const playback = judgePlayback(await watchFrameClock(page, 20));
+    const after = await inboundTotals(page);
+    const published = playback.advancedSeconds * FPS;
+    expect(after.framesDecoded - before.framesDecoded).toBeGreaterThan(published * 0.8);
+    expect(playback.advancedSeconds).toBeGreaterThan(playback.watchedSeconds * 0.8);
+    expect(playback.outOfOrder).toBe(0);
+    expect(await lostSound(page)).toBeLessThan(0.01);
+  });
 
-it('freezes no picture for more than a second at 2% loss each way', async () => {
-  const { page } = await viewerBehind({ loss: 0.02, delayMs: 10 });
-  const playback = judgePlayback(await watchFrameClock(page, 30));
-  expect(playback.longestFreezeMs).toBeLessThan(1000);
-  expect(playback.advancedSeconds).toBeGreaterThan(playback.watchedSeconds * 0.8);
-  expect(playback.outOfOrder).toBe(0);
-});
+  it('freezes no picture for more than a second at 2% loss each way', async (context) => {
+    const { expect } = context;
+    const { page } = await viewerBehind(context, { loss: 0.02, delayMs: 10 });
+    const playback = judgePlayback(await watchFrameClock(page, 30));
+    expect(playback.longestFreezeMs).toBeLessThan(1000);
+    expect(playback.advancedSeconds).toBeGreaterThan(playback.watchedSeconds * 0.8);
+    expect(playback.outOfOrder).toBe(0);
+  });
 
-it('plays with 50 ms of jitter, 1% of the packets out of order and 1% doubled', async () => {
-  const { page } = await viewerBehind({ jitterMs: 50, reordering: 0.01, duplication: 0.01 });
-  const playback = judgePlayback(await watchFrameClock(page, 15));
-  expect(playback.longestFreezeMs).toBeLessThan(1000);
-  expect(playback.advancedSeconds).toBeGreaterThan(playback.watchedSeconds * 0.8);
-  expect(playback.outOfOrder).toBe(0);
-});
+  it('plays with 50 ms of jitter, 1% of the packets out of order and 1% doubled', async (context) => {
+    const { expect } = context;
+    const { page } = await viewerBehind(context, { jitterMs: 50, reordering: 0.01, duplication: 0.01 });
+    const playback = judgePlayback(await watchFrameClock(page, 15));
+    expect(playback.longestFreezeMs).toBeLessThan(1000);
+    expect(playback.advancedSeconds).toBeGreaterThan(playback.watchedSeconds * 0.8);
+    expect(playback.outOfOrder).toBe(0);
+  });
 
-it('comes back by itself after seconds without any network, in the same session', async () => {
-  const { page, relay } = await viewerBehind({});
-  const connection = await page.evaluateHandle(() => globalThis.usher.peerConnection);
-  relay.change({ towardsServer: { loss: 1 }, towardsClients: { loss: 1 } });
-  await page.getByTestId('status').filter({ hasText: 'starts by itself' }).waitFor();
-  relay.change({ towardsServer: {}, towardsClients: {} });
-  const { framesDecoded: frames } = await inboundTotals(page);
-  await framesDecoded(page, frames + 2 * FPS);
-  await page.getByTestId('status').filter({ hasText: 'Live' }).waitFor();
-  expect(await connection.evaluate((before) => before === globalThis.usher.peerConnection)).toBe(true);
+  it('comes back by itself after seconds without any network, in the same session', async (context) => {
+    const { expect } = context;
+    const { page, relay } = await viewerBehind(context, {});
+    const connection = await page.evaluateHandle(() => globalThis.usher.peerConnection);
+    relay.change({ towardsServer: { loss: 1 }, towardsClients: { loss: 1 } });
+    await page.getByTestId('status').filter({ hasText: 'starts by itself' }).waitFor();
+    relay.change({ towardsServer: {}, towardsClients: {} });
+    const { framesDecoded: frames } = await inboundTotals(page);
+    await framesDecoded(page, frames + 2 * FPS);
+    await page.getByTestId('status').filter({ hasText: 'Live' }).waitFor();
+    expect(await connection.evaluate((before) => before === globalThis.usher.peerConnection)).toBe(true);
+  });
 });

@@ -3,7 +3,7 @@
  * right order and hears the right tones.
  */
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, it, type TestContext } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { framesDecoded, inboundTotals, launchBrowser, quadrantColours } from '../support/browser.ts';
 import {
@@ -42,7 +42,10 @@ const HIGH = x264('-preset veryfast -profile:v high -bf 0 -g 60');
 const MONO = { channels: 1, sampleRate: 48_000 } as const;
 
 /** Puts a title of its own on the air until the test has ended; answers its free offer. */
-async function publish(settings: FrameClockOptions): Promise<string> {
+async function publish(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  settings: FrameClockOptions,
+): Promise<string> {
   titles += 1;
   const path = `/live/row${String(titles)}`;
   const { titleId, offerId } = await createTitleWithOffer(stack.orderUrl, staff, path);
@@ -67,16 +70,20 @@ const PICTURES = 45;
 
 /** Publishes, buys, plays, and compares what is seen and heard. */
 async function plays(
+  { expect, onTestFinished }: TestContext,
   settings: FrameClockOptions,
   expected: Partial<Expected> = {},
   video: VideoOffer = 'all',
 ): Promise<void> {
   const { width, height, fps, tones, isRemade } = { ...DEFAULTS, ...expected };
-  const offerId = await publish({
-    size: `${String(width)}x${String(height)}`,
-    fps,
-    ...settings,
-  });
+  const offerId = await publish(
+    { onTestFinished },
+    {
+      size: `${String(width)}x${String(height)}`,
+      fps,
+      ...settings,
+    },
+  );
   const { page, status, problem } = await openWhepPlayer(browser, stack, offerId, video);
   onTestFinished(() => page.close());
   expect({ status, problem }).toEqual({ status: 201, problem: null });
@@ -102,8 +109,9 @@ async function plays(
   }
 }
 
-describe('what goes out as it is', () => {
-  it.each<[string, FrameClockOptions, Partial<Expected>]>([
+// Two at a time: there is little to compute, and each picture has to be waited for.
+describe.concurrent('what goes out as it is', () => {
+  it.for<[string, FrameClockOptions, Partial<Expected>]>([
     ['baseline, 30 pictures a second, a keyframe each second', { video: BASELINE }, {}],
     ['main, 25 pictures a second, mono', { video: MAIN, sound: MONO }, { fps: 25, tones: [1000, 1000] }],
     ['high, sound of 44.1 kHz', { video: HIGH, sound: { channels: 2, sampleRate: 44_100 } }, {}],
@@ -128,16 +136,17 @@ describe('what goes out as it is', () => {
       { video: HIGH, audio: ['-c:a', 'aac', '-b:a', '64k'], sound: MONO },
       { tones: [1000, 1000] },
     ],
-  ])('%s', async (_name, settings, expected) => {
-    await plays(settings, expected);
+  ])('%s', async ([, settings, expected], context) => {
+    await plays(context, settings, expected);
   });
 });
 
+// One at a time: an encoder that shares two cores with another pair is told to do with less.
 describe('what is made anew', () => {
   /** OBS Studio's defaults: x264, veryfast, High, B-frames, CBR of 2,500 kbit/s, a keyframe every 2 seconds. */
   const OBS = x264('-preset veryfast -profile:v high -bf 2 -g 60 -b:v 2500k -maxrate 2500k -bufsize 2500k');
 
-  it.each<[string, FrameClockOptions, VideoOffer]>([
+  it.for<[string, FrameClockOptions, VideoOffer]>([
     ["OBS's defaults, for a browser that offers all it has", { video: OBS }, 'all'],
     ["OBS's defaults, for a viewer of VP8 alone", { video: OBS }, 'vp8'],
     [
@@ -148,16 +157,16 @@ describe('what is made anew', () => {
     ['high 4:2:2', { video: x264('-preset veryfast -bf 0 -g 60 -pix_fmt yuv422p') }, 'all'],
     ['high, for a viewer of constrained baseline alone', { video: HIGH }, 'constrained-baseline'],
     ['constrained baseline, for a viewer of VP8 alone', { video: BASELINE }, 'vp8'],
-  ])('%s', async (_name, settings, video) => {
-    await plays(settings, { isRemade: true }, video);
+  ])('%s', async ([, settings, video], context) => {
+    await plays(context, settings, { isRemade: true }, video);
   });
 });
 
-it('a viewer of VP9 alone is refused with the reason', async () => {
+it('a viewer of VP9 alone is refused with the reason', async ({ expect, onTestFinished }) => {
   const { page, status, problem } = await openWhepPlayer(
     browser,
     stack,
-    await publish({ video: HIGH }),
+    await publish({ onTestFinished }, { video: HIGH }),
     'vp9',
   );
   onTestFinished(() => page.close());

@@ -66,4 +66,9 @@ test('what WebRTC viewers cannot be shown is re-encoded unless that is switched 
   expect(readMediaConfig({}).USHER_REENCODE).toBe('auto');
   expect(readMediaConfig({ USHER_REENCODE: 'off' }).USHER_REENCODE).toBe('off');
   expect(() => readMediaConfig({ USHER_REENCODE: 'on' })).toThrow(/^USHER_REENCODE: /);
+  expect(readMediaConfig({}).USHER_REENCODE_MAX_BITRATE).toBe(8_000_000);
+  for (const bits of ['99999', '100000001', '1.5e6.', '']) {
+    const env = { USHER_REENCODE_MAX_BITRATE: bits };
+    expect(() => readMediaConfig(env)).toThrow(/^USHER_REENCODE_MAX_BITRATE: /);
+  }
 });

@@ -86,7 +86,14 @@ it('the revocation feed is shown as it is when somebody looks', async () => {
 });
 
 it('re-encoders are shown while they are needed, with counters that do not add up anew each time', async () => {
-  const reencoder = { codec: 'H.264', running: true, restarts: 2, droppedPictures: 40, lagMs: 150 };
+  const reencoder = {
+    codec: 'H.264',
+    running: true,
+    restarts: 2,
+    droppedPictures: 40,
+    lagMs: 150,
+    reduction: 1,
+  };
   let reencoders = [reencoder, { ...reencoder, codec: 'VP8', running: false, lagMs: 0 }];
   const metrics = createMediaMetrics({
     sessions: () => 0,
@@ -108,6 +115,8 @@ it('re-encoders are shown while they are needed, with counters that do not add u
     'usher_reencoder_restarts_total{path="/live/a",codec="VP8"} 2',
     'usher_reencoder_dropped_pictures_total{path="/live/a",codec="H.264"} 40',
     'usher_reencoder_dropped_pictures_total{path="/live/a",codec="VP8"} 40',
+    'usher_reencoder_reduction{path="/live/a",codec="H.264"} 1',
+    'usher_reencoder_reduction{path="/live/a",codec="VP8"} 1',
   ];
   expect(await values()).toEqual(known);
   expect(await values()).toEqual(known);

@@ -147,8 +147,12 @@ describe('openGate', () => {
     usher.reportStreams(() => streams).changed();
     expect(await metrics()).toMatch(/^usher_live_streams 1$/m);
     expect(await metrics()).toContain(`usher_stream_viewers{path="${PATH}"} 3`);
-    await vi.waitFor(() => expect(received).toMatchObject([{ path: '/v1/streams', payload: { streams } }]), {
-      timeout: 5000,
-    });
+    // Told of by somebody else too: the first counts, and all the others are there beside it.
+    const second = { uri: '/live/second', onAirSince: 1_700_000_001, viewers: 0, health };
+    usher.reportStreams(() => [{ ...streams[0]!, viewers: 9 }, second]);
+    expect(await metrics()).toMatch(/^usher_live_streams 2$/m);
+    expect(await metrics()).toContain(`usher_stream_viewers{path="${PATH}"} 3`);
+    const reported = { path: '/v1/streams', payload: { streams: [...streams, second] } };
+    await vi.waitFor(() => expect(received).toMatchObject([reported]), { timeout: 5000 });
   });
 });

@@ -55,22 +55,30 @@ export interface EncodeOptions {
   readonly picture?: string;
   /** A keyframe each second unless told. */
   readonly keyframeFrames?: number;
+  /** ffmpeg's arguments for the encoder; those for live pictures unless told. */
+  readonly encoder?: string;
+  /** True for an encoder that is to see all pictures before it begins. */
+  readonly twoPass?: boolean;
 }
 
 const FPS = 25;
 
 /** Encodes a picture; the configuration record is the first message. */
-export async function encodeVideo(
-  fourCc: VideoFourCc,
-  { seconds, picture = `testsrc=s=320x180:r=${FPS}`, keyframeFrames = FPS }: EncodeOptions,
-): Promise<EnhancedMessage[]> {
-  const { record: box, reorders, encoder } = CODECS[fourCc];
+export async function encodeVideo(fourCc: VideoFourCc, options: EncodeOptions): Promise<EnhancedMessage[]> {
+  const { seconds, picture = `testsrc=s=320x180:r=${FPS}`, keyframeFrames = FPS, encoder } = options;
+  const { record: box, reorders, encoder: live } = CODECS[fourCc];
   const directory = await mkdtemp(join(tmpdir(), 'usher-enhanced-'));
   try {
     const path = join(directory, 'video.mp4');
     const source = ['-f', 'lavfi', '-i', picture, '-t', String(seconds), '-pix_fmt', 'yuv420p'];
-    const output = ['-g', String(keyframeFrames), '-threads', '1', '-video_track_timescale', '1000', path];
-    await runFfmpeg([...source, ...encoder.split(' '), ...output]);
+    const output = ['-g', String(keyframeFrames), '-threads', '1', '-video_track_timescale', '1000', '-y'];
+    const command = [...source, ...(encoder ?? live).split(' '), ...output];
+    const log = join(directory, 'pass');
+    if (options.twoPass === true) {
+      await runFfmpeg([...command, '-pass', '1', '-passlogfile', log, path]);
+      command.push('-pass', '2', '-passlogfile', log);
+    }
+    await runFfmpeg([...command, path]);
     const { record, samples } = readMp4(await readFile(path), box);
     const config = videoBody({ fourCc, packetType: SEQUENCE_START, key: true, data: record });
     return [

@@ -3,7 +3,8 @@ import type { Page } from 'playwright-core';
 import { runFfmpeg, type Encoder } from './stack.ts';
 
 /** The number is burnt into the top ninth of the picture as so many bits, the lowest at the left. */
-const BITS = 12;
+export const FRAME_CLOCK_BITS = 12;
+const BITS = FRAME_CLOCK_BITS;
 
 export interface FrameClockOptions {
   /** `WIDTHxHEIGHT`. */
@@ -37,22 +38,30 @@ const CARD = [
   'drawbox=x=iw/2:y=ih/2:w=iw/2:h=ih/2:color=yellow:t=fill',
 ];
 
-/** Publishes pictures with their number over them. */
-export function publishFrameClock(url: string, options: FrameClockOptions = {}): Encoder {
-  const { size = '624x360', fps = 30, picture = 'detail', sound = STEREO } = options;
+/** ffmpeg's description of pictures with their number over them. */
+export function frameClockPicture({
+  size = '624x360',
+  fps = 30,
+  picture = 'detail',
+}: Pick<FrameClockOptions, 'size' | 'fps' | 'picture'>): string {
   const bits = Array.from({ length: BITS }, (_, bit) => {
     const box = `x=iw*${String(bit)}/${String(BITS)}:y=0:w=iw/${String(BITS)}:h=ih/9`;
     return `drawbox=${box}:color=white:t=fill:enable='mod(floor(n/${String(2 ** bit)}),2)'`;
   });
-  const pictures = [
+  return [
     `${picture === 'card' ? 'color=c=black:' : 'testsrc2='}s=${size}:r=${String(fps)}`,
     ...(picture === 'card' ? CARD : []),
     'drawbox=x=0:y=0:w=iw:h=ih/9:color=black:t=fill',
     ...bits,
-  ];
+  ].join(',');
+}
+
+/** Publishes pictures with their number over them. */
+export function publishFrameClock(url: string, options: FrameClockOptions = {}): Encoder {
+  const { sound = STEREO } = options;
   const tones = ['0.3*sin(2*PI*1000*t)', '0.3*sin(2*PI*2000*t)'].slice(0, sound?.channels ?? 0).join('|');
   return runFfmpeg([
-    ...['-re', '-f', 'lavfi', '-i', pictures.join(',')],
+    ...['-re', '-f', 'lavfi', '-i', frameClockPicture(options)],
     ...(sound === null
       ? []
       : ['-re', '-f', 'lavfi', '-i', `aevalsrc='${tones}':s=${String(sound.sampleRate)}`]),

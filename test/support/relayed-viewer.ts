@@ -11,7 +11,7 @@ export interface RelayedViewer {
 }
 
 /** Runs in the page: the one candidate of each answer is the relay, so that nothing goes another way. */
-function useRelay(port: number): void {
+export function useRelay(port: number): void {
   globalThis.RTCPeerConnection = class extends RTCPeerConnection {
     override setRemoteDescription({ type, sdp = '' }: RTCSessionDescriptionInit): Promise<void> {
       const relayed = sdp

@@ -192,19 +192,23 @@ export function obsDefaults(bFrames = 2): readonly string[] {
 }
 
 /**
- * The inputs of the test card: four quadrants of fixed colours (red, green, blue, yellow), a white flash over the lower
- * half and a 1,000 Hz beep in the first 100 ms of each second.
+ * The picture of the test card, as ffmpeg describes it: four quadrants of fixed colours (red, green, blue, yellow), and a
+ * white flash over the lower half in the first 100 ms of each second.
  */
-function testCardInputs(fps: number): string[] {
-  const quadrants = [
+export const testCardPicture = (fps: number): string =>
+  [
     `color=c=red:s=640x360:r=${String(fps)}`,
     'drawbox=x=320:y=0:w=320:h=180:color=green:t=fill',
     'drawbox=x=0:y=180:w=320:h=180:color=blue:t=fill',
     'drawbox=x=320:y=180:w=320:h=180:color=yellow:t=fill',
     "drawbox=x=240:y=240:w=160:h=120:color=white:t=fill:enable='lt(mod(t,1),0.1)'",
-  ];
-  const beep = "aevalsrc='0.5*sin(2*PI*1000*t)*lt(mod(t,1),0.1)':s=48000";
-  return ['-re', '-f', 'lavfi', '-i', quadrants.join(','), '-re', '-f', 'lavfi', '-i', beep];
+  ].join(',');
+
+/** Its sound: a 1,000 Hz beep with each flash. */
+export const TEST_CARD_SOUND = "aevalsrc='0.5*sin(2*PI*1000*t)*lt(mod(t,1),0.1)':s=48000";
+
+function testCardInputs(fps: number): string[] {
+  return ['-re', '-f', 'lavfi', '-i', testCardPicture(fps), '-re', '-f', 'lavfi', '-i', TEST_CARD_SOUND];
 }
 
 export interface TestCardOptions {

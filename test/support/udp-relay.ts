@@ -19,6 +19,10 @@ export interface Impairment {
   readonly delayMs?: number;
   /** Evenly spread from 0 up to this, on top of the delay; it changes no order. */
   readonly jitterMs?: number;
+  /** What passes in a second; what would wait for more than 300 ms is lost. */
+  readonly bitsPerSecond?: number;
+  /** Those that never arrive, whatever the seed. */
+  readonly blocks?: (datagram: Buffer) => boolean;
 }
 
 export interface DirectionCounts {
@@ -49,6 +53,9 @@ export function createRandom(seed: number): () => number {
 }
 
 const DEFAULT_REORDER_MS = 20;
+/** What the buffers of a slow line hold. */
+const MAX_QUEUE_MS = 300;
+const BLOCKED: Fate = { dueMs: [], isReordered: false };
 
 /** Decides on one datagram after the other. Each takes four random numbers, whatever the impairment is. */
 export function createFates(seed: number): (impairment: Impairment, nowMs: number) => Fate {
@@ -74,7 +81,7 @@ interface Waiting {
 
 interface Direction {
   impairment: Impairment;
-  take(send: () => void): void;
+  take(datagram: Buffer, send: () => void): void;
   refuse(): void;
   counts(): DirectionCounts;
   close(): void;
@@ -85,6 +92,15 @@ function createDirection(seed: number, initial: Impairment, maxWaiting: number):
   const counts = { received: 0, lost: 0, duplicated: 0, reordered: 0, overflowed: 0, sent: 0 };
   let waiting: Waiting[] = [];
   let timer: NodeJS.Timeout | undefined;
+  let lineFreeMs = -Infinity;
+
+  /** Milliseconds until a datagram has passed a line of so many bits a second; `undefined` when it does not wait. */
+  function passLine(bytes: number, nowMs: number, bitsPerSecond = Infinity): number | undefined {
+    const startMs = Math.max(nowMs, lineFreeMs);
+    if (startMs - nowMs > MAX_QUEUE_MS) return undefined;
+    lineFreeMs = startMs + (bytes * 8 * 1000) / bitsPerSecond;
+    return lineFreeMs - nowMs;
+  }
 
   function flush(): void {
     timer = undefined;
@@ -109,13 +125,19 @@ function createDirection(seed: number, initial: Impairment, maxWaiting: number):
 
   return {
     impairment: initial,
-    take(send) {
+    take(datagram, send) {
       counts.received += 1;
-      const { dueMs, isReordered } = decide(this.impairment, performance.now());
+      const nowMs = performance.now();
+      const fate = decide(this.impairment, nowMs);
+      const { dueMs, isReordered } = this.impairment.blocks?.(datagram) === true ? BLOCKED : fate;
       if (dueMs.length === 0) counts.lost += 1;
       if (dueMs.length === 2) counts.duplicated += 1;
       if (isReordered) counts.reordered += 1;
-      for (const due of dueMs) enqueue({ dueMs: due, send });
+      for (const due of dueMs) {
+        const lineMs = passLine(datagram.length, nowMs, this.impairment.bitsPerSecond);
+        if (lineMs === undefined) counts.overflowed += 1;
+        else enqueue({ dueMs: due + lineMs, send });
+      }
       clearTimeout(timer);
       flush();
     },
@@ -169,7 +191,7 @@ export async function startUdpRelay(options: UdpRelayOptions): Promise<UdpRelay>
   function openUpstream(client: { address: string; port: number }): Socket {
     const upstream = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
     upstream.on('message', (datagram) => {
-      towardsClients.take(() => entrance.send(datagram, client.port, client.address));
+      towardsClients.take(datagram, () => entrance.send(datagram, client.port, client.address));
     });
     upstream.on('error', () => undefined); // A server that has gone answers with ICMP.
     return upstream;
@@ -185,7 +207,7 @@ export async function startUdpRelay(options: UdpRelayOptions): Promise<UdpRelay>
       upstreams.set(key, upstream);
     }
     const socket = upstream;
-    towardsServer.take(() => socket.send(datagram, server.port, server.address));
+    towardsServer.take(datagram, () => socket.send(datagram, server.port, server.address));
   });
 
   return {

@@ -22,7 +22,7 @@ import { runStep } from './processes.mjs';
  * @property {(env: NodeJS.ProcessEnv) => boolean} isPresent
  */
 
-/** @typedef {'ffmpeg' | 'chromium' | 'postgresql' | 'python' | 'nginx' | 'iproute'} RequirementName */
+/** @typedef {'ffmpeg' | 'chromium' | 'postgresql' | 'python' | 'nginx' | 'caddy' | 'coturn' | 'iproute'} RequirementName */
 
 /** @type {Record<RequirementName, Requirement>} */
 export const REQUIREMENTS = {
@@ -40,6 +40,8 @@ export const REQUIREMENTS = {
     debianPackage: 'nginx',
     isPresent: (env) => onPath('nginx', env) || isExecutable('/usr/sbin/nginx'),
   },
+  caddy: { debianPackage: 'caddy', isPresent: (env) => onPath('caddy', env) },
+  coturn: { debianPackage: 'coturn', isPresent: (env) => onPath('turnserver', env) },
   iproute: {
     debianPackage: 'iproute2',
     isPresent: (env) => onPath('ip', env) || isExecutable('/usr/sbin/ip'),
@@ -169,18 +171,21 @@ export async function installSystemPackages(packages, label) {
         env,
       }),
     );
-  await withoutDatabaseServer(packages.includes('nginx') ? () => withoutWebServer(install) : install);
+  const services = packages.filter((name) => SERVICES.includes(name));
+  await withoutDatabaseServer(services.length > 0 ? () => withoutServices(services, install) : install);
 }
+
+/** Debian packages that start a service of their name when installed, and at each boot. The tests need only programs. */
+const SERVICES = ['nginx', 'caddy', 'coturn'];
 
 /** Where Debian asks whether a service may be started (invoke-rc.d). */
 const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
 
 /**
- * Debian's nginx starts a web server when installed, and at each boot. The tests need only its program.
- *
+ * @param {readonly string[]} services which of `SERVICES` are about to be installed
  * @param {() => Promise<void>} install
  */
-async function withoutWebServer(install) {
+async function withoutServices(services, install) {
   const ours = !existsSync(SERVICE_POLICY);
   // 101: forbidden by policy.
   if (ours) writeFileSync(SERVICE_POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
@@ -189,8 +194,10 @@ async function withoutWebServer(install) {
   } finally {
     if (ours) rmSync(SERVICE_POLICY, { force: true });
   }
-  spawnSync('update-rc.d', ['nginx', 'disable'], { stdio: 'ignore' });
-  spawnSync('systemctl', ['disable', 'nginx.service'], { stdio: 'ignore' });
+  for (const service of services) {
+    spawnSync('update-rc.d', [service, 'disable'], { stdio: 'ignore' });
+    spawnSync('systemctl', ['disable', `${service}.service`], { stdio: 'ignore' });
+  }
 }
 
 /**

@@ -2,11 +2,22 @@
  * Streams of producers that the app made itself, on routers of its own. A DirectTransport beside each producer brings
  * its packets into this process, from where they go on as those of any other source.
  */
-import { randomInt } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import type { types } from 'mediasoup';
-import type { Clock, Log, RtpInput, StageStream, VideoCodec } from '../../ports.ts';
-import { formOf } from './codecs.ts';
-import { createSplice, type Splice } from './splice.ts';
+import type { StreamStatus } from '../../contract.ts';
+import type { Clock, Log, StageStream } from '../../ports.ts';
+import { buildSenderReport } from '../../rtp/index.ts';
+import { healthOf, type Lane, type Strand } from './lanes.ts';
+import {
+  formKeyOf,
+  layersOf,
+  openSource,
+  scalabilityModeOf,
+  videoCodecOf,
+  type Source,
+} from './producers.ts';
+import { createRateMeter } from './rate.ts';
+import { createSplice } from './splice.ts';
 import { createStopwatch } from './stopwatch.ts';
 
 /** What a stream is made of: one producer or both. */
@@ -15,7 +26,7 @@ export interface AttachedMedia {
   readonly router: types.Router;
   /** Opus. */
   readonly audio?: types.Producer | undefined;
-  /** H.264, VP8, VP9 or AV1; of several simulcast layers the highest is shown. */
+  /** H.264, VP8, VP9 or AV1; simulcast layers reach the viewers as such. */
   readonly video?: types.Producer | undefined;
 }
 
@@ -33,6 +44,8 @@ export interface AttachmentsOptions {
   readonly log: Log;
   /** Milliseconds that a stream waits for other producers after its last has been closed. */
   readonly graceMs: number;
+  /** Told when a stream goes on or off the air. */
+  readonly onChange: () => void;
 }
 
 export interface Attachments {
@@ -43,90 +56,30 @@ export interface Attachments {
    *   another source has
    */
   attach(path: string, media: AttachedMedia): Promise<Attachment>;
+  /** Those whose producers have not all been closed. */
+  statuses(): AttachedStatus[];
   close(): void;
 }
 
-/** One producer's packets, on their way here. */
-interface Source {
-  readonly transport: types.DirectTransport;
-  readonly consumer: types.Consumer;
-}
-
-/** The stream's video or audio, whoever makes it. */
-interface Lane {
-  readonly splice: Splice;
-  readonly input: RtpInput;
-  /** The video's form; equal ones can follow each other. */
-  readonly form: string;
-  source: Source | undefined;
-}
+/** An attached stream, on the air. */
+export type AttachedStatus = Omit<StreamStatus, 'viewers'>;
 
 interface Attached {
   readonly stream: StageStream;
   readonly stopwatch: ReturnType<typeof createStopwatch>;
   readonly lanes: Map<types.MediaKind, Lane>;
+  /** Unix seconds. */
+  readonly onAirSince: number;
   owner: Attachment | undefined;
   graceTimer: NodeJS.Timeout | undefined;
+  readonly reportTimer: NodeJS.Timeout;
 }
 
 const PAYLOAD_TYPES = { video: 96, audio: 97 } as const;
 const CLOCK_RATES = { video: 90_000, audio: 48_000 } as const;
+const REPORT_EVERY_MS = 1000;
 /** Viewers cannot make the source send keyframes faster than this. */
 const KEYFRAME_REQUEST_GAP_MS = 500;
-
-/** The codec of a producer as the stage knows it. */
-function videoCodecOf({ rtpParameters }: types.Producer): VideoCodec | undefined {
-  const { mimeType = '', parameters = {} } = rtpParameters.codecs[0] ?? {};
-  const named: Record<string, unknown> = parameters;
-  const { 'profile-level-id': h264, 'profile-id': vp9, profile: av1 } = named;
-  switch (mimeType.toLowerCase()) {
-    case 'video/h264':
-      // What mediasoup takes it for when it is not said; RFC 6184 would have Baseline.
-      return { name: 'H264', profileLevelId: typeof h264 === 'string' ? h264 : '42e01f' };
-    case 'video/vp8':
-      return { name: 'VP8' };
-    case 'video/vp9':
-      return { name: 'VP9', profileId: Number(vp9 ?? 0) };
-    case 'video/av1':
-      return { name: 'AV1', profile: Number(av1 ?? 0) };
-    default:
-      return undefined;
-  }
-}
-
-/** @throws TypeError saying what the stage does not carry */
-function formKeyOf(kind: types.MediaKind, producer: types.Producer): string {
-  const { mimeType = 'nothing', channels } = producer.rtpParameters.codecs[0] ?? {};
-  if (producer.kind !== kind) throw new TypeError(`the ${kind} producer makes ${producer.kind}`);
-  if (producer.closed) throw new TypeError(`the ${kind} producer is closed`);
-  if (kind === 'audio') {
-    if (mimeType.toLowerCase() === 'audio/opus' && channels === 2) return 'opus';
-    throw new TypeError(`the stage carries Opus, not ${mimeType}`);
-  }
-  const codec = videoCodecOf(producer);
-  const form = codec && formOf(codec);
-  if (form === undefined) throw new TypeError(`the stage does not carry ${mimeType} of this profile`);
-  return form.key;
-}
-
-/**
- * Has a producer consumed into this process.
- * @throws TypeError when it is not on the router
- */
-async function openSource(router: types.Router, producer: types.Producer): Promise<Source> {
-  // Neither RTX nor header extensions: the way here loses nothing, and extensions are for the one hop.
-  const codecs = (router.rtpCapabilities.codecs ?? []).filter(({ mimeType }) => !/\/rtx$/i.test(mimeType));
-  const wanted = { producerId: producer.id, rtpCapabilities: { codecs, headerExtensions: [] } };
-  if (!router.canConsume(wanted)) throw new TypeError(`the ${producer.kind} producer is not on this router`);
-  const transport = await router.createDirectTransport();
-  try {
-    // Of simulcast layers mediasoup takes the highest unless `preferredLayers` says otherwise.
-    return { transport, consumer: await transport.consume({ ...wanted, paused: true }) };
-  } catch (error) {
-    transport.close();
-    throw error;
-  }
-}
 
 /** Asks at once, and then at most every so often. */
 function createKeyframeRequester(ask: () => void, clock: Clock): () => void {
@@ -144,8 +97,26 @@ function createKeyframeRequester(ask: () => void, clock: Clock): () => void {
   };
 }
 
-export function createAttachments({ openStream, clock, log, graceMs }: AttachmentsOptions): Attachments {
+const strandsOf = ({ lanes }: Attached): Strand[] => [...lanes.values()].flatMap(({ strands }) => strands);
+
+/**
+ * How many strands a producer is to feed, and with which of its layers: the topmost strand always gets its highest, so
+ * that producers of fewer or more layers can follow each other.
+ */
+function layersFor(producer: types.Producer, strands: number): number[] {
+  const highest = layersOf(producer) - 1;
+  return Array.from({ length: strands }, (_each, index) => (index === strands - 1 ? highest : index));
+}
+
+export function createAttachments({
+  openStream,
+  clock,
+  log,
+  graceMs,
+  onChange,
+}: AttachmentsOptions): Attachments {
   const streams = new Map<string, Attached>();
+  const cname = randomBytes(8).toString('hex');
   /** One after the other, so that two for one path do not meet half way. */
   let queue: Promise<unknown> = Promise.resolve();
 
@@ -153,8 +124,28 @@ export function createAttachments({ openStream, clock, log, graceMs }: Attachmen
     if (streams.get(path) !== attached) return;
     streams.delete(path);
     clearTimeout(attached.graceTimer);
+    onChange();
+    clearInterval(attached.reportTimer);
     attached.stream.close();
-    for (const { source } of attached.lanes.values()) source?.transport.close();
+    for (const { source } of strandsOf(attached)) source?.transport.close();
+  }
+
+  /**
+   * DirectTransports have no timer for RTCP, so that no sender report comes with the packets. Without them mediasoup
+   * does not know which pictures of two layers belong together, and changes no layer.
+   */
+  function report({ lanes }: Attached): void {
+    const nowMs = clock.monotonicMs();
+    for (const { input, strands } of lanes.values()) {
+      for (const { ssrc, splice, rate } of strands) {
+        rate.note(splice.progress(), nowMs);
+        const { atMs, ...progress } = splice.progress() ?? { atMs: -Infinity };
+        if (!('packets' in progress) || nowMs - atMs > REPORT_EVERY_MS) continue;
+        input.sendRtcp(
+          buildSenderReport({ ssrc, cname, ntpMs: clock.nowMs() - (nowMs - atMs), ...progress }),
+        );
+      }
+    }
   }
 
   function open(path: string): Attached {
@@ -164,8 +155,10 @@ export function createAttachments({ openStream, clock, log, graceMs }: Attachmen
       stream,
       stopwatch,
       lanes: new Map(),
+      onAirSince: Math.floor(clock.nowMs() / 1000),
       owner: undefined,
       graceTimer: undefined,
+      reportTimer: setInterval(() => report(attached), REPORT_EVERY_MS).unref(),
     };
     streams.set(path, attached);
     return attached;
@@ -173,48 +166,69 @@ export function createAttachments({ openStream, clock, log, graceMs }: Attachmen
 
   async function addLane({ stream, lanes }: Attached, producer: types.Producer, form: string): Promise<Lane> {
     const { kind } = producer;
-    const common = { ssrc: randomInt(1, 0x1_0000_0000), payloadType: PAYLOAD_TYPES[kind] };
-    const requestKeyframe = createKeyframeRequester(() => {
-      const consumer = lanes.get(kind)?.source?.consumer;
-      // It may be closed while it is asked.
-      if (consumer?.closed === false) consumer.requestKeyFrame().catch(() => undefined);
-    }, clock);
+    const payloadType = PAYLOAD_TYPES[kind];
+    const ssrcs = Array.from({ length: layersOf(producer) }, () => randomInt(1, 0x1_0000_0000));
+    const strands = ssrcs.map((ssrc): Strand => {
+      const splice = createSplice({
+        ssrc,
+        payloadType,
+        clockRate: CLOCK_RATES[kind],
+        nowMs: clock.monotonicMs,
+      });
+      return { ssrc, splice, rate: createRateMeter(), source: undefined };
+    });
+    const requesters = strands.map((strand) =>
+      createKeyframeRequester(() => {
+        const consumer = strand.source?.consumer;
+        // It may be closed while it is asked.
+        if (consumer?.closed === false) consumer.requestKeyFrame().catch(() => undefined);
+      }, clock),
+    );
+    const [ssrc = 0, ...higherLayers] = ssrcs;
     const codec = videoCodecOf(producer);
     const input =
       codec === undefined
-        ? await stream.addAudio(common)
-        : await stream.addVideo({ ...common, codec, onKeyframeRequest: requestKeyframe });
-    const splice = createSplice({ ...common, clockRate: CLOCK_RATES[kind], nowMs: clock.monotonicMs });
-    const lane: Lane = { splice, input, form, source: undefined };
+        ? await stream.addAudio({ ssrc, payloadType })
+        : await stream.addVideo({
+            ssrc,
+            higherLayers,
+            scalabilityMode: scalabilityModeOf(producer),
+            payloadType,
+            codec,
+            onKeyframeRequest: (of) => requesters[ssrcs.indexOf(of)]?.(),
+          });
+    const lane: Lane = { input, form, strands, codec };
     lanes.set(kind, lane);
     return lane;
   }
 
-  /** From here on the lane carries this source's packets. */
-  async function connect(path: string, attached: Attached, lane: Lane, source: Source): Promise<void> {
+  /** From here on the strand carries this source's packets. */
+  async function connect(
+    path: string,
+    attached: Attached,
+    { input }: Lane,
+    strand: Strand,
+    source: Source,
+  ): Promise<void> {
     const { transport, consumer } = source;
-    lane.source?.transport.close();
-    lane.source = source;
-    const { input } = lane;
-    const spliced = lane.splice.next(consumer.rtpParameters.encodings?.[0]?.ssrc ?? 0);
+    strand.source?.transport.close();
+    strand.source = source;
+    const spliced = strand.splice.next();
     consumer.on('rtp', (packet) => {
-      const own = lane.source === source ? spliced.rtp(packet) : undefined;
+      const own = strand.source === source ? spliced.rtp(packet) : undefined;
       if (own === undefined) return;
       attached.stopwatch.tick();
       input.sendRtp(own);
     });
-    transport.on('rtcp', (packet) => {
-      const own = lane.source === source ? spliced.senderReport(packet) : undefined;
-      if (own !== undefined) input.sendRtcp(own);
-    });
     const lose = (): void => {
       transport.close();
-      if (lane.source !== source) return;
-      lane.source = undefined;
-      if ([...attached.lanes.values()].some((each) => each.source !== undefined)) return;
+      if (strand.source !== source) return;
+      strand.source = undefined;
+      if (strandsOf(attached).some((each) => each.source !== undefined)) return;
       log.info({ path }, 'the producers of a stream have been closed');
       attached.graceTimer = setTimeout(() => end(path, attached), graceMs);
       attached.graceTimer.unref();
+      onChange();
     };
     consumer.on('producerclose', lose);
     transport.on('routerclose', lose);
@@ -233,34 +247,51 @@ export function createAttachments({ openStream, clock, log, graceMs }: Attachmen
     if (audio !== undefined) forms.set('audio', formKeyOf('audio', audio));
 
     let attached: Attached | undefined;
-    const opened: { producer: types.Producer; source: Source }[] = [];
+    const opened: { producer: types.Producer; sources: Source[] }[] = [];
     try {
-      for (const producer of producers) {
-        opened.push({ producer, source: await openSource(router, producer) });
-      }
       const before = streams.get(path);
-      if (before !== undefined && !goesOn(before, forms)) {
+      const kept = before !== undefined && goesOn(before, forms) ? before.lanes : undefined;
+      for (const producer of producers) {
+        const sources: Source[] = [];
+        opened.push({ producer, sources });
+        const strands = kept?.get(producer.kind)?.strands.length ?? layersOf(producer);
+        for (const layer of layersFor(producer, strands)) {
+          sources.push(await openSource(router, producer, layer));
+        }
+      }
+      if (streams.get(path) !== before) {
+        // Its grace has ended meanwhile: what was opened may be too much or too little for another stream.
+        for (const { transport } of opened.flatMap(({ sources }) => sources)) transport.close();
+        return await attach(path, { router, audio, video });
+      }
+      if (before !== undefined && kept === undefined) {
         log.info({ path }, 'the codec of a stream has changed: it starts anew');
         end(path, before);
       }
       const stream = (attached = streams.get(path) ?? open(path));
       clearTimeout(stream.graceTimer);
+      stream.graceTimer = undefined;
       const owner: Attachment = {
         detach() {
           if (stream.owner === owner) end(path, stream);
         },
       };
       stream.owner = owner;
-      for (const { producer, source } of opened) {
+      for (const { producer, sources } of opened) {
         const form = forms.get(producer.kind) ?? '';
         const lane = stream.lanes.get(producer.kind) ?? (await addLane(stream, producer, form));
-        await connect(path, stream, lane, source);
+        const pairs = lane.strands.flatMap((strand, index) => {
+          const source = sources[index];
+          return source === undefined ? [] : [{ strand, source }];
+        });
+        for (const { strand, source } of pairs) await connect(path, stream, lane, strand, source);
       }
+      onChange();
       return owner;
     } catch (error) {
       // Half a stream is none.
       if (attached !== undefined) end(path, attached);
-      for (const { source } of opened) source.transport.close();
+      for (const { transport } of opened.flatMap(({ sources }) => sources)) transport.close();
       throw error;
     }
   }
@@ -270,6 +301,10 @@ export function createAttachments({ openStream, clock, log, graceMs }: Attachmen
       const turn = queue.then(() => attach(path, media));
       queue = turn.catch(() => undefined);
       return turn;
+    },
+    statuses() {
+      const onAir = [...streams].filter(([, { graceTimer }]) => graceTimer === undefined);
+      return onAir.map(([uri, { lanes, onAirSince }]) => ({ uri, onAirSince, health: healthOf(lanes) }));
     },
     close() {
       for (const [path, attached] of [...streams]) end(path, attached);

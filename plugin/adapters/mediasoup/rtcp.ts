@@ -1,12 +1,10 @@
 /** What of RTCP the stage reads itself; mediasoup writes the rest. */
 
-const SENDER_REPORT = 200;
 const PAYLOAD_SPECIFIC_FEEDBACK = 206;
 /** Formats of payload-specific feedback: RFC 4585 section 6.3.1, RFC 5104 section 4.3.1. */
 const PICTURE_LOSS = 1;
 const FULL_INTRA_REQUEST = 4;
 const FULL_INTRA_ENTRY_BYTES = 8;
-const SENDER_REPORT_BYTES = 28;
 
 interface RtcpPart {
   readonly type: number;
@@ -38,13 +36,4 @@ export function keyframeRequests(compound: Buffer): readonly number[] {
     }
   }
   return ssrcs;
-}
-
-/** Where the sender report about `ssrc` lies in a compound packet; a view of its memory, `undefined` without one. */
-export function findSenderReport(compound: Buffer, ssrc: number): Buffer | undefined {
-  for (const { type, bytes } of partsOf(compound)) {
-    const isReport = type === SENDER_REPORT && bytes.length >= SENDER_REPORT_BYTES;
-    if (isReport && bytes.readUInt32BE(4) === ssrc) return bytes.subarray(0, SENDER_REPORT_BYTES);
-  }
-  return undefined;
 }

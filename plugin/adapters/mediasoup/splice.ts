@@ -2,7 +2,6 @@
  * RTP of sources that follow each other, as one stream: whoever watches it never learns that its source is another.
  * Packets are changed in place.
  */
-import { findSenderReport } from './rtcp.ts';
 
 export interface SpliceOptions {
   readonly ssrc: number;
@@ -18,13 +17,26 @@ export interface SpliceOptions {
 export interface SpliceSource {
   /** The packet as the stream's next one; `undefined` when it lies before its source's first, or is none. */
   rtp(packet: Buffer): Buffer | undefined;
-  /** The source's sender report, without report blocks, as the stream's; `undefined` where there is none. */
-  senderReport(compound: Buffer): Buffer | undefined;
+}
+
+/** What a sender report says of the stream (RFC 3550 section 6.4.1). */
+export interface SpliceProgress {
+  /** Of the newest picture or piece of sound. */
+  readonly rtpTimestamp: number;
+  /** When its first packet came, on the clock of `nowMs`. */
+  readonly atMs: number;
+  /** Of packets and payload octets so far. */
+  readonly packets: number;
+  readonly octets: number;
+  /** Timestamps so far, that is pictures; each counts once. */
+  readonly pictures: number;
 }
 
 export interface Splice {
   /** Begins with another source: its first packet follows the last one of the source before. */
-  next(sourceSsrc: number): SpliceSource;
+  next(): SpliceSource;
+  /** `undefined` before the first packet. */
+  progress(): SpliceProgress | undefined;
 }
 
 const HEADER_BYTES = 12;
@@ -33,15 +45,23 @@ const COMPARED_PACKETS = 1000;
 
 export function createSplice({ ssrc, payloadType, clockRate, nowMs }: SpliceOptions): Splice {
   let last: { sequence: number; timestamp: number; atMs: number } | undefined;
+  let newest: { rtpTimestamp: number; atMs: number } | undefined;
+  let sentPackets = 0;
+  let sentOctets = 0;
+  let pictures = 0;
 
   function note(sequence: number, timestamp: number): void {
     // Late packets are let through and change nothing here.
     if (last !== undefined && ((sequence - last.sequence) & 0xffff) >= 0x8000) return;
-    last = { sequence, timestamp, atMs: nowMs() };
+    const atMs = nowMs();
+    last = { sequence, timestamp, atMs };
+    if (newest?.rtpTimestamp === timestamp) return;
+    newest = { rtpTimestamp: timestamp, atMs };
+    pictures += 1;
   }
 
   return {
-    next(sourceSsrc) {
+    next() {
       let offset: { sequence: number; timestamp: number } | undefined;
       let first = 0;
       let packets = 0;
@@ -68,6 +88,8 @@ export function createSplice({ ssrc, payloadType, clockRate, nowMs }: SpliceOpti
           // It would take the number of a packet of the source before.
           if (packets < COMPARED_PACKETS && ((sequence - first) & 0xffff) >= 0x8000) return undefined;
           packets += 1;
+          sentPackets += 1;
+          sentOctets += packet.length - HEADER_BYTES;
           const ownSequence = (sequence + offset.sequence) & 0xffff;
           const ownTimestamp = (timestamp + offset.timestamp) >>> 0;
           note(ownSequence, ownTimestamp);
@@ -77,17 +99,8 @@ export function createSplice({ ssrc, payloadType, clockRate, nowMs }: SpliceOpti
           packet.writeUInt32BE(ssrc, 8);
           return packet;
         },
-        senderReport(compound) {
-          const report = findSenderReport(compound, sourceSsrc);
-          // Before the first packet it is not known where its timestamps go.
-          if (report === undefined || offset === undefined) return undefined;
-          report.writeUInt8(0x80, 0);
-          report.writeUInt16BE(report.length / 4 - 1, 2);
-          report.writeUInt32BE(ssrc, 4);
-          report.writeUInt32BE((report.readUInt32BE(16) + offset.timestamp) >>> 0, 16);
-          return report;
-        },
       };
     },
+    progress: () => newest && { ...newest, packets: sentPackets, octets: sentOctets, pictures },
   };
 }

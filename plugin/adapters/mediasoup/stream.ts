@@ -50,7 +50,7 @@ interface Input {
 
 export interface VideoInput extends Input, Rendition {
   readonly onWatched: (watched: boolean) => void;
-  readonly onKeyframeRequest: (() => void) | undefined;
+  readonly onKeyframeRequest: ((ssrc: number) => void) | undefined;
   viewers: number;
 }
 
@@ -131,8 +131,10 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   function passKeyframeRequests(packet: Buffer): void {
     const ssrcs = keyframeRequests(packet);
     for (const { parameters, closed: ended, onKeyframeRequest } of video) {
-      const ssrc = parameters.encodings?.[0]?.ssrc;
-      if (!ended && ssrc !== undefined && ssrcs.includes(ssrc)) onKeyframeRequest?.();
+      if (ended || onKeyframeRequest === undefined) continue;
+      for (const { ssrc } of parameters.encodings ?? []) {
+        if (ssrc !== undefined && ssrcs.includes(ssrc)) onKeyframeRequest(ssrc);
+      }
     }
   }
 
@@ -173,7 +175,8 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     mediaMs,
     async addVideo({ ssrc, payloadType, codec, onDemand = false, onWatched = () => undefined, ...asked }) {
       requireOpen();
-      const { onKeyframeRequest } = asked;
+      const { onKeyframeRequest, higherLayers = [], scalabilityMode } = asked;
+      const layering = scalabilityMode === undefined ? {} : { scalabilityMode };
       const form = formOf(codec);
       if (form === undefined) throw new TypeError(`the stage does not carry ${JSON.stringify(codec)}`);
       const { mimeType, parameters } = form;
@@ -190,7 +193,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
               ...(onKeyframeRequest === undefined ? {} : { rtcpFeedback: [PICTURE_LOSS_INDICATION] }),
             },
           ],
-          encodings: [{ ssrc }],
+          encodings: [ssrc, ...higherLayers].map((layer) => ({ ssrc: layer, ...layering })),
           rtcp,
         },
         form,

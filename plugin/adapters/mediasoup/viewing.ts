@@ -2,14 +2,23 @@
 import type { types } from 'mediasoup';
 import type { EndReason } from '../../contract.ts';
 import type { Offer } from '../../media/offer.ts';
-import type { Log, MediaCounters, Viewing } from '../../ports.ts';
+import type { Clock, Log, MediaCounters, Viewing } from '../../ports.ts';
 import { writeAnswer, type Sent } from './answer.ts';
 import type { Chosen, Match } from './match.ts';
+import { createSignsOfLife, type SignsOfLife } from './signs-of-life.ts';
 import type { Feed } from './stream.ts';
 
 export interface StageViewing extends Viewing {
   /** SDP. */
   readonly answer: string;
+  /** Layers of the video, simulcast or SVC, that the viewer may get: 1 where it has none. */
+  readonly layers: number;
+  /**
+   * Sends no better layer than this one of the video from now on, 0 being the lowest; `null`: the best that the
+   * viewer's network carries. It changes with the next keyframe, which is asked for. Without effect where there is one.
+   * @throws TypeError (rejects with it) for what is no layer's number
+   */
+  limitLayer(layer: number | null): Promise<void>;
   /** New ICE credentials of this end; candidates stay (RFC 8445 section 9). */
   restartIce(): Promise<{ ufrag: string; pwd: string }>;
 }
@@ -18,6 +27,8 @@ export interface RunningViewing extends StageViewing {
   readonly consumers: number;
   /** Closes and tells the listener why. */
   leave(reason: EndReason): void;
+  /** Looks for signs of life where it is time to; to be called every second. */
+  look(): void;
 }
 
 export interface ViewingOptions {
@@ -29,13 +40,18 @@ export interface ViewingOptions {
   readonly mediaMs: () => number;
   /** Milliseconds for ICE and DTLS together. */
   readonly connectTimeoutMs: number;
-  readonly consentTimeoutSeconds: number;
+  /** Milliseconds without a sign of life after which the viewer has gone. */
+  readonly silenceMs: number;
+  readonly clock: Clock;
   readonly log: Log;
   /** Called once, at the end. */
   readonly onClosed: (viewing: RunningViewing) => void;
 }
 
-function capabilities({ section, codec }: Chosen, match: Match): types.RtpCapabilities {
+/** What the bandwidth is estimated with: only of use where there is a layer to choose. */
+const ESTIMATION = /abs-send-time$|transport-wide-cc/;
+
+function capabilities({ section, codec }: Chosen, match: Match, isLayered: boolean): types.RtpCapabilities {
   const isVideo = section.kind === 'video';
   const form = isVideo ? match.video?.rendition.form : undefined;
   return {
@@ -51,11 +67,13 @@ function capabilities({ section, codec }: Chosen, match: Match): types.RtpCapabi
         rtcpFeedback: [...codec.rtcpFeedback],
       },
     ],
-    headerExtensions: section.headerExtensions.map(({ id, uri }) => ({
-      kind: isVideo ? 'video' : 'audio',
-      uri: uri as types.RtpHeaderExtensionUri,
-      preferredId: id,
-    })),
+    headerExtensions: section.headerExtensions
+      .filter(({ uri }) => isLayered || !ESTIMATION.test(uri))
+      .map(({ id, uri }) => ({
+        kind: isVideo ? 'video' : 'audio',
+        uri: uri as types.RtpHeaderExtensionUri,
+        preferredId: id,
+      })),
   };
 }
 
@@ -64,11 +82,12 @@ async function consume(
   producer: types.Producer | undefined,
   chosen: Chosen | undefined,
   match: Match,
+  isLayered: boolean,
 ): Promise<Sent[]> {
   if (producer === undefined || chosen === undefined) return [];
   const consumer = await transport.consume({
     producerId: producer.id,
-    rtpCapabilities: capabilities(chosen, match),
+    rtpCapabilities: capabilities(chosen, match, isLayered),
     mid: chosen.section.mid,
     paused: true,
     enableRtx: true, // That is: keep sent packets and answer NACKs, if the offer has them.
@@ -82,13 +101,15 @@ export async function openViewing(options: ViewingOptions): Promise<RunningViewi
   const transport = await router.createWebRtcTransport({
     webRtcServer,
     preferUdp: true,
-    iceConsentTimeout: options.consentTimeoutSeconds,
+    // It would end viewers who send no checks once they are connected; see signs-of-life.ts.
+    iceConsentTimeout: 0,
   });
   try {
     await transport.connect({ dtlsParameters: { role: 'client', fingerprints: [{ ...offer.fingerprint }] } });
+    const isLayered = feed.video !== undefined && feed.video.type !== 'simple';
     const sent = [
-      ...(await consume(transport, feed.video, match.video, match)),
-      ...(await consume(transport, feed.audio, match.audio, match)),
+      ...(await consume(transport, feed.video, match.video, match, isLayered)),
+      ...(await consume(transport, feed.audio, match.audio, match, isLayered)),
     ];
     return runViewing(options, transport, sent);
   } catch (error) {
@@ -97,32 +118,65 @@ export async function openViewing(options: ViewingOptions): Promise<RunningViewi
   }
 }
 
+const isOutbound = (stat: types.ConsumerStat | types.ProducerStat): stat is types.ConsumerStat =>
+  stat.type === 'outbound-rtp';
+
+/** Of scalability modes such as `L3T1`, which mediasoup's consumers of simulcast have as well. */
+const layersOf = ({ rtpParameters }: types.Consumer): number =>
+  Number(/^[LS]([1-9])T/.exec(rtpParameters.encodings?.[0]?.scalabilityMode ?? '')?.[1] ?? 1);
+
+/** What the viewer's reports have said; times are measured to 15 us, so that no two reports are alike. */
+const feedbackOf = (stat: types.ConsumerStat): string =>
+  [stat.roundTripTime, stat.jitter, stat.packetsLost, stat.nackCount, stat.pliCount, stat.firCount].join(' ');
+
 function runViewing(
-  { offer, mediaMs, connectTimeoutMs, log, onClosed }: ViewingOptions,
+  { offer, mediaMs, connectTimeoutMs, silenceMs, clock, log, onClosed }: ViewingOptions,
   transport: types.WebRtcTransport,
   sent: readonly Sent[],
 ): RunningViewing {
   const consumers = sent.map(({ consumer }) => consumer);
+  const video = consumers.find(({ kind }) => kind === 'video');
+  const layers = video === undefined ? 1 : layersOf(video);
   const answer = writeAnswer(offer, sent, transport);
   const first = Promise.withResolvers<undefined>();
   const gone = Promise.withResolvers<EndReason>();
   let firstMediaMs: number | undefined;
   let latest: MediaCounters = { mediaMs: 0, bytes: 0 };
   let final: Promise<MediaCounters> | undefined;
+  /** From DTLS on. */
+  let signs: SignsOfLife | undefined;
+  let looking = false;
 
   /** Reads mediasoup's counters; what cannot be read any more keeps its last value. */
   async function read(): Promise<MediaCounters> {
     const carriedMs = firstMediaMs === undefined ? 0 : Math.max(0, mediaMs() - firstMediaMs);
     try {
       const stats = await Promise.all(consumers.map((consumer) => consumer.getStats()));
-      const bytes = stats
-        .flat()
-        .reduce((sum, stat) => (stat.type === 'outbound-rtp' ? sum + stat.byteCount : sum), 0);
+      const outbound = stats.flat().filter(isOutbound);
+      const bytes = outbound.reduce((sum, { byteCount }) => sum + byteCount, 0);
+      signs?.note(outbound.map(feedbackOf).join(), bytes);
       latest = { mediaMs: Math.max(latest.mediaMs, carriedMs), bytes: Math.max(latest.bytes, bytes) };
     } catch {
       latest = { ...latest, mediaMs: Math.max(latest.mediaMs, carriedMs) };
     }
     return latest;
+  }
+
+  async function lookForSigns(now: SignsOfLife): Promise<void> {
+    if (!now.isDue()) return;
+    await read();
+    if (!now.isSilent()) return;
+    const [stat] = await transport.getStats();
+    now.noteArrivals(stat?.bytesReceived ?? 0);
+    if (now.isGone()) leave('viewer_left');
+  }
+
+  function look(): void {
+    if (signs === undefined || looking || final !== undefined) return;
+    looking = true;
+    lookForSigns(signs)
+      .catch(() => undefined) // It has left while it was asked.
+      .finally(() => (looking = false));
   }
 
   function close(): void {
@@ -150,6 +204,7 @@ function runViewing(
   /** DTLS is up: from here on packets can be encrypted for this viewer. */
   async function start(): Promise<void> {
     clearTimeout(connectTimer);
+    signs = createSignsOfLife({ clock, silenceMs });
     try {
       await Promise.all(
         consumers.map(async (consumer) => {
@@ -186,6 +241,12 @@ function runViewing(
   const viewing: RunningViewing = {
     answer,
     consumers: consumers.length,
+    layers,
+    async limitLayer(layer) {
+      if (layer !== null && !(Number.isInteger(layer) && layer >= 0)) throw new TypeError('no such layer');
+      if (layers === 1 || final !== undefined) return;
+      await video?.setPreferredLayers({ spatialLayer: Math.min(layer ?? Infinity, layers - 1) });
+    },
     async restartIce() {
       const { usernameFragment, password } = await transport.restartIce();
       return { ufrag: usernameFragment, pwd: password };
@@ -195,6 +256,7 @@ function runViewing(
     counters: () => final ?? read(),
     close,
     leave,
+    look,
   };
   return viewing;
 }

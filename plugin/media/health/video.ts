@@ -31,13 +31,16 @@ type Video = NonNullable<PublisherHealth['video']>;
 
 export interface VideoReading {
   readonly facts: Omit<Video, 'width' | 'height'>;
-  /** True if WebRTC viewers get it: H.264. */
-  readonly shown: boolean;
-  /** True if it can be made anew for them where it is not. */
-  readonly convertible: boolean;
+  readonly carriage: VideoCarriage;
   /** Media time since the last keyframe, or since the first picture where none came. */
   readonly sinceKeyframeMs: number;
 }
+
+/**
+ * What WebRTC viewers get of a codec: H.264; what all or most of them offer, made anew for the others; what is made anew
+ * for all of them; nothing.
+ */
+export type VideoCarriage = 'shown' | 'shown-where-offered' | 'remade' | 'none';
 
 export interface VideoHealth {
   /**
@@ -59,7 +62,14 @@ const BODY = FLV_HEADER_BYTES;
 const CODEC_HEVC = 12;
 const CODEC_AV1 = 13;
 
-const CONVERTIBLE: ReadonlySet<number> = new Set([FOURCC_HEVC, FOURCC_AV1, FOURCC_VP9, FOURCC_VP8]);
+const CARRIAGES: ReadonlyMap<number, VideoCarriage> = new Map([
+  [CODEC_AVC, 'shown'],
+  [FOURCC_AVC, 'shown'],
+  [FOURCC_AV1, 'shown-where-offered'],
+  [FOURCC_VP9, 'shown-where-offered'],
+  [FOURCC_VP8, 'shown-where-offered'],
+  [FOURCC_HEVC, 'remade'],
+]);
 
 export function createVideoHealth(options: {
   readonly path: string;
@@ -181,8 +191,7 @@ export function createVideoHealth(options: {
       codec === null
         ? null
         : {
-            shown: codecKey === CODEC_AVC || codecKey === FOURCC_AVC,
-            convertible: CONVERTIBLE.has(codecKey),
+            carriage: CARRIAGES.get(codecKey) ?? 'none',
             sinceKeyframeMs: firstMs < 0 ? 0 : lastMs - Math.max(keyframeAtMs, firstMs),
             facts: {
               codec,

@@ -1,7 +1,7 @@
 /** What is wrong with a publisher, in words for the operator. */
 import type { HealthWarning } from '../../contract.ts';
 import type { AudioReading } from './audio.ts';
-import { MAX_KEYFRAME_INTERVAL_MS, type VideoReading } from './video.ts';
+import { MAX_KEYFRAME_INTERVAL_MS, type VideoCarriage, type VideoReading } from './video.ts';
 
 export interface HealthReadings {
   readonly video: VideoReading | null;
@@ -16,6 +16,12 @@ export interface HealthReadings {
 export const MISSING_AFTER_MS = 5000;
 /** What becomes of video that WebRTC viewers cannot be shown as it is. */
 const CONVERTED = 'is re-encoded for WebRTC viewers, or refused where that is off';
+const FATES: Readonly<Record<Exclude<VideoCarriage, 'shown'>, string>> = {
+  'shown-where-offered':
+    'is re-encoded for WebRTC viewers that do not offer it, or refused to them where that is off',
+  remade: CONVERTED,
+  none: 'is not carried to WebRTC viewers',
+};
 const MAX_BITS_PER_SECOND = 20_000_000;
 /** As `fourCcName` has it. */
 const OPUS = 'Opus';
@@ -50,10 +56,8 @@ export function warningsOf(readings: HealthReadings): HealthWarning[] {
     ...missing('audio', audio !== null, readings.audioSilentMs),
   ];
   const warn = (code: HealthWarning['code'], text: string) => void warnings.push({ code, text });
-  if (video !== null && !video.shown) {
-    const { codec } = video.facts;
-    const fate = video.convertible ? CONVERTED : 'is not carried to WebRTC viewers';
-    warn('video_codec', `${codec} video ${fate}: publish H.264`);
+  if (video !== null && video.carriage !== 'shown') {
+    warn('video_codec', `${video.facts.codec} video ${FATES[video.carriage]}: publish H.264`);
   }
   if (audio !== null && !audio.played) {
     warn('audio_codec', soundText(audio));

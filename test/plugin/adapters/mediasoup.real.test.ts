@@ -65,7 +65,7 @@ describe('a stage with a real worker and Chromium', () => {
       clock: fakeTimerClock,
       log: silentLog,
       maxProfiles: 2,
-      consentTimeoutSeconds: 8, // Chromium checks every few seconds.
+      silenceTimeoutSeconds: 4, // Chromium reports every second.
     });
     gate = openGate<StageViewing>();
     const server = createServer();

@@ -44,6 +44,8 @@ export interface RecordedTrack {
   readonly onDemand: boolean;
   /** Tells the source that viewers have come to this rendition, or have left it. */
   watch(watched: boolean): void;
+  /** A viewer of this rendition needs a keyframe; `undefined` where the source does not want to know. */
+  readonly askKeyframe: VideoParameters['onKeyframeRequest'] | undefined;
   readonly rtp: RtpPacket[];
   readonly reports: ReadSenderReport[];
   closed: boolean;
@@ -83,6 +85,7 @@ export function createRecordingStage(opened: Promise<void> = Promise.resolve()):
       codec: parameters.codec,
       onDemand: parameters.onDemand ?? false,
       watch: (watched) => parameters.onWatched?.(watched),
+      askKeyframe: parameters.onKeyframeRequest,
       rtp: [],
       reports: [],
       closed: false,

@@ -1,107 +1,29 @@
 /** Which renditions a live stream has, and where their pictures come from. No ffmpeg: what it would make is missing here. */
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createLiveFeed, type LiveFeed } from '../../../plugin/media/live.ts';
+import { describe, expect, test, vi } from 'vitest';
 import type { Reencoding } from '../../../plugin/media/live-video.ts';
 import { avcConfigTag, avcTag, makeTag } from '../rtp/flv-clip.ts';
 import { depacketizeH264 } from '../rtp/rtp-reader.ts';
-import {
-  createManualClock,
-  createRecordedLog,
-  createRecordingStage,
-  type ManualClock,
-  type RecordedStream,
-  type RecordedTrack,
-  type RecordingStage,
-} from './fakes.ts';
+import { codecsOf, createLive as create, needed, REENCODED } from './live-setup.ts';
 
 const HIGH = avcConfigTag(Buffer.from('6764001fda0a0f', 'hex'), Buffer.from('68ce3c80', 'hex'));
 const HIGH_LARGER = avcConfigTag(Buffer.from('67640028da0a0f', 'hex'), Buffer.from('68ce3c80', 'hex'));
 const MAIN = avcConfigTag(Buffer.from('674d401fda0a0f', 'hex'), Buffer.from('68ce3c80', 'hex'));
-/** Enhanced RTMP: VP9, whose record says profile 0, and a keyframe of it. */
-const VP9 = makeTag(
-  9,
-  Buffer.concat([Buffer.from('90', 'hex'), Buffer.from('vp09'), Buffer.from('0100000000000a28', 'hex')]),
-);
-const VP9_KEYFRAME = makeTag(
-  9,
-  Buffer.concat([Buffer.from('93', 'hex'), Buffer.from('vp09'), Buffer.alloc(50, 0x82)]),
-);
-
 function picture(timeMs: number, { key = false, cts = 0 } = {}): Buffer {
   const slice = Buffer.alloc(40, 0x11);
   slice[0] = key ? 0x65 : 0x41;
   return avcTag([slice], { key, cts, timeMs });
 }
 
-interface Setup {
-  readonly feed: LiveFeed;
-  readonly stage: RecordingStage;
-  readonly clock: ManualClock;
-  stream(): RecordedStream;
-  /** The rendition of what is published, once it is open. */
-  published(): Promise<RecordedTrack>;
-  /** Lets promises settle. */
-  settle(): Promise<void>;
-  push(...tags: readonly Buffer[]): void;
-}
-
-function create(reencode: Reencoding = 'auto'): Setup {
-  const stage = createRecordingStage();
-  const clock = createManualClock();
-  const feed = createLiveFeed({
-    path: '/live/test',
-    stage,
-    clock,
-    log: createRecordedLog(),
-    ffmpegPath: '/nonexistent/ffmpeg',
-    reencode,
-  });
-  onTestFinished(() => feed.close());
-  const stream = (): RecordedStream => stage.streams[0]!;
-  return {
-    feed,
-    stage,
-    clock,
-    stream,
-    published: () =>
-      stage.until(() =>
-        stage.streams
-          .at(-1)
-          ?.tracks.find((track) => track.kind === 'video' && !track.onDemand && !track.closed),
-      ),
-    settle: () => new Promise((resolve) => setImmediate(resolve)),
-    push(...tags) {
-      for (const tag of tags) {
-        clock.advance(40);
-        feed.pushTag(tag);
-      }
-    },
-  };
-}
-
-const codecsOf = ({ tracks }: RecordedStream): string[] =>
-  tracks
-    .filter(({ kind, closed }) => kind === 'video' && !closed)
-    .map(({ codec, onDemand }) => {
-      const profile = codec?.name === 'H264' ? ` ${codec.profileLevelId}` : '';
-      return `${codec?.name ?? ''}${profile}${onDemand ? ' on demand' : ''}`;
-    });
-
-const REENCODED = ['H264 42e01f on demand', 'VP8 on demand'];
-const needed = ({ feed }: Setup): string[] => feed.reencoders().map(({ codec }) => codec);
-
 describe('renditions', () => {
-  test.each<[string, Reencoding, Buffer, string[], string | null]>([
-    ['H.264', 'auto', HIGH, ['H264 64001f', ...REENCODED], null],
-    ['H.264, without re-encoding', 'off', HIGH, ['H264 64001f'], null],
-    ['VP9', 'auto', VP9, REENCODED, null],
-    ['VP9, without re-encoding', 'off', VP9, [], 'the video is VP9, and re-encoding is off'],
-  ])('of %s', async (_, reencode, config, codecs, refusal) => {
+  test.each<[string, Reencoding, Buffer, string[]]>([
+    ['H.264', 'auto', HIGH, ['H264 64001f', ...REENCODED]],
+    ['H.264, without re-encoding', 'off', HIGH, ['H264 64001f']],
+  ])('of %s', async (_, reencode, config, codecs) => {
     const setup = create(reencode);
     setup.push(config);
     await setup.settle();
     expect(codecsOf(setup.stream())).toEqual(codecs);
-    expect(setup.stream().refusal).toBe(refusal);
+    expect(setup.stream().refusal).toBeNull();
     expect(setup.feed.reencoders()).toEqual([]);
   });
 
@@ -141,18 +63,6 @@ describe('renditions', () => {
     if (starts > 0) await vi.waitUntil(() => restarts() === starts);
     await setup.settle();
     expect(restarts()).toBe(starts);
-  });
-
-  test('VP9 is made anew for who watches', async () => {
-    const setup = create();
-    setup.push(VP9, VP9_KEYFRAME);
-    await setup.settle();
-    setup
-      .stream()
-      .tracks.find(({ onDemand }) => onDemand)!
-      .watch(true);
-    setup.push(VP9_KEYFRAME);
-    expect(needed(setup)).toEqual(['H.264']);
   });
 });
 
@@ -241,6 +151,51 @@ describe('the published rendition', () => {
     await setup.settle();
     expect([track.closed, setup.stream().closed]).toEqual([true, false]);
     expect(codecsOf(setup.stream())).toEqual([...REENCODED, 'H264 4d401f']);
+  });
+});
+
+describe('a viewer who needs a keyframe', () => {
+  /** 4 s of the group that it is in. */
+  const group = [
+    picture(0, { key: true }),
+    ...Array.from({ length: 100 }, (_, index) => picture(40 + index * 40)),
+  ];
+
+  test('of what is published has the re-encoder start, while the publisher’s pictures go on', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(...group);
+    track.askKeyframe?.(track.ssrc);
+    setup.push(picture(4080));
+    expect(needed(setup)).toEqual(['H.264']);
+    // There is no ffmpeg here.
+    setup.push(picture(4120), picture(8000, { key: true }));
+    expect(depacketizeH264(track.rtp)).toHaveLength(104);
+  });
+
+  test('and has left again needs no re-encoder', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    track.watch(true);
+    setup.push(...group);
+    track.askKeyframe?.(track.ssrc);
+    track.watch(false);
+    setup.push(picture(4080));
+    expect(needed(setup)).toEqual([]);
+  });
+
+  test('is not heard of where there is none to be made, or one comes soon', async () => {
+    const off = create('off');
+    off.push(HIGH);
+    expect((await off.published()).askKeyframe).toBeUndefined();
+    const auto = create();
+    auto.push(HIGH);
+    await auto.published();
+    const asked = auto.stream().tracks.filter(({ kind, askKeyframe }) => kind === 'video' && askKeyframe);
+    expect(asked.map(({ onDemand }) => onDemand)).toEqual([false]);
   });
 });
 

@@ -209,6 +209,20 @@ describe('codecs', () => {
     expect(codes(setup)).toEqual(carried ? [] : ['video_codec']);
   });
 
+  const OFF = 'where that is off: publish H.264';
+  test.each([
+    ['9168766331000000aa', `H.265 video is re-encoded for WebRTC viewers, or refused ${OFF}`],
+    [
+      '9161763031aa',
+      `AV1 video is re-encoded for WebRTC viewers that do not offer it, or refused to them ${OFF}`,
+    ],
+    ['14aabb', 'VP6 video is not carried to WebRTC viewers: publish H.264'],
+  ])('video %s: %s', (hex, text) => {
+    const setup = create();
+    push(setup, videoTag(hex));
+    expect(setup.meter.read().warnings).toEqual([{ code: 'video_codec', text }]);
+  });
+
   test.each([
     ['AAC', 'af01aabb', true, null, null],
     ['MP3', '2faabb', false, 44_100, 2],

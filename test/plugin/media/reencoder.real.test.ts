@@ -169,6 +169,30 @@ describe('OBS’s defaults', () => {
     expect(await brightnessOf(annexB(pictures), 'h264')).toHaveLength(pictures.length);
   });
 
+  test('go on without waiting for a keyframe, made with less, when the machine stands still', async () => {
+    const tags = await encode(obsDefaults(), PICTURE.replace('d=5', 'd=10'));
+    const { publish, rendition, feed } = create();
+    const watched = rendition('H264', true).then((track) => (track.watch(true), track));
+    let stopped = 0;
+    await publish(tags, (index) => {
+      const [pid] = reencodersOf(process.pid);
+      if (stopped > 0 || pid === undefined || timeOf(tags[index]!) < 6000) return;
+      stopped = pid;
+      process.kill(pid, 'SIGSTOP');
+    });
+    const pictures = depacketizeH264((await watched).rtp);
+    expect(feed.reencoders()).toMatchObject([
+      { running: true, restarts: 0, droppedPictures: 0, reduction: 1 },
+    ]);
+    expect(reencodersOf(process.pid)).not.toContain(stopped);
+    const steps = stepsMs(pictures.map(({ timestamp }) => timestamp));
+    const gap = steps.findIndex((step) => step > 500);
+    expect(gap).toBeGreaterThan(0);
+    expect([isKeyframe(pictures[gap + 1]!), steps.length - gap > 10]).toEqual([true, true]);
+    expect(new Set(steps.slice(gap + 1))).toEqual(new Set([80]));
+    expect(await brightnessOf(annexB(pictures), 'h264')).toHaveLength(pictures.length);
+  });
+
   test('are shown as VP8', async () => {
     const tags = await encode(obsDefaults());
     const { stage, publish, rendition } = create();

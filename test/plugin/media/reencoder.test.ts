@@ -1,11 +1,12 @@
 /** The life of a re-encoder's child, with programs in ffmpeg's place that do nothing, end, or do not listen. */
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createGopCache, type SourcePicture } from '../../../plugin/media/gop.ts';
 import { createReencoder, type Reencoder } from '../../../plugin/media/reencoder.ts';
+import type { ReencodedCodec } from '../../../plugin/media/reencoder-formats.ts';
 import type { MatroskaTrack } from '../../../plugin/rtp/index.ts';
 import { createManualClock, createRecordedLog, type ManualClock, type RecordedLog } from './fakes.ts';
 
@@ -35,7 +36,15 @@ interface Setup {
   push(options?: { keyframe?: boolean; bytes?: number }): void;
 }
 
-async function create(body: string, options: { retryMs?: number; lingerMs?: number } = {}): Promise<Setup> {
+interface Options {
+  readonly retryMs?: number;
+  readonly lingerMs?: number;
+  readonly peakBits?: () => number;
+  readonly codec?: ReencodedCodec;
+  readonly onPicture?: () => void;
+}
+
+async function create(body: string, options: Options = {}): Promise<Setup> {
   const clock = createManualClock();
   const log = createRecordedLog();
   const gop = createGopCache();
@@ -46,6 +55,8 @@ async function create(body: string, options: { retryMs?: number; lingerMs?: numb
     clock,
     log,
     gop,
+    peakBits: () => 0,
+    maxBits: 8_000_000,
     onParameterSets: () => undefined,
     onPicture: () => undefined,
     ...options,
@@ -90,6 +101,7 @@ describe('the child', () => {
       restarts: 0,
       droppedPictures: 0,
       lagMs: 0,
+      reduction: 0,
     });
   });
 
@@ -159,6 +171,109 @@ describe('the child', () => {
     push({ keyframe: true });
     expect(reencoder.pid()).toBeUndefined();
     await vi.waitFor(() => expect(isAlive(pid)).toBe(false));
+  });
+});
+
+describe('a child may use', () => {
+  test('what is published, and makes way at a keyframe when that was far more than was known', async () => {
+    let peakBits = 800_000;
+    const told = join(directory, randomUUID());
+    const notes = `echo "$@" >>${told}; ${READS}`;
+    const { reencoder, push } = await create(notes, { peakBits: () => peakBits });
+    const rates = async (): Promise<string[]> => {
+      const lines = (await readFile(told, 'utf8')).trim().split('\n');
+      return lines.map((line) => /-maxrate \d+ -bufsize \d+/.exec(line)?.[0] ?? '');
+    };
+    reencoder.want(true);
+    push({ keyframe: true });
+    await vi.waitFor(async () => expect(await rates()).toEqual(['-maxrate 1000000 -bufsize 666667']));
+    const pid = reencoder.pid();
+    peakBits = 1_600_000;
+    push();
+    expect(reencoder.pid()).toBe(pid);
+    push({ keyframe: true });
+    await vi.waitFor(async () => expect((await rates())[1]).toBe('-maxrate 2000000 -bufsize 1333333'));
+    const second = reencoder.pid();
+    expect(second).not.toBe(pid);
+    peakBits = 3_000_000;
+    push({ keyframe: true });
+    expect(reencoder.pid()).toBe(second);
+    expect(reencoder.status()).toMatchObject({ restarts: 0, reduction: 0 });
+  });
+});
+
+describe('a child that was quick once and is no longer', () => {
+  /** One VP8 keyframe at 0, and nothing more. */
+  function onePicture(): Buffer {
+    const ivf = Buffer.alloc(32 + 12 + 10);
+    ivf.write('DKIF', 'latin1');
+    ivf.writeUInt32LE(10, 32);
+    return ivf;
+  }
+
+  /** Children that each make one picture; the first is running. */
+  async function createQuickOnce() {
+    const output = join(directory, randomUUID());
+    await writeFile(output, onePicture());
+    let made = 0;
+    let children = 0;
+    const setup = await create(`cat ${output}; ${READS}`, { codec: 'VP8', onPicture: () => (made += 1) });
+    const { reencoder, push, clock } = setup;
+    reencoder.want(true);
+    push({ keyframe: true });
+    return {
+      ...setup,
+      /** Resolves when a child more than before has made its picture. */
+      nextHasMade(): Promise<void> {
+        children += 1;
+        return vi.waitFor(() => expect(made).toBe(children));
+      },
+      /** Pictures that the child does not make, for more than a second, until it should have caught up with its start. */
+      fallBehind(): void {
+        for (let index = 0; index < 25; index++) push();
+        clock.advance(1001);
+        push();
+        expect(reencoder.status()!.lagMs).toBe(1001);
+        clock.advance(4000);
+        push();
+      },
+    };
+  }
+
+  test('makes way for one that makes less, and that later for one that makes more', async () => {
+    const { reencoder, nextHasMade, fallBehind, push, clock, log } = await createQuickOnce();
+    const status = { codec: 'VP8', running: true, restarts: 0, droppedPictures: 0, lagMs: 0 };
+    for (const reduction of [1, 2]) {
+      const pid = reencoder.pid();
+      await nextHasMade();
+      fallBehind();
+      expect(reencoder.pid()).not.toBe(pid);
+      expect(reencoder.status()).toEqual({ ...status, reduction });
+    }
+    const warnings = log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+    expect(new Set(warnings)).toEqual(new Set(['ffmpeg does not keep up: another child makes less']));
+    for (const reduction of [1, 0]) {
+      await nextHasMade();
+      clock.advance(30_000);
+      push();
+      expect(reencoder.status()).toMatchObject({ reduction: reduction + 1 });
+      push({ keyframe: true });
+      expect(reencoder.status()).toEqual({ ...status, reduction });
+    }
+  });
+
+  test('and makes the least already is given whole groups or nothing', async () => {
+    const { reencoder, nextHasMade, fallBehind, push } = await createQuickOnce();
+    for (let times = 0; times < 2; times++) {
+      await nextHasMade();
+      fallBehind();
+    }
+    await nextHasMade();
+    const pid = reencoder.pid();
+    fallBehind();
+    push();
+    expect(reencoder.status()).toMatchObject({ reduction: 2, droppedPictures: 2, restarts: 0 });
+    expect(reencoder.pid()).toBe(pid);
   });
 });
 

@@ -4,6 +4,7 @@ import { createWorker, type types } from 'mediasoup';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createStage, type Stage } from '../../../../plugin/adapters/mediasoup.ts';
+import { streamStatusSchema } from '../../../../plugin/contract.ts';
 import { systemClock } from '../../../../plugin/clock.ts';
 import { launchBrowser } from '../../../support/browser.ts';
 import { silentLog } from '../../../support/doubles.ts';
@@ -68,6 +69,16 @@ describe('attached producers', () => {
     expect(counted.bytes).toBeGreaterThan(stats.bytes * 0.98);
     expect(counted.mediaMs).toBeGreaterThan(1500);
     expect(counted.mediaMs).toBeLessThan(20_000);
+    const [status, ...others] = stage.attachedStreams();
+    expect(others).toEqual([]);
+    expect(streamStatusSchema.parse(status)).toMatchObject({
+      uri: PATH,
+      viewers: 1,
+      health: { video: { codec: 'H.264', profileLevelId: '42e01f' }, audio: { codec: 'Opus' } },
+    });
+    expect(status?.health.video?.bitsPerSecond).toBeGreaterThan(10_000);
+    expect(status?.health.video?.framesPerSecond).toBeGreaterThan(10);
+    expect(status?.health.audio?.bitsPerSecond).toBeGreaterThan(10_000);
   });
 
   it('are asked for a keyframe when a viewer comes, so that nobody waits for the next', async () => {

@@ -149,6 +149,27 @@ describe('matching an offer', () => {
     ],
     ['VP8 where no H.264 is offered', withoutH264, [h264('640028'), ...REENCODED], 'vp8', 96],
     ['VP9 by its profile', OFFERS.chromium, [rendition({ name: 'VP9', profileId: 2 })], 'vp9/2', 100],
+    [
+      'AV1 as it is published before what is made anew',
+      OFFERS.chromium,
+      [...REENCODED, rendition({ name: 'AV1', profile: 0 })],
+      'av1/0',
+      45,
+    ],
+    [
+      'what is made anew where AV1 is not offered',
+      OFFERS.firefoxLike,
+      [rendition({ name: 'AV1', profile: 0 }), ...REENCODED],
+      'h264/constrained-baseline',
+      126,
+    ],
+    [
+      'what is made anew where the profile of VP9 is not offered',
+      OFFERS.chromium.replaceAll('profile-id=2', 'profile-id=0'),
+      [rendition({ name: 'VP9', profileId: 2 }), ...REENCODED],
+      'h264/constrained-baseline',
+      108,
+    ],
     ['AV1 by its profile', OFFERS.chromium, [rendition({ name: 'AV1', profile: 0 })], 'av1/0', 45],
     [
       'the first of two that it can take',

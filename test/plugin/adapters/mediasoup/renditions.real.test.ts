@@ -76,6 +76,11 @@ describe('a stream with several renditions', () => {
     expect((await view(OFFERS.chromium)).rtpmap).toBe(rtpmap);
   });
 
+  it('can have no H.265, which mediasoup does not know', async () => {
+    const codec = { kind: 'video', mimeType: 'video/H265', clockRate: 90_000 } as const;
+    await expect(worker.createRouter({ mediaCodecs: [codec] })).rejects.toThrow('media codec not supported');
+  });
+
   it('refuses video for the reason of its source, even when there is none', async () => {
     stream.refuseVideo('the video is VP9, and re-encoding is off');
     await expect(view(OFFERS.chromium)).rejects.toMatchObject({

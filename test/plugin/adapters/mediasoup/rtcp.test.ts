@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { findSenderReport, keyframeRequests } from '../../../../plugin/adapters/mediasoup/rtcp.ts';
+import { keyframeRequests } from '../../../../plugin/adapters/mediasoup/rtcp.ts';
 
 /** One packet of a compound one: `words` 32-bit words after the header. */
 function part(type: number, count: number, words: readonly number[]): Buffer {
@@ -29,26 +29,10 @@ describe('requests for a keyframe', () => {
   });
 });
 
-describe('the sender report', () => {
-  it('of an SSRC is found, without what follows it', () => {
-    const withBlock = part(200, 1, [8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-    const compound = Buffer.concat([SENDER_REPORT, withBlock, part(202, 1, [7, 0])]);
-    expect(findSenderReport(compound, 7)).toEqual(SENDER_REPORT);
-    expect(findSenderReport(compound, 8)).toEqual(withBlock.subarray(0, 28));
-    expect(findSenderReport(compound, 9)).toBeUndefined();
-  });
-
-  it('that is cut off is none', () => {
-    expect(findSenderReport(part(200, 0, [7, 1, 2]), 7)).toBeUndefined();
-  });
-});
-
 it('takes any bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-      const compound = Buffer.from(bytes);
-      keyframeRequests(compound);
-      findSenderReport(compound, 1);
+      expect(Array.isArray(keyframeRequests(Buffer.from(bytes)))).toBe(true);
     }),
   );
 });

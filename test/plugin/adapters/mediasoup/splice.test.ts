@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createSplice } from '../../../../plugin/adapters/mediasoup/splice.ts';
-import { buildSenderReport } from '../../../../plugin/rtp/index.ts';
 
 const OWN = { ssrc: 0xdecade, payloadType: 96, clockRate: 90_000 };
 
@@ -33,7 +32,7 @@ function setUp() {
 
 describe('a source', () => {
   it('keeps numbers, times, marker and payload; SSRC and payload type become those of the stream', () => {
-    const source = setUp().splice.next(0x1234);
+    const source = setUp().splice.next();
     const packet = source.rtp(rtp({ sequence: 65_535, timestamp: 0xffff_fff0, marker: true }));
     expect(read(packet)).toEqual({ sequence: 65_535, timestamp: 0xffff_fff0 });
     expect(packet?.readUInt8(0)).toBe(0x81);
@@ -44,9 +43,9 @@ describe('a source', () => {
 
   it('follows the one before: the next number, and the time that has passed', () => {
     const { clock, splice } = setUp();
-    splice.next(1).rtp(rtp({ sequence: 65_535, timestamp: 0xffff_ff00 }));
+    splice.next().rtp(rtp({ sequence: 65_535, timestamp: 0xffff_ff00 }));
     clock.nowMs = 2000;
-    const source = splice.next(2);
+    const source = splice.next();
     expect(read(source.rtp(rtp({ sequence: 7, timestamp: 50 })))).toEqual({
       sequence: 0,
       timestamp: (0xffff_ff00 + 180_000) % 2 ** 32,
@@ -59,21 +58,21 @@ describe('a source', () => {
 
   it('goes on after its highest number, not its last', () => {
     const { splice } = setUp();
-    const first = splice.next(1);
+    const first = splice.next();
     for (const sequence of [10, 12, 11]) first.rtp(rtp({ sequence, timestamp: sequence }));
-    expect(read(splice.next(2).rtp(rtp({ sequence: 500, timestamp: 0 })))).toMatchObject({ sequence: 13 });
+    expect(read(splice.next().rtp(rtp({ sequence: 500, timestamp: 0 })))).toMatchObject({ sequence: 13 });
   });
 
   it('gives nothing that lies before its first packet, where the numbers are taken', () => {
     const { splice } = setUp();
-    const source = splice.next(1);
+    const source = splice.next();
     source.rtp(rtp({ sequence: 1, timestamp: 0 }));
     expect(source.rtp(rtp({ sequence: 0xffff, timestamp: 0 }))).toBeUndefined();
     expect(source.rtp(rtp({ sequence: 2, timestamp: 0 }))).toBeDefined();
   });
 
   it('goes round the numbers any number of times, whatever is lost on the way', () => {
-    const source = setUp().splice.next(1);
+    const source = setUp().splice.next();
     let dropped = 0;
     for (let sent = 0; sent < 300_000; sent += 1 + (sent % 3)) {
       if (source.rtp(rtp({ sequence: sent, timestamp: sent })) === undefined) dropped += 1;
@@ -82,7 +81,7 @@ describe('a source', () => {
   });
 
   it('has no packets shorter than a header', () => {
-    expect(setUp().splice.next(1).rtp(Buffer.alloc(11))).toBeUndefined();
+    expect(setUp().splice.next().rtp(Buffer.alloc(11))).toBeUndefined();
   });
 });
 
@@ -99,7 +98,7 @@ it('sources that follow each other never give a number or a time twice, and neve
       const out: { sequence: number; timestamp: number }[] = [];
       for (const { sequence, timestamp, packets, pauseMs } of sources) {
         clock.nowMs += pauseMs;
-        const next = splice.next(1);
+        const next = splice.next();
         for (let index = 0; index < packets; index++) {
           const packet = next.rtp(rtp({ sequence: sequence + index, timestamp: timestamp + index * 3000 }));
           const own = read(packet);
@@ -116,34 +115,17 @@ it('sources that follow each other never give a number or a time twice, and neve
   );
 });
 
-describe('sender reports', () => {
-  const report = (ssrc: number, rtpTimestamp: number): Buffer =>
-    buildSenderReport({
-      ssrc,
-      ntpMs: 1_700_000_000_500,
-      rtpTimestamp,
-      packets: 3,
-      octets: 30,
-      cname: 'theirs',
-    });
-
-  it('speak of the stream, on its clock, and of nobody else', () => {
+describe('the progress', () => {
+  it('is that of the newest picture, from its first packet on, whoever made it', () => {
     const { clock, splice } = setUp();
-    splice.next(1).rtp(rtp({ sequence: 1, timestamp: 1000 }));
+    expect(splice.progress()).toBeUndefined();
+    splice.next().rtp(rtp({ sequence: 1, timestamp: 1000 }));
     clock.nowMs = 10;
-    const source = splice.next(0x1234);
+    const source = splice.next();
     source.rtp(rtp({ sequence: 1, timestamp: 5000 }));
-    const own = source.senderReport(report(0x1234, 5100));
-    expect(own).toHaveLength(28);
-    expect([own?.readUInt8(0), own?.readUInt8(1), own?.readUInt16BE(2)]).toEqual([0x80, 200, 6]);
-    expect(own?.readUInt32BE(4)).toBe(0xdecade);
-    expect(own?.subarray(8, 16)).toEqual(report(0x1234, 0).subarray(8, 16));
+    clock.nowMs = 12;
+    source.rtp(rtp({ sequence: 2, timestamp: 5000 }));
     // 1000 + 10 ms of 90 kHz stands for 5000.
-    expect(own?.readUInt32BE(16)).toBe(2000);
-    expect(source.senderReport(report(0x9999, 5100))).toBeUndefined();
-  });
-
-  it('wait for the first packet: before it nobody knows where their time is', () => {
-    expect(setUp().splice.next(0x1234).senderReport(report(0x1234, 1))).toBeUndefined();
+    expect(splice.progress()).toEqual({ rtpTimestamp: 1900, atMs: 10, packets: 3, octets: 27, pictures: 2 });
   });
 });

@@ -12,8 +12,8 @@ import { play } from './browser.ts';
 
 export interface Watching {
   readonly gate: OpenGate<StageViewing>;
-  /** A page that plays the stream at `path`. */
-  watch(path: string, kinds?: readonly string[]): Promise<Page>;
+  /** A page that plays the stream at `path`; `prepare` is run in it before. */
+  watch(path: string, kinds?: readonly string[], prepare?: (page: Page) => Promise<unknown>): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -34,10 +34,11 @@ export async function startWatching(stage: Stage, browser: Browser): Promise<Wat
   const pages: Page[] = [];
   return {
     gate,
-    async watch(path, kinds = ['video', 'audio']) {
+    async watch(path, kinds = ['video', 'audio'], prepare) {
       const page = await browser.newPage();
       pages.push(page);
       await page.goto(base);
+      await prepare?.(page);
       await play(page, `${base}/whep${path}`, kinds);
       return page;
     },

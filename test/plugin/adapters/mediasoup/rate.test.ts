@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest';
+import { createRateMeter } from '../../../../plugin/adapters/mediasoup/rate.ts';
+
+const progress = (octets: number, pictures: number) => ({
+  octets,
+  pictures,
+  rtpTimestamp: 0,
+  atMs: 0,
+  packets: 0,
+});
+
+it('measures from one reading to the next, and nothing before the second', () => {
+  const meter = createRateMeter();
+  meter.note(undefined, 1000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 0, picturesPerSecond: 0 });
+  meter.note(progress(1000, 25), 2000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 8000, picturesPerSecond: 25 });
+  meter.note(progress(4000, 75), 4000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 12_000, picturesPerSecond: 25 });
+  meter.note(progress(4000, 75), 4000);
+  meter.note(progress(4000, 75), 5000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 0, picturesPerSecond: 0 });
+});
