@@ -1,0 +1,149 @@
+/** AES_CM_128_HMAC_SHA1_80 (RFC 3711 sections 4.1.1 and 4.2.1). */
+import { createCipheriv, hash, timingSafeEqual, type Cipheriv } from 'node:crypto';
+import { RTCP_HEADER_BYTES } from './packet.ts';
+import { RTCP_ENCRYPTED, type PacketCipher, type SessionKeys } from './packet-cipher.ts';
+
+const TAG_BYTES = 10;
+const INDEX_BYTES = 4;
+const BLOCK_BYTES = 16;
+/** RTP packets of a network without jumbo frames; for longer ones the counters grow. */
+const USUAL_BLOCKS = 94;
+const SHA1_BLOCK_BYTES = 64;
+const SHA1_BYTES = 20;
+const NOTHING = Buffer.alloc(0);
+
+/** The key stream of a packet, made in one go: one cipher object serves for the life of the key. */
+interface KeyStream {
+  /** @param high, low the packet's index: bits above the lowest 16, and those */
+  make(ssrc: number, high: number, low: number, bytes: number): Buffer;
+}
+
+function createKeyStream(key: Buffer, salt: Buffer): KeyStream {
+  const blocks: Cipheriv = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false);
+  const saltWords = [salt.readUInt32BE(4), salt.readUInt32BE(8)] as const;
+  const saltEnd = salt.readUInt16BE(12);
+  let counters = Buffer.alloc(0);
+  let [stream, rollover] = [-1, -1];
+
+  /** Blocks that differ in their last two octets: a packet has 2^16 blocks at most (section 4.1.1). */
+  function grow(blockCount: number): void {
+    counters = Buffer.alloc(blockCount * BLOCK_BYTES);
+    for (let block = 0; block < blockCount; block++) {
+      salt.copy(counters, block * BLOCK_BYTES, 0, 4);
+      counters.writeUInt16BE(block, block * BLOCK_BYTES + 14);
+    }
+    stream = rollover = -1;
+  }
+  grow(USUAL_BLOCKS);
+
+  return {
+    make(ssrc, high, low, bytes) {
+      const usedBytes = Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES;
+      if (usedBytes > counters.length) grow(usedBytes / BLOCK_BYTES);
+      // (k_s * 2^16) XOR (SSRC * 2^64) XOR (i * 2^16); from packet to packet most of it stays.
+      if (ssrc !== stream || high !== rollover) {
+        for (let at = 0; at < counters.length; at += BLOCK_BYTES) {
+          counters.writeUInt32BE((saltWords[0] ^ ssrc) >>> 0, at + 4);
+          counters.writeUInt32BE((saltWords[1] ^ high) >>> 0, at + 8);
+        }
+        [stream, rollover] = [ssrc, high];
+      }
+      const [first, second] = [(saltEnd ^ low) >> 8, (saltEnd ^ low) & 0xff];
+      for (let at = 12; at < usedBytes; at += BLOCK_BYTES) {
+        counters[at] = first;
+        counters[at + 1] = second;
+      }
+      return blocks.update(counters.subarray(0, usedBytes));
+    },
+  };
+}
+
+type Hmac = (first: Buffer, second?: Buffer) => Buffer;
+
+/** HMAC-SHA1 (RFC 2104) as two hashes of reused memory: no object is made for a packet. */
+function createHmacSha1(key: Buffer): Hmac {
+  const [inner, outer] = [0x36, 0x5c].map((pad) => Buffer.alloc(SHA1_BLOCK_BYTES, pad)) as [Buffer, Buffer];
+  for (const block of [inner, outer])
+    for (const [at, byte] of key.entries()) block[at] = byte ^ (block[at] ?? 0);
+  let room = Buffer.concat([inner, Buffer.alloc(USUAL_BLOCKS * BLOCK_BYTES)]);
+  const digest = Buffer.concat([outer, Buffer.alloc(SHA1_BYTES)]);
+  return (first, second = NOTHING) => {
+    const bytes = SHA1_BLOCK_BYTES + first.length + second.length;
+    if (bytes > room.length) room = Buffer.concat([inner, Buffer.alloc(bytes - SHA1_BLOCK_BYTES)]);
+    first.copy(room, SHA1_BLOCK_BYTES);
+    second.copy(room, bytes - second.length);
+    hash('sha1', room.subarray(0, bytes), 'buffer').copy(digest, SHA1_BLOCK_BYTES);
+    return hash('sha1', digest, 'buffer');
+  };
+}
+
+/** `into` from `at` on becomes `from` XOR `keyStream`: by words where the memory is aligned for it, six times as fast. */
+function exclusiveOr(from: Buffer, keyStream: Buffer, into: Buffer, at: number): void {
+  const isAligned = ((from.byteOffset | keyStream.byteOffset | (into.byteOffset + at)) & 3) === 0;
+  const words = isAligned ? from.length >>> 2 : 0;
+  if (words > 0) {
+    const source = new Uint32Array(from.buffer, from.byteOffset, words);
+    const stream = new Uint32Array(keyStream.buffer, keyStream.byteOffset, words);
+    const target = new Uint32Array(into.buffer, into.byteOffset + at, words);
+    for (let index = 0; index < words; index++) target[index] = (source[index] ?? 0) ^ (stream[index] ?? 0);
+  }
+  for (let index = words * 4; index < from.length; index++) {
+    into[at + index] = (from[index] ?? 0) ^ (keyStream[index] ?? 0);
+  }
+}
+
+function use({ encryption, salt, authentication }: SessionKeys) {
+  return { keyStream: createKeyStream(encryption, salt), hmac: createHmacSha1(authentication) };
+}
+
+export function createAesCm(rtpKeys: SessionKeys, rtcpKeys: SessionKeys): PacketCipher {
+  const [rtp, rtcp] = [use(rtpKeys), use(rtcpKeys)];
+  const word = Buffer.alloc(INDEX_BYTES);
+
+  const isAuthentic = (expected: Buffer, packet: Buffer): boolean =>
+    timingSafeEqual(expected.subarray(0, TAG_BYTES), packet.subarray(packet.length - TAG_BYTES));
+  const ssrcOf = (packet: Buffer): number => packet.readUInt32BE(4);
+  const streamOf = (packet: Buffer, index: number, bytes: number): Buffer =>
+    rtcp.keyStream.make(ssrcOf(packet), index >>> 16, index & 0xffff, bytes);
+
+  return {
+    protectRtp(packet, headerBytes, { ssrc, roc, sequence }, mki, into) {
+      const payload = packet.subarray(headerBytes);
+      const keyStream = rtp.keyStream.make(ssrc, roc, sequence, payload.length);
+      packet.copy(into, 0, 0, headerBytes);
+      exclusiveOr(payload, keyStream, into, headerBytes);
+      const end = packet.length;
+      word.writeUInt32BE(roc, 0);
+      into.set(mki, end);
+      rtp.hmac(into.subarray(0, end), word).copy(into, end + mki.length, 0, TAG_BYTES);
+      return end + mki.length + TAG_BYTES;
+    },
+    openRtp(packet, headerBytes, { ssrc, roc, sequence }, mkiBytes) {
+      const end = packet.length - TAG_BYTES - mkiBytes;
+      if (end < headerBytes) return undefined;
+      word.writeUInt32BE(roc, 0);
+      if (!isAuthentic(rtp.hmac(packet.subarray(0, end), word), packet)) return undefined;
+      const payload = packet.subarray(headerBytes, end);
+      exclusiveOr(payload, rtp.keyStream.make(ssrc, roc, sequence, payload.length), payload, 0);
+      return packet.subarray(0, end);
+    },
+    protectRtcp(packet, index, mki, into) {
+      const clear = packet.subarray(RTCP_HEADER_BYTES);
+      packet.copy(into, 0, 0, RTCP_HEADER_BYTES);
+      exclusiveOr(clear, streamOf(packet, index, clear.length), into, RTCP_HEADER_BYTES);
+      const end = into.writeUInt32BE((RTCP_ENCRYPTED | index) >>> 0, packet.length);
+      into.set(mki, end);
+      rtcp.hmac(into.subarray(0, end)).copy(into, end + mki.length, 0, TAG_BYTES);
+      return end + mki.length + TAG_BYTES;
+    },
+    openRtcp(packet, index, mkiBytes) {
+      const signed = packet.length - TAG_BYTES - mkiBytes;
+      const end = signed - INDEX_BYTES;
+      if (end < RTCP_HEADER_BYTES) return undefined;
+      if (!isAuthentic(rtcp.hmac(packet.subarray(0, signed)), packet)) return undefined;
+      const encrypted = packet.subarray(RTCP_HEADER_BYTES, end);
+      exclusiveOr(encrypted, streamOf(packet, index, encrypted.length), encrypted, 0);
+      return packet.subarray(0, end);
+    },
+  };
+}
