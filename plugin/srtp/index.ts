@@ -1,5 +1,14 @@
-/** SRTP (RFC 3711, RFC 7714), usable by itself: `media-usher/srtp`. */
+/** SRTP (RFC 3711, RFC 7714) and its keys in SDP and RTSP, usable by itself: `media-usher/srtp`. */
+export {
+  formatKeyMgmtAttribute,
+  formatKeyMgmtHeader,
+  parseKeyMgmtAttribute,
+  parseKeyMgmtHeader,
+  type KeyMgmt,
+} from './key-mgmt.ts';
+export { KeySyntaxError } from './key-syntax-error.ts';
 export type { SrtpMasterKey } from './packet-cipher.ts';
+export { formatSdes, parseSdes, type SdesCrypto } from './sdes.ts';
 export {
   createSrtpReceiver,
   createSrtpSender,
