@@ -54,6 +54,9 @@ const NOT_FOR_PLAYERS: Partial<Record<Code, string>> = {
   input_invalid: "the order server's API",
   conflict: "the order server's API",
   idempotency_conflict: "the order server's API",
+  not_on_sale: "the order server's API",
+  code_invalid: "the order server's API",
+  payment_declined: "the order server's API",
   funds_insufficient: "the order server's API",
 };
 

@@ -82,7 +82,7 @@ const ROWS: readonly Row[] = [
 
 /** Codes that no publisher is ever told. */
 const NOT_FOR_PUBLISHERS =
-  /^(?:ticket_|proof_|pass_|device_|rights_|transport_|stream_offline|offer_|sdp_|session_|media_lost|precondition_|unsupported_|body_too|server_untrusted|enrolment_|tls_|message_|rate_|overloaded|unauth|credentials_|forbidden|input_|conflict|idempotency_|funds_)/;
+  /^(?:ticket_|proof_|pass_|device_|rights_|transport_|stream_offline|offer_|sdp_|session_|media_lost|precondition_|unsupported_|body_too|server_untrusted|enrolment_|tls_|message_|rate_|overloaded|unauth|credentials_|forbidden|input_|conflict|idempotency_|funds_|not_on_sale|code_invalid|payment_)/;
 
 test('every code is a row, or one that has to do with playing or with other doors, and not both', () => {
   const inTable = new Set<string>(ROWS.map(({ code }) => code));
