@@ -9,7 +9,13 @@ import { z } from 'zod';
 import { ROOT, run } from './run.ts';
 
 /** Importable without mediasoup and node-media-server. */
-const IMPORTED = ['media-usher', 'media-usher/ticket', 'media-usher/rtp', 'media-usher/srtp', 'media-usher/mikey'];
+const IMPORTED = [
+  'media-usher',
+  'media-usher/ticket',
+  'media-usher/rtp',
+  'media-usher/srtp',
+  'media-usher/mikey',
+];
 /** Packages that may bring an install script; each has a check below that it did nothing. */
 const MAY_HAVE_SCRIPTS = ['argon2'];
 
