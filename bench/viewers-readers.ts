@@ -21,6 +21,9 @@ export interface ReadersCount {
   readonly served: number;
 }
 
+/** Connections that are made side by side: most of a handshake is waiting. */
+const AT_ONCE = 10;
+
 const receivers: WebRtcReceiver[] = [];
 let nonce: string | undefined;
 
@@ -57,11 +60,15 @@ async function bare(port: number, receiver: WebRtcReceiver): Promise<void> {
 
 async function answer(question: ReadersQuestion): Promise<ReadersCount> {
   if (question.ask === 'connect') {
-    for (const holder of question.holders) {
-      const receiver = await openWebRtcReceiver();
-      receivers.push(receiver);
-      await (holder === null ? bare(question.port, receiver) : whep(question.port, receiver, holder));
-    }
+    const waiting = [...question.holders];
+    const connectAll = async (): Promise<void> => {
+      for (let holder = waiting.pop(); holder !== undefined; holder = waiting.pop()) {
+        const receiver = await openWebRtcReceiver();
+        receivers.push(receiver);
+        await (holder === null ? bare(question.port, receiver) : whep(question.port, receiver, holder));
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, connectAll));
   }
   return {
     bytes: receivers.reduce((sum, receiver) => sum + receiver.bytes(), 0),

@@ -66,6 +66,9 @@ const CODECS: Record<types.MediaKind, types.RouterRtpCodecCapability> = {
   audio: { kind: 'audio', mimeType: 'audio/opus', clockRate: 48_000, channels: 2 },
 };
 
+/** As in `offerOf` of the receiver. */
+const FEEDBACK: types.RtcpFeedback[] = [{ type: 'nack' }, { type: 'nack', parameter: 'pli' }];
+
 interface App {
   readonly worker: types.Worker;
   readonly router: types.Router;
@@ -108,6 +111,13 @@ async function bareHandler({ worker, router, video, audio }: App): Promise<Handl
   const webRtcServer = await worker.createWebRtcServer({
     listenInfos: [{ protocol: 'udp', ip: '127.0.0.1' }],
   });
+  // What the readers' offer has, and a stage answers to it: neither RTX nor header extensions.
+  const rtpCapabilities: types.RtpCapabilities = {
+    codecs: (router.rtpCapabilities.codecs ?? [])
+      .filter(({ mimeType }) => !mimeType.endsWith('/rtx'))
+      .map((codec) => ({ ...codec, rtcpFeedback: codec.kind === 'video' ? FEEDBACK : [] })),
+    headerExtensions: [],
+  };
   async function view({ fingerprint }: BareOffer): Promise<BareAnswer> {
     const transport = await router.createWebRtcTransport({ webRtcServer, preferUdp: true });
     transport.on('icestatechange', (state) => {
@@ -117,7 +127,6 @@ async function bareHandler({ worker, router, video, audio }: App): Promise<Handl
       dtlsParameters: { role: 'client', fingerprints: [{ algorithm: 'sha-256', value: fingerprint }] },
     });
     for (const producer of [video, audio]) {
-      const { rtpCapabilities } = router;
       await transport.consume({ producerId: producer.id, rtpCapabilities, enableRtx: true });
     }
     const [candidate] = transport.iceCandidates;

@@ -121,6 +121,7 @@ function offerOf(ufrag: string, pwd: string, fingerprint: string): string {
     ...section('video 9 UDP/TLS/RTP/SAVPF 102', '0', [
       'a=rtpmap:102 H264/90000',
       'a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f',
+      'a=rtcp-fb:102 nack',
       'a=rtcp-fb:102 nack pli',
     ]),
     ...section('audio 9 UDP/TLS/RTP/SAVPF 111', '1', ['a=rtpmap:111 opus/48000/2']),
