@@ -30,11 +30,13 @@ describe('nothing outside is asked for', () => {
     expect(await text('app.css')).not.toMatch(/@import|url\(/);
   });
 
-  test('the script names no address but the SVG name space and the words of the help page', async () => {
+  test('the script names no address but name spaces, header extensions and the words of the help page', async () => {
     const addresses = (await text('app.js')).match(/(?:https?|wss?):\/\/[^"'`\s)$]*/g) ?? [];
     expect([...new Set(addresses)].sort()).toEqual([
       'http://localhost',
+      'http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01',
       'http://www.w3.org/2000/svg',
+      'http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time',
       'https://',
     ]);
   });
