@@ -25,8 +25,8 @@ import { watchSides, type Seen } from './delay-page.ts';
 import type { Bench, Figure } from './harness.ts';
 import { meanOf, median } from './statistics.ts';
 
-const PAIRS = 12;
-const MEASURED_MS = 8000;
+const PAIRS = 10;
+const MEASURED_MS = 6000;
 const FRAMES_PER_SECOND = 30;
 const BAR_MS = 5;
 const PATH = '/live/bench';
