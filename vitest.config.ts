@@ -14,7 +14,8 @@ const PATIENT = [
   'test/e2e/{another-machine,bad-input,demo,elsewhere,enrolment,ipv6,proxy,refusals,tls,turn}.test.ts',
   'test/examples/*.real.test.ts',
   'test/interop/*.real.test.ts',
-  'test/plugin/adapters/mediasoup/*.real.test.ts',
+  // Not where bandwidth is estimated.
+  'test/plugin/adapters/mediasoup/!(simulcast).real.test.ts',
   'test/plugin/adapters/node-media-server/{browser,enhanced,table-*}.real.test.ts',
   'test/vectors/**/*.real.test.ts',
   'test/whep/*.real.test.ts',

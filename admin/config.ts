@@ -4,6 +4,17 @@ import { baseUrlSchema } from '../plugin/public-urls.ts';
 import { checkSettings } from '../plugin/settings.ts';
 import { selfSignedCertFile } from '../plugin/tls.ts';
 
+/** True if user and password of a URL can be read: RFC 3986 section 2.1. */
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username);
+    decodeURIComponent(password);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const envSchema = z.object({
   /** Port of the order server; 0 takes any that is free. */
   USHER_PORT: z.coerce.number().int().min(0).max(65_535).default(4000),
@@ -41,7 +52,13 @@ const envSchema = z.object({
     .regex(/^[\x21-\x7e]{32,200}$/, '32 to 200 printable characters')
     .optional(),
   /** Where mail goes out; without it, into files under USHER_DATA/mail. */
-  USHER_SMTP_URL: z.url({ protocol: /^smtps?$/, hostname: /./ }).optional(),
+  USHER_SMTP_URL: z
+    .url({ protocol: /^smtps?$/, hostname: /./ })
+    .refine(
+      (text) => isDecodable(new URL(text)),
+      'user or password has a % that is not followed by two hex digits',
+    )
+    .optional(),
   /** The address that mail comes from. */
   USHER_MAIL_FROM: z.email().optional(),
   /** File with the registration of the demo's streaming server. */

@@ -7,34 +7,60 @@ import { accounts, passwordResets } from '../db/schema.ts';
 import { sha256 } from '../ids.ts';
 import { ACCOUNT_COLUMNS, findAccountByEmail, type Account } from './accounts.ts';
 import { hashPassword, isOutdated, verifyPassword } from './passwords.ts';
-import { endSessions } from './sessions.ts';
+import { endSessions, startSession } from './sessions.ts';
 
 export const RESET_SECONDS = 30 * 60;
 
 const RESET_TOKEN = /^[A-Za-z0-9_-]{43}$/;
 
-/**
- * The account of an email address and a password; the refusal does not tell which of the two is wrong. A hash that was
- * made with less than is asked for today is made anew, now that the password is at hand.
- * @throws Denial `credentials_invalid`, `rate_limited`.
- */
-export async function authenticate(db: Executor, email: string, password: string): Promise<Account> {
-  const { passwordHash, ...account } = await verified(db, eq(accounts.email, email), password);
-  if (isOutdated(passwordHash)) {
-    await db
-      .update(accounts)
-      .set({ passwordHash: await hashPassword(password) })
-      .where(and(eq(accounts.id, account.id), eq(accounts.passwordHash, passwordHash)));
-  }
-  return account;
+export interface SignIn {
+  readonly email: string;
+  readonly password: string;
+  readonly now: Date;
+  readonly userAgent: string | null;
 }
 
+/**
+ * Signs in with an email address and a password; the refusal does not tell which of the two is wrong. The session begins
+ * only if the password still is the one that was compared: a reset ends every session, those that are about to begin too.
+ * @throws Denial `credentials_invalid`, `rate_limited`.
+ */
+export async function signIn(
+  db: Database,
+  { email, password, ...session }: SignIn,
+): Promise<{ readonly account: Account; readonly token: string }> {
+  const { passwordHash, ...account } = await proven(db, email, password);
+  return db.transaction(async (tx) => {
+    const [same] = await tx
+      .select({ id: accounts.id })
+      .from(accounts)
+      .where(and(eq(accounts.id, account.id), eq(accounts.passwordHash, passwordHash)))
+      .for('share');
+    if (same === undefined) throw new Denial('credentials_invalid');
+    return { account, token: await startSession(tx, account.id, session) };
+  });
+}
+
+/**
+ * The account, with the hash as it is in the database now: one that was made with less than is asked for today is made
+ * anew, now that the password is at hand.
+ */
+async function proven(db: Executor, email: string, password: string): Promise<Proven> {
+  const found = await verified(db, eq(accounts.email, email), password);
+  if (!isOutdated(found.passwordHash)) return found;
+  const passwordHash = await hashPassword(password);
+  const renewed = await db
+    .update(accounts)
+    .set({ passwordHash })
+    .where(and(eq(accounts.id, found.id), eq(accounts.passwordHash, found.passwordHash)))
+    .returning({ id: accounts.id });
+  return renewed.length === 0 ? found : { ...found, passwordHash };
+}
+
+type Proven = Account & { readonly passwordHash: string };
+
 /** @throws Denial `credentials_invalid`, `rate_limited`. */
-async function verified(
-  db: Executor,
-  which: SQL,
-  password: string,
-): Promise<Account & { readonly passwordHash: string }> {
+async function verified(db: Executor, which: SQL, password: string): Promise<Proven> {
   let found: (Account & { passwordHash: string }) | undefined;
   const right = await verifyPassword(async () => {
     [found] = await db

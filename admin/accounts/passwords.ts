@@ -48,7 +48,10 @@ let dummy: Promise<string> | undefined;
  */
 export function verifyPassword(find: () => Promise<string | null>, password: string): Promise<boolean> {
   return alone(async () => {
-    dummy ??= argon2.hash('no account has this password', PARAMETERS);
+    dummy ??= argon2.hash('no account has this password', PARAMETERS).catch((error: unknown) => {
+      dummy = undefined;
+      throw error;
+    });
     const stand = await dummy;
     const hash = await find();
     const right = await argon2.verify(hash ?? stand, password);

@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, lt, ne } from 'drizzle-orm';
+import { and, desc, eq, gt, lt, ne, notInArray } from 'drizzle-orm';
 import { randomBytes } from 'node:crypto';
 import type { Executor } from '../db/connect.ts';
 import { accounts, sessions } from '../db/schema.ts';
@@ -30,13 +30,23 @@ export interface FoundSession {
   readonly account: Account;
 }
 
-/** Starts a session; the token (256 bits) is in the answer only, the database keeps its hash. */
+/**
+ * Starts a session; the token (256 bits) is in the answer only, the database keeps its hash. An account has so many at
+ * most as its list shows: the oldest makes way.
+ */
 export async function startSession(
   db: Executor,
   accountId: string,
   { now, userAgent }: { readonly now: Date; readonly userAgent: string | null },
 ): Promise<string> {
   const token = randomBytes(32).toString('base64url');
+  const kept = db
+    .select({ id: sessions.id })
+    .from(sessions)
+    .where(eq(sessions.accountId, accountId))
+    .orderBy(desc(sessions.id))
+    .limit(MAX_LISTED - 1);
+  await db.delete(sessions).where(and(eq(sessions.accountId, accountId), notInArray(sessions.id, kept)));
   await db.insert(sessions).values({
     id: newId(),
     tokenHash: sha256(token),

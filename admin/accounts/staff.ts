@@ -56,8 +56,10 @@ export function listAccounts(db: Executor, page: Page, filter: AccountFilter): P
 export interface RoleChange {
   readonly accountId: string;
   readonly role: Role;
-  /** What whoever asks may do himself. */
+  /** What whoever asks may do himself; no more than `actorId` may when it comes to it. */
   readonly held: readonly Permission[];
+  /** The account that answers for it. */
+  readonly actorId: string;
 }
 
 /**
@@ -66,9 +68,14 @@ export interface RoleChange {
  * @returns the account before
  * @throws Denial `not_found`, `forbidden`, `conflict` for the last admin
  */
-export async function setRole(tx: Executor, { accountId, role, held }: RoleChange): Promise<AccountRecord> {
+export async function setRole(tx: Executor, change: RoleChange): Promise<AccountRecord> {
+  const { accountId, role, actorId } = change;
   // One after the other: of two admins that take each other's role away, one stays.
   await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended('accounts.role', 0))`);
+  // Whoever asks may have waited for his own role to be taken.
+  const [actor] = await tx.select({ role: accounts.role }).from(accounts).where(eq(accounts.id, actorId));
+  const allowed = actor === undefined ? [] : permissionsOf(actor.role);
+  const held = change.held.filter((permission) => allowed.includes(permission));
   const [before] = await tx.select(COLUMNS).from(accounts).where(eq(accounts.id, accountId)).for('update');
   if (before === undefined) throw new Denial('not_found', { detail: 'account' });
   if (!covers(held, permissionsOf(before.role)) || !covers(held, permissionsOf(role))) {

@@ -7,7 +7,7 @@ import {
 } from 'graphql';
 import { Denial } from '../../plugin/errors.ts';
 import { covers, isPermission, permissionsOf, type Permission } from '../accounts/permissions.ts';
-import type { Principal, RequestContext } from '../context.ts';
+import { principalId, type Principal, type RequestContext } from '../context.ts';
 
 /**
  * Who may use a field of Query, Mutation or Subscription: anybody, whoever is signed in to an account, or who has a
@@ -66,17 +66,39 @@ function guarded(access: Access, resolve: Resolver): Resolver {
 }
 
 /**
+ * The same, by what is known when the field's turn comes: mutations run one after the other, and what was taken away
+ * meanwhile is not to be used by those at the end of a long document.
+ */
+function guardedAnew(access: Access, resolve: Resolver): Resolver {
+  if (access === 'anyone') return resolve;
+  return async (source, args, context, info) => {
+    requireAccess(access, context);
+    const principal = await context.refreshPrincipal();
+    if (
+      principal === null ||
+      context.principal === null ||
+      principalId(principal) !== principalId(context.principal)
+    )
+      throw new Denial('unauthenticated');
+    requireAccess(access, { principal });
+    return resolve(source, args, { ...context, principal }, info);
+  };
+}
+
+/**
  * Puts each field of Query, Mutation and Subscription behind the rule that it states (`allow`). One place, so that no
  * resolver can forget it.
  * @throws TypeError when a field states none
  */
 export function enforceAccess(schema: GraphQLSchema): GraphQLSchema {
-  for (const type of [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]) {
+  const mutation = schema.getMutationType();
+  for (const type of [schema.getQueryType(), mutation, schema.getSubscriptionType()]) {
+    const guard = type === mutation ? guardedAnew : guarded;
     for (const field of Object.values(type?.getFields() ?? {}) as GraphQLField<unknown, RequestContext>[]) {
       const access = ruleOf(field);
       // Of a subscription it is this that runs first; its `resolve` is for each event.
       if (field.subscribe !== undefined) field.subscribe = guarded(access, field.subscribe);
-      field.resolve = guarded(access, field.resolve ?? defaultFieldResolver);
+      field.resolve = guard(access, field.resolve ?? defaultFieldResolver);
     }
   }
   return schema;

@@ -7,7 +7,7 @@ import {
   signUpSchema,
   type Account,
 } from '../accounts/accounts.ts';
-import { authenticate } from '../accounts/credentials.ts';
+import { signIn } from '../accounts/credentials.ts';
 import { permissionsOf } from '../accounts/permissions.ts';
 import { endSession, startSession } from '../accounts/sessions.ts';
 import { audit } from '../audit/audit.ts';
@@ -95,14 +95,13 @@ const SignedInType = builder.objectRef<SignedIn>('SignedIn').implement({
  * Starts a session, by cookie and by token. It never goes on with the browser's old one: whoever knows that one's token
  * would be signed in as well.
  */
-async function signInAs(account: Account, context: RequestContext): Promise<SignedIn> {
-  const { services, session, userAgent } = context;
+async function signedInAs(signedIn: SignedIn, context: RequestContext): Promise<SignedIn> {
+  const { services, session } = context;
   if (session?.byCookie === true && context.account !== null) {
     await endSession(services.db, context.account.id, session.id);
   }
-  const token = await startSession(services.db, account.id, { now: now(context), userAgent });
-  context.setSessionCookie(token);
-  return { account, token };
+  context.setSessionCookie(signedIn.token);
+  return signedIn;
 }
 
 const amountSchema = z.int().min(1).max(MAX_AMOUNT_MINOR);
@@ -124,7 +123,9 @@ builder.mutationFields((t) => ({
       const account = await delayed(services, 'conflict', () =>
         createAccount(services.db, input, 'viewer', now(context)),
       );
-      return signInAs(account, context);
+      const { userAgent } = context;
+      const token = await startSession(services.db, account.id, { now: now(context), userAgent });
+      return signedInAs({ account, token }, context);
     },
   }),
   signIn: t.field({
@@ -139,12 +140,17 @@ builder.mutationFields((t) => ({
       services.throttles.login.take(throttleKey);
       services.throttles.loginTarget.take(email.data ?? '');
       // What can't be an address is answered like an address that is not known.
-      const account = await delayed(services, 'credentials_invalid', () =>
-        authenticate(services.db, email.data ?? '', givenPassword(args.password)),
+      const entered = await delayed(services, 'credentials_invalid', () =>
+        signIn(services.db, {
+          email: email.data ?? '',
+          password: givenPassword(args.password),
+          now: now(context),
+          userAgent: context.userAgent,
+        }),
       );
       services.throttles.login.forget(throttleKey);
       services.throttles.loginTarget.forget(email.data ?? '');
-      return signInAs(account, context);
+      return signedInAs(entered, context);
     },
   }),
   signOut: t.field({

@@ -31,29 +31,36 @@ interface Cost {
   readonly fields: number;
   /** Fields of the answer, at most. */
   readonly answer: number;
+  /** True if `edges` is among its outermost fields: what has them is a connection. */
+  readonly hasEdges: boolean;
   /** Questions about the schema. */
   readonly introspections: number;
 }
 
-const NOTHING: Cost = { depth: 0, aliases: 0, fields: 0, answer: 0, introspections: 0 };
+const NOTHING: Cost = {
+  depth: 0,
+  aliases: 0,
+  fields: 0,
+  answer: 0,
+  hasEdges: false,
+  introspections: 0,
+};
 const ENDLESS: Cost = {
   depth: Infinity,
   aliases: Infinity,
   fields: Infinity,
   answer: Infinity,
+  hasEdges: false,
   introspections: Infinity,
 };
 
-/** How often what is inside a field is answered: a page's size, where the field is a connection. */
-function entriesOf({ arguments: args = [], selectionSet }: FieldNode): number {
+/** The size of a page that a field names; `undefined` when it names none. */
+function pageSizeOf({ arguments: args = [] }: FieldNode): number | undefined {
   const size = args.find(({ name }) => name.value === 'first' || name.value === 'last')?.value;
-  if (size?.kind === Kind.INT) return Math.min(Number(size.value), MAX_PAGE);
+  // Fields that are skipped may say anything; what they cost is never less than nothing.
+  if (size?.kind === Kind.INT) return Math.max(0, Math.min(Number(size.value), MAX_PAGE));
   // What a variable holds is not known yet.
-  if (size?.kind === Kind.VARIABLE) return MAX_PAGE;
-  const isConnection = selectionSet?.selections.some(
-    (selection) => selection.kind === Kind.FIELD && selection.name.value === 'edges',
-  );
-  return isConnection === true ? DEFAULT_PAGE : 1;
+  return size?.kind === Kind.VARIABLE ? MAX_PAGE : undefined;
 }
 
 function costOf(document: DocumentNode): Cost {
@@ -81,6 +88,7 @@ function costOf(document: DocumentNode): Cost {
     let aliases = 0;
     let fields = 0;
     let answer = 0;
+    let hasEdges = false;
     let introspections = 0;
     for (const selection of set.selections) {
       let cost = NOTHING;
@@ -94,16 +102,19 @@ function costOf(document: DocumentNode): Cost {
           depth: inner.depth + 1,
           aliases: inner.aliases + (selection.alias === undefined ? 0 : 1),
           fields: inner.fields + 1,
-          answer: inner.answer * entriesOf(selection) + 1,
+          // How often what is inside is answered.
+          answer: inner.answer * (pageSizeOf(selection) ?? (inner.hasEdges ? DEFAULT_PAGE : 1)) + 1,
+          hasEdges: selection.name.value === 'edges',
         };
       }
       depth = Math.max(depth, cost.depth);
       aliases += cost.aliases;
       fields += cost.fields;
       answer += cost.answer;
+      hasEdges ||= cost.hasEdges;
       introspections += cost.introspections;
     }
-    return { depth, aliases, fields, answer, introspections };
+    return { depth, aliases, fields, answer, hasEdges, introspections };
   }
 
   const total = { ...NOTHING };

@@ -75,7 +75,9 @@ builder.mutationFields((t) => ({
       const next = parseInput(passwordSchema, args.newPassword);
       // Who finds a browser open is a guesser as well.
       services.throttles.logins.take(peer);
-      services.throttles.login.take(`${peer} ${account.email}`);
+      const throttleKey = `${peer} ${account.email}`;
+      services.throttles.login.take(throttleKey);
+      services.throttles.loginTarget.take(account.email);
       await delayed(services, 'credentials_invalid', () =>
         changePassword(services.db, {
           accountId: account.id,
@@ -84,8 +86,10 @@ builder.mutationFields((t) => ({
           next,
         }),
       );
+      services.throttles.login.forget(throttleKey);
+      services.throttles.loginTarget.forget(account.email);
       services.events.publish([{ kind: 'account', id: account.id }]);
-      services.outbox.post(async () => changedMail(account.email, services.publicUrl));
+      services.outbox.post('notice', async () => changedMail(account.email, services.publicUrl));
       return true;
     },
   }),
@@ -102,7 +106,7 @@ builder.mutationFields((t) => ({
       services.throttles.resets.take(email);
       const at = now(context);
       // All that depends on whether there is such an account comes after the answer.
-      const posted = services.outbox.post(async () => {
+      const posted = services.outbox.post('asked', async () => {
         const token = await startPasswordReset(services.db, email, at);
         return token === null ? null : resetMail(email, token, services.publicUrl, RESET_SECONDS / 60);
       });
@@ -124,7 +128,7 @@ builder.mutationFields((t) => ({
       const next = parseInput(passwordSchema, args.newPassword);
       const { id, email } = await resetPassword(services.db, args.token, next, now(context));
       services.events.publish([{ kind: 'account', id }]);
-      services.outbox.post(async () => changedMail(email, services.publicUrl));
+      services.outbox.post('notice', async () => changedMail(email, services.publicUrl));
       return true;
     },
   }),

@@ -3,7 +3,7 @@ import { emailPrefixSchema, listAccounts, setRole, type AccountRecord } from '..
 import { audit } from '../audit/audit.ts';
 import { allow, heldBy } from './access.ts';
 import { builder } from './builder.ts';
-import { parseId, parseInput, resolvePage } from './input.ts';
+import { acting, parseId, parseInput, resolvePage } from './input.ts';
 import { RoleType } from './roles.ts';
 
 const AccountRecordType = builder.objectRef<AccountRecord>('AccountRecord').implement({
@@ -53,7 +53,12 @@ builder.mutationField('setRole', (t) =>
     resolve: async (_root, { role, ...args }, context) => {
       const accountId = parseId(args.accountId);
       const changed = await context.services.db.transaction(async (tx) => {
-        const before = await setRole(tx, { accountId, role, held: heldBy(context.principal) });
+        const before = await setRole(tx, {
+          accountId,
+          role,
+          held: heldBy(context.principal),
+          actorId: acting(context).accountId,
+        });
         if (before.role !== role) {
           await audit(tx, context, {
             action: 'account.set_role',

@@ -2,7 +2,7 @@
 import { Hono, type Context } from 'hono';
 import { MAX_STREAMS_REPORT_BYTES } from '../../plugin/contract.ts';
 import { Denial, problemResponse } from '../../plugin/errors.ts';
-import { peerAddress } from '../../plugin/peer.ts';
+import { network, peerAddress } from '../../plugin/peer.ts';
 import { basePathOf } from '../../plugin/public-urls.ts';
 import type { Services } from '../context.ts';
 import { MAX_WEBHOOK_BYTES, WEBHOOK_SIGNATURE_HEADER } from '../payments/webhook-signature.ts';
@@ -74,7 +74,9 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
   const graphql = createGraphqlEndpoint(services, options);
   const identities = createIdentities(services, options.publicUrl);
   const peerOf = ({ env, req }: Context<AppEnv>) =>
-    peerAddress(env.incoming.socket.remoteAddress, req.header('x-forwarded-for'), options.trustedProxies);
+    network(
+      peerAddress(env.incoming.socket.remoteAddress, req.header('x-forwarded-for'), options.trustedProxies),
+    );
   return {
     '/': {
       GET: (context) =>
@@ -142,7 +144,11 @@ function routesOf(services: Services, options: AppOptions): Record<string, Recor
       },
     },
     '/v1/usage.csv': {
-      GET: (context) => usageDownload(services, identities, context, peerOf(context)),
+      GET: (context) =>
+        usageDownload(services, identities, context, {
+          peer: peerOf(context),
+          ownOrigin: new URL(options.publicUrl).origin,
+        }),
     },
     '/v1/payments/test-card/events': {
       POST: async (context) => {

@@ -109,6 +109,8 @@ function signalOf({ env }: Context<AppEnv>, closing: AbortSignal): AbortSignal {
   env.outgoing.once('close', () => {
     gone.abort();
   });
+  // It may have gone while its body was read.
+  if (env.outgoing.destroyed || env.outgoing.closed) gone.abort();
   return AbortSignal.any([gone.signal, closing]);
 }
 
@@ -165,6 +167,11 @@ export function createGraphqlEndpoint(
     const { principal, peer, signal } = requestContext;
     const leave = services.seats.take(principal === null ? peer : principalId(principal));
     signal.addEventListener('abort', leave);
+    // Nobody is told of what was before: a client that went while it was looked up would keep its seat for ever.
+    if (signal.aborted) {
+      leave();
+      throw new Denial('overloaded');
+    }
     try {
       const { body } = await run(operation, EVENT_STREAM, requestContext);
       if (body === null) throw new Error('a stream of events has no body');

@@ -6,16 +6,17 @@ export interface Outbox {
   /**
    * Has a mail made and sent, after those before it. What fails is logged, without whom it was for.
    * @param make makes the mail, `null` when there is none to send
-   * @returns false when too many wait: this one is not sent
+   * @param kind `asked`: anybody may ask for as many as he likes, so that half of the room is not for these
+   * @returns false when too many wait, which is logged: this one is not sent
    */
-  post(make: () => Promise<Mail | null>): boolean;
+  post(kind: 'notice' | 'asked', make: () => Promise<Mail | null>): boolean;
   /** Resolves when what has been posted until now is sent, or has failed. */
   idle(): Promise<void>;
   /** Takes no more, and waits for what runs: for 500 ms at most. */
   close(): Promise<void>;
 }
 
-const MAX_WAITING = 100;
+const MAX_WAITING = { notice: 100, asked: 50 } as const;
 const CLOSE_WITHIN_MS = 500;
 
 export function createOutbox(transport: MailTransport, log: Pick<Log, 'error'>): Outbox {
@@ -25,6 +26,7 @@ export function createOutbox(transport: MailTransport, log: Pick<Log, 'error'>):
 
   async function deliver(make: () => Promise<Mail | null>): Promise<void> {
     try {
+      if (closed) log.error({ mailCode: 'closed' }, 'a mail could not be sent');
       const mail = closed ? null : await make();
       if (mail !== null) await transport.send(mail);
     } catch (error) {
@@ -37,8 +39,11 @@ export function createOutbox(transport: MailTransport, log: Pick<Log, 'error'>):
   }
 
   return {
-    post: (make) => {
-      if (closed || waiting >= MAX_WAITING) return false;
+    post: (kind, make) => {
+      if (closed || waiting >= MAX_WAITING[kind]) {
+        log.error({ mailCode: 'full' }, 'a mail could not be sent');
+        return false;
+      }
       waiting++;
       last = last.then(() => deliver(make));
       return true;

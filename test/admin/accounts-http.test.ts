@@ -176,6 +176,20 @@ describe('what an account is', () => {
     ]);
   });
 
+  it('that was taken away is of no use to what comes later in the same document', async () => {
+    const [admin, accomplice] = [await person('admin'), await person()];
+    const { data, codes } = await server.graphql(
+      `mutation { a: setRole(accountId: "${admin.id}", role: VIEWER) { role }
+                  b: setRole(accountId: "${accomplice.id}", role: ADMIN) { role } }`,
+      {},
+      admin.token,
+    );
+    expect(codes).toEqual(['unauthenticated']);
+    expect(data).toBeNull();
+    const of = await server.graphql('{ me { role } }', {}, accomplice.token);
+    expect(of.data).toEqual({ me: { role: 'VIEWER' } });
+  });
+
   it.each(['viewer', 'editor', 'finance', 'operator'] as const)(
     'cannot be raised by its own owner: %s',
     async (role) => {

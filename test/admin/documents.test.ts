@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MAX_ALIASES, MAX_DEPTH } from '../../admin/graphql/limits.ts';
+import { MAX_ALIASES, MAX_ANSWER_FIELDS, MAX_DEPTH } from '../../admin/graphql/limits.ts';
 import { startOrderServer, type TestOrderServer } from '../support/order-server.ts';
 
 let server: TestOrderServer;
@@ -23,14 +23,6 @@ describe('documents that cost too much', () => {
       `more than ${MAX_ALIASES} aliases`,
       `{ ${Array.from({ length: MAX_ALIASES + 1 }, (_, n) => `a${n}: me { id }`).join(' ')} }`,
     ],
-    [
-      'pages within pages',
-      '{ catalog(first: 100) { edges { node { a: catalog(first: 100) { edges { node { id name } } } } } } }',
-    ],
-    [
-      'pages within pages whose sizes are variables',
-      'query ($n: Int) { catalog(first: $n) { edges { node { ...t } } } } fragment t on Title { catalog(last: $n) { edges { node { id name } } } }',
-    ],
     ['more tokens than allowed', `{ ${'me { id } '.repeat(600)} }`],
     ['fragments that multiply', bomb],
     ['a fragment that spreads itself', '{ ...a } fragment a on Query { me { id } ...a }'],
@@ -49,6 +41,40 @@ describe('documents that cost too much', () => {
     const { status, codes } = await server.graphql(query);
     expect({ status, code: codes[0] }).toEqual({ status: 400, code: 'request_malformed' });
     expect(performance.now() - startedMs).toBeLessThan(2000);
+  });
+
+  it.each([
+    [
+      'pages within pages',
+      '{ catalog(first: 100) { edges { node { a: catalog(first: 100) { edges { node { id name } } } } } } }',
+    ],
+    [
+      'pages within pages whose sizes are variables',
+      'query ($n: Int) { catalog(first: $n) { edges { node { ...t } } } } fragment t on Title { catalog(last: $n) { edges { node { id name } } } }',
+    ],
+    [
+      'pages within pages beside one of fewer entries than none, that never runs',
+      `{ x: catalog(first: -2000000000) @skip(if: true) { edges { node { id } } }
+         catalog(first: 100) { edges { node { a: catalog(first: 100) { edges { node { id name } } } } } } }`,
+    ],
+    [
+      'pages within pages whose edges are in fragments',
+      `{ catalog { ...a } }
+       fragment a on QueryCatalogConnection { edges { node { catalog { ...b } } } }
+       fragment b on QueryCatalogConnection { edges { node { catalog { ...c } } } }
+       fragment c on QueryCatalogConnection { ... { edges { node { id name path kind } } } }`,
+    ],
+  ])('are refused for the size of their answer: %s', async (_what, query) => {
+    const response = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query }),
+    });
+    const { errors } = (await response.json()) as { errors: { message: string }[] };
+    expect(response.status).toBe(400);
+    expect(errors.map(({ message }) => message)).toEqual([
+      `the document has more than ${MAX_ANSWER_FIELDS} fields in its answer`,
+    ]);
   });
 
   it('pages are bounded', async () => {

@@ -135,9 +135,9 @@ describe('the outbox', () => {
       await Promise.resolve();
       sent.push(subject);
     });
-    outbox.post(async () => ({ ...MAIL, subject: 'first' }));
-    outbox.post(async () => null);
-    outbox.post(async () => ({ ...MAIL, subject: 'second' }));
+    outbox.post('notice', async () => ({ ...MAIL, subject: 'first' }));
+    outbox.post('notice', async () => null);
+    outbox.post('notice', async () => ({ ...MAIL, subject: 'second' }));
     expect(sent).toEqual([]);
     await outbox.idle();
     expect(sent).toEqual(['first', 'second']);
@@ -153,22 +153,34 @@ describe('the outbox', () => {
       }
       sent.push(mail);
     });
-    outbox.post(async () => MAIL);
-    outbox.post(async () => MAIL);
+    outbox.post('notice', async () => MAIL);
+    outbox.post('notice', async () => MAIL);
     await outbox.idle();
     expect(sent).toEqual([MAIL]);
     expect(logged).toEqual([[{ mailCode: 'EENVELOPE' }, 'a mail could not be sent']]);
+  });
+
+  it('keeps half of its room for what nobody can ask for as often as he likes, and logs what it turns away', async () => {
+    let go = (): void => undefined;
+    const held = new Promise<void>((done) => (go = done));
+    const { outbox, logged } = open(() => held);
+    const asked = Array.from({ length: 51 }, () => outbox.post('asked', async () => MAIL));
+    expect(asked.filter(Boolean)).toHaveLength(50);
+    expect(logged).toEqual([[{ mailCode: 'full' }, 'a mail could not be sent']]);
+    expect(outbox.post('notice', async () => MAIL)).toBe(true);
+    go();
+    await outbox.idle();
   });
 
   it('takes a hundred, and none after its end', async () => {
     let go = (): void => undefined;
     const held = new Promise<void>((done) => (go = done));
     const { outbox } = open(() => held);
-    const taken = Array.from({ length: 102 }, () => outbox.post(async () => MAIL));
+    const taken = Array.from({ length: 102 }, () => outbox.post('notice', async () => MAIL));
     expect(taken.filter(Boolean)).toHaveLength(100);
     const closing = outbox.close();
     go();
     await closing;
-    expect(outbox.post(async () => MAIL)).toBe(false);
+    expect(outbox.post('notice', async () => MAIL)).toBe(false);
   });
 });

@@ -152,6 +152,16 @@ describe('/v1/usage.csv', () => {
     expect(await response.text()).toMatch(/^day,name,seconds,bytes,sessions(,revenue_minor_[A-Z]{3})*\r\n/);
   });
 
+  it.each([{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'same-site' }])(
+    'is not for pages of others, whoever looks at them: %o',
+    async (headers) => {
+      const response = await fetch(`${server.url}/v1/usage.csv${MAY}`, {
+        headers: { ...headers, authorization: `Bearer ${await server.tokenOf('staff')}` },
+      });
+      expect(response.status).toBe(403);
+    },
+  );
+
   it.each([
     ['?groupBy=day&from=2026-05-01', 400],
     [`${MAY}&timeZone=Nowhere`, 400],

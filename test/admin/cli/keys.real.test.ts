@@ -8,7 +8,7 @@ import { createOrderServer, type OrderServer } from '../../../admin/server.ts';
 import { createEnrolmentCode } from '../../../admin/trust/enrolment.ts';
 import { deactivateServer, findMessageKeys } from '../../../admin/trust/servers.ts';
 import { createAccount } from '../../../admin/accounts/accounts.ts';
-import { authenticate } from '../../../admin/accounts/credentials.ts';
+import { signIn } from '../../../admin/accounts/credentials.ts';
 import { listAudit } from '../../../admin/audit/queries.ts';
 import { openDatabase } from '../../../admin/db/connect.ts';
 import { generateMasterKey } from '../../../plugin/key-vault.ts';
@@ -103,7 +103,12 @@ describe('usher admin create', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const [, password = ''] = /^Password, shown this once: (\S{24})$/m.exec(stdout) ?? [];
     const database = await openDatabase({ kind: 'postgres', url: cluster.url });
-    const account = await authenticate(database.db, EMAIL, password);
+    const { account } = await signIn(database.db, {
+      email: EMAIL,
+      password,
+      now: new Date(),
+      userAgent: null,
+    });
     expect(account).toMatchObject({ email: EMAIL, role: 'admin' });
     const entries = await listAudit(
       database.db,

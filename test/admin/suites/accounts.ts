@@ -6,11 +6,11 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createAccount, type Account } from '../../../admin/accounts/accounts.ts';
 import { createApiKey, findApiKey, revokeApiKey } from '../../../admin/accounts/api-keys.ts';
 import {
-  authenticate,
   changePassword,
   prunePasswordResets,
   RESET_SECONDS,
   resetPassword,
+  signIn,
   startPasswordReset,
 } from '../../../admin/accounts/credentials.ts';
 import { PERMISSIONS, ROLES, type Permission, type Role } from '../../../admin/accounts/permissions.ts';
@@ -34,6 +34,8 @@ export function accountsSuite(world: () => World): void {
     vi.restoreAllMocks();
   });
 
+  const authenticate = async (db: World['db'], email: string, password: string): Promise<Account> =>
+    (await signIn(db, { email, password, now: at(0), userAgent: 'a test' })).account;
   function newAccount(role: Role = 'viewer', email = `${randomUUID()}@example.com`): Promise<Account> {
     return createAccount(world().db, { email, password: PASSWORD, name: 'Test' }, role, at(0));
   }
@@ -96,6 +98,47 @@ export function accountsSuite(world: () => World): void {
       const tokens = [await open(own), await open(own), await open(other)];
       expect(await endSessions(world().db, own.id)).toBe(2);
       expect(await Promise.all(tokens.map((token) => isOpen(token)))).toEqual([false, false, true]);
+    });
+  });
+
+  describe('a session', () => {
+    const enter = (email: string) =>
+      signIn(world().db, { email, password: PASSWORD, now: at(0), userAgent: null });
+
+    it('does not begin with a password that was replaced while it was compared', async () => {
+      const account = await newAccount();
+      const token = (await startPasswordReset(world().db, account.email, at(0)))!;
+      const { verify } = argon2;
+      vi.spyOn(argon2, 'verify').mockImplementationOnce(async (...given) => {
+        const right = await verify(...given);
+        // Its hash waits for no other: it is not this process that resets.
+        const passwordHash = await argon2.hash('a new password');
+        await world().db.update(accounts).set({ passwordHash }).where(eq(accounts.id, account.id));
+        await endSessions(world().db, account.id);
+        return right;
+      });
+      expect(await codeOf(enter(account.email))).toBe('credentials_invalid');
+      expect(await listSessions(world().db, account.id, at(0))).toEqual([]);
+      expect(await codeOf(resetPassword(world().db, token, 'a third password', at(1)))).toBe('done');
+    });
+
+    it('begins with the right one, even when its hash is made anew', async () => {
+      const account = await newAccount();
+      const outdated = await argon2.hash(PASSWORD, { timeCost: 2, memoryCost: 1024, parallelism: 1 });
+      await world().db.update(accounts).set({ passwordHash: outdated }).where(eq(accounts.id, account.id));
+      const { token } = await enter(account.email);
+      expect(await isOpen(token)).toBe(true);
+      expect(await codeOf(enter(account.email))).toBe('done');
+    });
+
+    it('makes way when an account has a hundred that are newer', async () => {
+      const account = await newAccount();
+      const tokens: string[] = [];
+      for (let count = 0; count < 101; count++) tokens.push(await open(account));
+      expect(await isOpen(tokens[0]!)).toBe(false);
+      expect(await isOpen(tokens[1]!)).toBe(true);
+      const rows = await world().db.select().from(sessions).where(eq(sessions.accountId, account.id));
+      expect(rows).toHaveLength(100);
     });
   });
 
@@ -224,11 +267,14 @@ export function accountsSuite(world: () => World): void {
 
     it('may no more than whoever has made them may now', async () => {
       const maker = await newAccount('editor');
+      const admin = await newAccount('admin');
       const { key } = await newKey(maker);
       const held = async () => (await findApiKey(world().db, key, at(1)))?.permissions;
       expect(await held()).toEqual(input.permissions);
       const change = (role: Role) =>
-        world().db.transaction((tx) => setRole(tx, { accountId: maker.id, role, held: PERMISSIONS }));
+        world().db.transaction((tx) =>
+          setRole(tx, { accountId: maker.id, role, held: PERMISSIONS, actorId: admin.id }),
+        );
       await change('operator');
       expect(await held()).toEqual(['catalog:read']);
       await change('viewer');
@@ -250,19 +296,31 @@ export function accountsSuite(world: () => World): void {
   });
 
   describe('roles', () => {
-    const change = (accountId: string, role: Role, held: readonly Permission[] = PERMISSIONS) =>
-      codeOf(world().db.transaction((tx) => setRole(tx, { accountId, role, held })));
+    /** By default somebody changes his own. */
+    const change = (
+      accountId: string,
+      role: Role,
+      held: readonly Permission[] = PERMISSIONS,
+      actorId = accountId,
+    ) => codeOf(world().db.transaction((tx) => setRole(tx, { accountId, role, held, actorId })));
     const roleOf = async ({ id }: Account) =>
       (await world().db.query.accounts.findFirst({ where: eq(accounts.id, id) }))?.role;
     /** Nobody is an admin any more. */
     const noAdmins = () => world().db.update(accounts).set({ role: 'viewer' });
 
     it('change, and sign the account out everywhere', async () => {
-      const account = await newAccount();
+      const [account, admin] = [await newAccount(), await newAccount('admin')];
       const token = await open(account);
-      expect(await change(account.id, 'finance')).toBe('done');
+      expect(await change(account.id, 'finance', PERMISSIONS, admin.id)).toBe('done');
       expect([await roleOf(account), await isOpen(token)]).toEqual(['finance', false]);
-      expect(await change(randomUUID(), 'finance')).toBe('not_found');
+      expect(await change(randomUUID(), 'finance', PERMISSIONS, admin.id)).toBe('not_found');
+    });
+
+    it('are given by nobody whose own was taken while he waited', async () => {
+      const [target, former] = [await newAccount(), await newAccount('viewer')];
+      expect(await change(target.id, 'admin', PERMISSIONS, former.id)).toBe('forbidden');
+      expect(await change(target.id, 'finance', PERMISSIONS, randomUUID())).toBe('forbidden');
+      expect(await roleOf(target)).toBe('viewer');
     });
 
     it('leave the last admin in his place', async () => {
@@ -282,15 +340,15 @@ export function accountsSuite(world: () => World): void {
     });
 
     it.each(ROLES.filter((role) => role !== 'admin'))('cannot make an admin of anybody: %s', async (role) => {
-      const target = await newAccount();
+      const [target, admin] = [await newAccount(), await newAccount('admin')];
       const held = role === 'viewer' ? [] : (['accounts:write', 'catalog:read'] as const);
-      expect(await change(target.id, 'admin', [...held])).toBe('forbidden');
+      expect(await change(target.id, 'admin', [...held], admin.id)).toBe('forbidden');
       expect(await roleOf(target)).toBe('viewer');
     });
 
     it('of those who may more are not theirs to take who may less', async () => {
-      const target = await newAccount('finance');
-      expect(await change(target.id, 'viewer', ['accounts:write'])).toBe('forbidden');
+      const [target, admin] = [await newAccount('finance'), await newAccount('admin')];
+      expect(await change(target.id, 'viewer', ['accounts:write'], admin.id)).toBe('forbidden');
       expect(await roleOf(target)).toBe('finance');
     });
 
