@@ -1,6 +1,6 @@
 /** Who is at the other end of a connection, and whether anybody between could listen. */
 import type { IncomingMessage } from 'node:http';
-import { BlockList, isIP } from 'node:net';
+import { BlockList, isIP, isIPv6 } from 'node:net';
 
 /** An IPv4 address that came in over an IPv6 socket, in its own spelling. */
 const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '');
@@ -19,6 +19,24 @@ export function peerAddress(
   const hops = forwardedFor.split(',').map((hop) => plain(hop.trim()));
   const client = hops.at(-trustedProxies);
   return client !== undefined && isIP(client) !== 0 ? client : direct;
+}
+
+/**
+ * What limits by address count as one: of an IPv6 address its first four groups, as who has one address of a /64 has all
+ * of them; anything else as it is.
+ */
+export function network(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = '', tail = ''] = address.split('%')[0]?.split('::') ?? [];
+  const left = head === '' ? [] : head.split(':');
+  const right = tail === '' ? [] : tail.split(':');
+  const groups = address.includes('::')
+    ? [...left, ...Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0'), ...right]
+    : left;
+  return groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':');
 }
 
 const loopback = new BlockList();

@@ -1,8 +1,8 @@
 /** The quota of previews. A client address is kept as an HMAC under a key of the day, which is deleted with it. */
 import { and, eq, lt, sql } from 'drizzle-orm';
 import { createHmac, randomBytes } from 'node:crypto';
-import { isIPv6 } from 'node:net';
 import { Denial } from '../../plugin/errors.ts';
+import { network } from '../../plugin/peer.ts';
 import type { Offer } from '../catalog/offers.ts';
 import type { Executor } from '../db/connect.ts';
 import { previewCounts, previewDays } from '../db/schema.ts';
@@ -11,21 +11,6 @@ import { previewCounts, previewDays } from '../db/schema.ts';
 const EVERYBODY = '';
 
 const dayOf = (nowMs: number): string => new Date(nowMs).toISOString().slice(0, 10);
-
-/** The first four groups of an IPv6 address: who has one address of a /64 has all of them. */
-function network(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = '', tail = ''] = address.split('%')[0]?.split('::') ?? [];
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === '' ? [] : tail.split(':');
-  const groups = address.includes('::')
-    ? [...left, ...Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0'), ...right]
-    : left;
-  return groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
-}
 
 async function keyOf(tx: Executor, day: string): Promise<string> {
   await tx

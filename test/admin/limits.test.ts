@@ -49,6 +49,13 @@ describe('limits answer 429 with Retry-After', () => {
     expect((await ask('192.0.2.2', '{ __typename }')).status).toBe(200);
   });
 
+  it('to an IPv6 network as if it were one address', async () => {
+    const quote = `{ quote(input: { offerId: "${randomUUID()}", promotionCode: "GUESS" }) { price { amountMinor } } }`;
+    const answers = await askOften(40, (index) => ask(`2001:db8:1:2::${index.toString(16)}`, quote));
+    expect(answers.map(({ code }) => code)).toContain('rate_limited');
+    expect((await ask('2001:db8:1:3::1', quote)).code).toBe('not_found');
+  });
+
   it('to an account that asks too often, from wherever', async () => {
     const token = await server.tokenOf('second');
     const answers = await askOften(1000, (index) =>

@@ -3,6 +3,7 @@ import {
   clientOf,
   isConfidential,
   isLoopback,
+  network,
   peerAddress,
   type ConnectionFacts,
 } from '../../plugin/peer.ts';
@@ -79,4 +80,18 @@ it('reads both from a request, however often its fields were sent', () => {
   expect(clientOf(request(true, {}), 0)).toEqual({ peer: '10.0.0.1', confidential: true });
   const headers = { 'x-forwarded-for': ['evil', '203.0.113.9'], 'x-forwarded-proto': ['https', 'http'] };
   expect(clientOf(request(false, headers), 1)).toEqual({ peer: '203.0.113.9', confidential: false });
+});
+
+it.each([
+  ['2001:db8:1:2::1', '2001:db8:1:2'],
+  ['2001:0db8:0001:0002:ffff::9', '2001:db8:1:2'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+  ['2001:db8::1', '2001:db8:0:0'],
+  ['fe80::1%eth0', 'fe80:0:0:0'],
+  ['::1', '0:0:0:0'],
+  ['192.0.2.7', '192.0.2.7'],
+  ['', ''],
+])('limits count %j as %j, and that as itself', (address, counted) => {
+  expect(network(address)).toBe(counted);
+  expect(network(counted)).toBe(counted);
 });
