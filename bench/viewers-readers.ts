@@ -14,17 +14,18 @@ export type ReadersQuestion =
     }
   | { readonly ask: 'count' };
 
-/** What has come so far. */
 export interface ReadersCount {
+  /** What has come so far. */
   readonly bytes: number;
-  /** Viewers that have got anything at all. */
+  /** Viewers that have got something since the last count. */
   readonly served: number;
 }
 
 /** Connections that are made side by side: most of a handshake is waiting. */
 const AT_ONCE = 10;
 
-const receivers: WebRtcReceiver[] = [];
+/** With the packets that each had at the last count. */
+const receivers = new Map<WebRtcReceiver, number>();
 let nonce: string | undefined;
 
 async function whep(port: number, receiver: WebRtcReceiver, { ticket, privateJwk }: Holder): Promise<void> {
@@ -64,16 +65,20 @@ async function answer(question: ReadersQuestion): Promise<ReadersCount> {
     const connectAll = async (): Promise<void> => {
       for (let holder = waiting.pop(); holder !== undefined; holder = waiting.pop()) {
         const receiver = await openWebRtcReceiver();
-        receivers.push(receiver);
+        receivers.set(receiver, 0);
         await (holder === null ? bare(question.port, receiver) : whep(question.port, receiver, holder));
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, connectAll));
   }
-  return {
-    bytes: receivers.reduce((sum, receiver) => sum + receiver.bytes(), 0),
-    served: receivers.filter((receiver) => receiver.packets() > 0).length,
-  };
+  let [bytes, served] = [0, 0];
+  for (const [receiver, counted] of receivers) {
+    const packets = receiver.packets();
+    bytes += receiver.bytes();
+    if (packets > counted) served += 1;
+    receivers.set(receiver, packets);
+  }
+  return { bytes, served };
 }
 
 process.on('message', (question: ReadersQuestion) => {

@@ -33,11 +33,16 @@ export interface ServerReady {
   readonly audio: RtpPorts;
 }
 
-export type ServerQuestion = { readonly ask: 'usage' } | { readonly ask: 'holders'; readonly count: number };
+export type ServerQuestion =
+  | { readonly ask: 'usage' }
+  | { readonly ask: 'memory' }
+  | { readonly ask: 'holders'; readonly count: number };
 
+/** Of the process and its worker. */
 export interface ServerUsage {
-  /** Of the process and its worker. */
   readonly cpuSeconds: number;
+}
+export interface ServerMemory {
   readonly rssBytes: number;
 }
 
@@ -202,21 +207,25 @@ async function main(mode: string | undefined): Promise<void> {
   async function usage(): Promise<ServerUsage> {
     const worker = await app.worker.getResourceUsage();
     const { user, system } = process.cpuUsage();
+    return { cpuSeconds: (user + system) / 1e6 + (worker.ru_utime + worker.ru_stime) / 1e3 };
+  }
+
+  /** Costs CPU: not to be asked for while that is measured. */
+  async function memory(): Promise<ServerMemory> {
     // What waits for the collector is no need of the viewers.
     globalThis.gc?.();
     const [own, workers] = await Promise.all([rssBytesOf(process.pid), rssBytesOf(app.worker.pid)]);
-    return {
-      cpuSeconds: (user + system) / 1e6 + (worker.ru_utime + worker.ru_stime) / 1e3,
-      rssBytes: own + workers,
-    };
+    return { rssBytes: own + workers };
+  }
+
+  function answer(question: ServerQuestion): Promise<unknown> {
+    if (question.ask === 'usage') return usage();
+    if (question.ask === 'memory') return memory();
+    return gated?.holders(question.count) ?? Promise.resolve(new Array<null>(question.count).fill(null));
   }
 
   process.on('message', (question: ServerQuestion) => {
-    const answer =
-      question.ask === 'usage'
-        ? usage()
-        : (gated?.holders(question.count) ?? Promise.resolve(new Array<null>(question.count).fill(null)));
-    void answer.then((found) => process.send?.(found));
+    void answer(question).then((found) => process.send?.(found));
   });
   process.on('disconnect', () => {
     app.worker.close();

@@ -10,17 +10,30 @@ import type { Holder } from './flv-readers.ts';
 import { compared, type Bench, type Figure } from './harness.ts';
 import { differenceOf, median } from './statistics.ts';
 import type { ReadersCount } from './viewers-readers.ts';
-import { AUDIO, VIDEO, type RtpPorts, type ServerReady, type ServerUsage } from './viewers-server.ts';
+import {
+  AUDIO,
+  VIDEO,
+  type RtpPorts,
+  type ServerMemory,
+  type ServerReady,
+  type ServerUsage,
+} from './viewers-server.ts';
 
 /** Those of a larger number come on top of those of a smaller. */
 const VIEWERS = [40, 120] as const;
-/** Processes on each side, one after the other: memory is that of a fresh one. */
-const PROCESSES = 5;
+/** Processes on each side, one after the other: each is one pair, and memory is that of a fresh one. */
+const PROCESSES = 10;
+const SAME_PROCESSES = 5;
+/** Of a process the median counts. */
 const WINDOWS = 3;
-const MEASURED_MS = 4000;
-const SETTLE_MS = 3000;
+const MEASURED_MS = 2000;
+/** After the first viewers have come, so that what runs is compiled; the further ones come to warm processes. */
+const WARM_UP_MS = 12_000;
+const SETTLE_MS = 2000;
 const BAR = 1.1;
 const MEMORY_BAR_BYTES = 64 * 1024;
+
+type Mode = 'bare' | 'gated';
 
 interface Side {
   readonly child: ChildProcess;
@@ -31,7 +44,7 @@ interface Side {
 
 /** What was found of one kind of server. */
 interface Found {
-  /** CPU seconds for a Gbit that has arrived; a list for each number of viewers, by windows. */
+  /** CPU seconds for a Gbit that has arrived; a list for each number of viewers, by processes. */
   readonly cpuPerGbit: readonly number[][];
   /** Resident memory that a further viewer takes, by processes. */
   readonly viewerBytes: number[];
@@ -60,7 +73,7 @@ function encodeTo(sides: readonly Side[]) {
 const newFound = (): Found => ({ cpuPerGbit: VIEWERS.map(() => []), viewerBytes: [] });
 
 /** Starts a server and its readers, for as long as `use` runs. */
-async function withSide<T>(mode: 'bare' | 'gated', use: (side: Side) => Promise<T>): Promise<T> {
+async function withSide<T>(mode: Mode, use: (side: Side) => Promise<T>): Promise<T> {
   const child = startChild('./viewers-server.ts', [mode], ['--expose-gc']);
   const readers = startChild('./viewers-readers.ts');
   try {
@@ -82,7 +95,7 @@ async function read({ child, readers }: Side): Promise<ServerUsage & ReadersCoun
   return { ...usage, ...count };
 }
 
-/** Resolves when all viewers have got something: the first keyframe may be a second away. */
+/** Resolves when all viewers get something: the first keyframe may be a second away. */
 async function untilServed(sides: readonly Side[], viewers: number): Promise<void> {
   for (let tries = 0; tries < 50; tries++) {
     const counts = await Promise.all(
@@ -94,13 +107,29 @@ async function untilServed(sides: readonly Side[], viewers: number): Promise<voi
   throw new Error('not every viewer is served');
 }
 
+/** CPU seconds for a Gbit that arrives, of each side at once: the median of windows. */
+async function cpuPerGbitOf(sides: readonly Side[], viewers: number): Promise<number[]> {
+  const windows: number[][] = sides.map(() => []);
+  for (let window = 0; window < WINDOWS; window++) {
+    const from = await Promise.all(sides.map(read));
+    await wait(MEASURED_MS);
+    const to = await Promise.all(sides.map(read));
+    for (const [index, values] of windows.entries()) {
+      const [start, end] = [from[index], to[index]];
+      if (start === undefined || end?.served !== viewers)
+        throw new Error(
+          `${String(end?.served)} of ${String(viewers)} viewers were served by party ${String(index)}`,
+        );
+      const gbit = ((end.bytes - start.bytes) * 8) / 1e9;
+      values.push((end.cpuSeconds - start.cpuSeconds) / gbit);
+    }
+  }
+  return windows.map(median);
+}
+
 /** Two servers with the same numbers of viewers, at once. */
 async function measure(sides: readonly [Side, Side], found: readonly [Found, Found]): Promise<void> {
-  const parties = sides.map((side, index) => ({
-    side,
-    into: found[index] ?? newFound(),
-    rss: [] as number[],
-  }));
+  const rss: number[][] = sides.map(() => []);
   for (const [size, viewers] of VIEWERS.entries()) {
     const before = VIEWERS[size - 1] ?? 0;
     await Promise.all(
@@ -109,50 +138,44 @@ async function measure(sides: readonly [Side, Side], found: readonly [Found, Fou
       ),
     );
     await untilServed(sides, viewers);
-    await wait(SETTLE_MS);
-    for (let window = 0; window < WINDOWS; window++) {
-      const from = await Promise.all(sides.map(read));
-      await wait(MEASURED_MS);
-      const to = await Promise.all(sides.map(read));
-      for (const [index, { into, rss }] of parties.entries()) {
-        const [start, end] = [from[index], to[index]];
-        if (start === undefined || end?.served !== viewers)
-          throw new Error(
-            `${String(end?.served)} of ${String(viewers)} viewers were served by party ${String(index)}`,
-          );
-        const gbit = ((end.bytes - start.bytes) * 8) / 1e9;
-        into.cpuPerGbit[size]?.push((end.cpuSeconds - start.cpuSeconds) / gbit);
-        if (window === WINDOWS - 1) rss.push(end.rssBytes);
-      }
-    }
+    await wait(size === 0 ? WARM_UP_MS : SETTLE_MS);
+    const cpu = await cpuPerGbitOf(sides, viewers);
+    for (const [index, { cpuPerGbit }] of found.entries()) cpuPerGbit[size]?.push(cpu[index] ?? NaN);
+    const memory = await Promise.all(sides.map(({ child }) => ask<ServerMemory>(child, { ask: 'memory' })));
+    for (const [index, { rssBytes }] of memory.entries()) rss[index]?.push(rssBytes);
   }
   const [fewer, more] = VIEWERS;
-  for (const { into, rss } of parties) {
-    const [withFewer = NaN, withMore = NaN] = rss;
-    into.viewerBytes.push((withMore - withFewer) / (more - fewer));
+  for (const [index, { viewerBytes }] of found.entries()) {
+    const [withFewer = NaN, withMore = NaN] = rss[index] ?? [];
+    viewerBytes.push((withMore - withFewer) / (more - fewer));
   }
 }
 
+/** Runs two servers, the first of them started first, and adds to what was found of each. */
+async function runPair(modes: readonly [Mode, Mode], found: readonly [Found, Found]): Promise<void> {
+  await withSide(modes[0], (first) =>
+    withSide(modes[1], async (second) => {
+      const encoder = encodeTo([first, second]);
+      try {
+        await measure([first, second], found);
+      } finally {
+        await encoder.stop();
+      }
+    }),
+  );
+}
+
 async function compare(
-  mode: 'bare' | 'gated',
+  mode: Mode,
   processes: number,
   progress: (line: string) => void,
 ): Promise<readonly [Found, Found]> {
-  const found = [newFound(), newFound()] as const;
+  const [ours, bare] = [newFound(), newFound()];
   for (let index = 0; index < processes; index++) {
-    await withSide(mode, (a) =>
-      withSide('bare', async (b) => {
-        const encoder = encodeTo([a, b]);
-        try {
-          await measure([a, b], found);
-        } finally {
-          await encoder.stop();
-        }
-      }),
-    );
+    await (index % 2 === 0 ? runPair([mode, 'bare'], [ours, bare]) : runPair(['bare', mode], [bare, ours]));
     progress(`${mode} beside bare: ${String(index + 1)} of ${String(processes)}`);
   }
-  return found;
+  return [ours, bare];
 }
 
 function memoryFigure(name: string, [a, b]: readonly [Found, Found], bar?: number): Figure {
@@ -167,9 +190,8 @@ function memoryFigure(name: string, [a, b]: readonly [Found, Found], bar?: numbe
 }
 
 async function run(progress: (line: string) => void, quick: boolean): Promise<Figure[]> {
-  const processes = quick ? 2 : PROCESSES;
-  const main = await compare('gated', processes, progress);
-  const same = await compare('bare', processes, progress);
+  const main = await compare('gated', quick ? 2 : PROCESSES, progress);
+  const same = await compare('bare', quick ? 2 : SAME_PROCESSES, progress);
   const cpuFigures = VIEWERS.flatMap((viewers, size) => {
     const of = ([a, b]: readonly [Found, Found]) =>
       [a.cpuPerGbit[size] ?? [], b.cpuPerGbit[size] ?? []] as const;
@@ -188,6 +210,6 @@ async function run(progress: (line: string) => void, quick: boolean): Promise<Fi
 
 export const bench: Bench = {
   name: 'viewers',
-  what: `${VIEWERS.join(' and ')} WebRTC viewers, 1 Mb/s, ${String(PROCESSES)} processes a side, ${String(WINDOWS)} windows of ${String(MEASURED_MS / 1000)} s each`,
+  what: `${VIEWERS.join(' and ')} WebRTC viewers, 1 Mb/s, ${String(PROCESSES)} processes a side, median of ${String(WINDOWS)} windows of ${String(MEASURED_MS / 1000)} s each`,
   run,
 };

@@ -24,6 +24,11 @@ import { createStreamsReport, type StreamsReport } from './streams-report.ts';
 import { createNonces, createReplayMemory, openSharedReplay } from './ticket/index.ts';
 import { mediaKeyVault, trustOrderServer } from './trusted-order-server.ts';
 
+export interface ReportedStreams extends Pick<StreamsReport, 'changed'> {
+  /** From here on nobody is told of these streams any more. Idempotent. */
+  end(): void;
+}
+
 export interface OpenedGate {
   readonly gate: Gate;
   readonly log: Log;
@@ -43,7 +48,7 @@ export interface OpenedGate {
    * From here on the order server is told what is on the air, and the metrics show it. Of several that are told of, by
    * calls of their own, the first counts for a stream that is in more than one.
    */
-  reportStreams(this: void, read: () => readonly StreamStatus[]): Pick<StreamsReport, 'changed'>;
+  reportStreams(this: void, read: () => readonly StreamStatus[]): ReportedStreams;
   /** Ends every session with a final receipt, then delivers the receipts: within about 1.5 s. Idempotent. */
   close(this: void): Promise<void>;
   /**
@@ -77,7 +82,8 @@ export async function openGateFor(
     clock,
   });
   const outbox = createOutbox({ delivery: orderServer, log });
-  const streamReaders: (() => readonly StreamStatus[])[] = [];
+  /** In the order in which they came. */
+  const streamReaders = new Set<() => readonly StreamStatus[]>();
   let report: StreamsReport | undefined;
 
   /** Whoever reports a stream may know only some of its viewers: the gate has let in all of them. */
@@ -85,7 +91,7 @@ export async function openGateFor(
     const sessions = new Map<string, number>();
     for (const { grant } of gate.sessions()) sessions.set(grant.uri, (sessions.get(grant.uri) ?? 0) + 1);
     const streams = new Map<string, StreamStatus>();
-    for (const status of streamReaders.flatMap((read) => read())) {
+    for (const status of [...streamReaders].flatMap((read) => read())) {
       const viewers = Math.max(status.viewers, sessions.get(status.uri) ?? 0);
       if (!streams.has(status.uri)) streams.set(status.uri, { ...status, viewers });
     }
@@ -155,9 +161,16 @@ export async function openGateFor(
     }),
     trustedProxies: config.USHER_TRUSTED_PROXIES,
     reportStreams(read) {
-      streamReaders.push(read);
+      const reader = (): readonly StreamStatus[] => read(); // One of its own for each call.
+      streamReaders.add(reader);
       const { deliverStreams: deliver } = orderServer;
-      return (report ??= createStreamsReport({ read: readStreams, deliver, clock, log }));
+      const { changed } = (report ??= createStreamsReport({ read: readStreams, deliver, clock, log }));
+      return {
+        changed,
+        end() {
+          if (streamReaders.delete(reader)) changed();
+        },
+      };
     },
     close,
     exitOnSignals(stopHost) {

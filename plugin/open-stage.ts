@@ -39,5 +39,13 @@ export async function openStage(usher: OpenedGate, options: OpenStageOptions): P
   const base = publicUrl.pathname.replace(/\/$/, '');
   const owns = (pathname: string): boolean =>
     ['/whep/', '/session/'].some((path) => pathname.startsWith(base + path));
-  return { ...stage, whep: createNodeHandler({ fetch, owns, trustedProxies }), fetch };
+  return {
+    ...stage,
+    whep: createNodeHandler({ fetch, owns, trustedProxies }),
+    fetch,
+    close() {
+      stage.close();
+      report.end();
+    },
+  };
 }

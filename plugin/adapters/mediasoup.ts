@@ -69,7 +69,7 @@ export interface Stage extends StageEntrance {
    * attached there already, these take their place and the viewers go on. A stream whose producers have all been closed
    * waits `graceSeconds` for others.
    * @throws TypeError (rejects with it) for a codec that is not carried, a producer that is closed or not on the router,
-   *   or a path that another source has
+   *   or a path that another source has; Error when producers, stream or stage end meanwhile
    */
   attach(path: string, media: AttachedMedia): Promise<Attachment>;
   /** What is attached and on the air, with its viewers. */

@@ -144,15 +144,23 @@ describe('openGate', () => {
     const streams: StreamStatus[] = [{ uri: PATH, onAirSince: 1_700_000_000, viewers: 3, health }];
     const metrics = async () => (await usher.metrics.response()).text();
     expect(await metrics()).toMatch(/^usher_live_streams 0$/m);
-    usher.reportStreams(() => streams).changed();
+    const first = usher.reportStreams(() => streams);
+    first.changed();
     expect(await metrics()).toMatch(/^usher_live_streams 1$/m);
     expect(await metrics()).toContain(`usher_stream_viewers{path="${PATH}"} 3`);
     // Told of by somebody else too: the first counts, and all the others are there beside it.
     const second = { uri: '/live/second', onAirSince: 1_700_000_001, viewers: 0, health };
-    usher.reportStreams(() => [{ ...streams[0]!, viewers: 9 }, second]);
+    const others = usher.reportStreams(() => [{ ...streams[0]!, viewers: 9 }, second]);
     expect(await metrics()).toMatch(/^usher_live_streams 2$/m);
     expect(await metrics()).toContain(`usher_stream_viewers{path="${PATH}"} 3`);
     const reported = { path: '/v1/streams', payload: { streams: [...streams, second] } };
     await vi.waitFor(() => expect(received).toMatchObject([reported]), { timeout: 5000 });
+    // Who is no longer told of takes away only his own.
+    first.end();
+    first.end();
+    expect(await metrics()).toMatch(/^usher_live_streams 2$/m);
+    expect(await metrics()).toContain(`usher_stream_viewers{path="${PATH}"} 9`);
+    others.end();
+    expect(await metrics()).toMatch(/^usher_live_streams 0$/m);
   });
 });

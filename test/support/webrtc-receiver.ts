@@ -83,8 +83,8 @@ function bindingRequest(username: string, password: string): Buffer {
   return Buffer.concat([header, ...attributes]);
 }
 
-/** A receiver report (RFC 3550 section 6.4.2) that has nothing to complain of. */
-function receiverReport(highest: ReadonlyMap<number, number>): Buffer {
+/** A receiver report (RFC 3550 section 6.4.2) that has nothing to complain of. Jitter is in units of the timestamp. */
+function receiverReport(highest: ReadonlyMap<number, number>, jitter: number): Buffer {
   const report = Buffer.alloc(8 + highest.size * REPORT_BLOCK_BYTES);
   report.writeUInt8(0x80 | highest.size, 0);
   report.writeUInt8(201, 1);
@@ -94,6 +94,7 @@ function receiverReport(highest: ReadonlyMap<number, number>): Buffer {
   for (const [ssrc, sequence] of highest) {
     report.writeUInt32BE(ssrc, at);
     report.writeUInt32BE(sequence, at + 8);
+    report.writeUInt32BE(jitter, at + 12);
     at += REPORT_BLOCK_BYTES;
   }
   return report;
@@ -154,7 +155,7 @@ export async function openWebRtcReceiver({
   const socket = createSocket('udp4');
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  let [bytes, packets] = [0, 0];
+  let [bytes, packets, reports] = [0, 0, 0];
   const timers: NodeJS.Timeout[] = [];
   /** Sequence number of the latest packet, by SSRC. */
   const latest = new Map<number, number>();
@@ -190,7 +191,9 @@ export async function openWebRtcReceiver({
 
   function report(srtp: SrtpSender): void {
     if (latest.size === 0) return;
-    const clear = receiverReport(latest);
+    reports += 1;
+    // As on a network, no two reports are alike: one that says nothing new is no sign of life.
+    const clear = receiverReport(latest, reports);
     const sealed = Buffer.alloc(clear.length + srtp.overheadBytes);
     socket.send(sealed.subarray(0, srtp.protectRtcp(clear, sealed)));
   }

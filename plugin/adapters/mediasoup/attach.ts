@@ -16,7 +16,7 @@ import {
   videoCodecOf,
   type Source,
 } from './producers.ts';
-import { createRateMeter } from './rate.ts';
+import { createRtpRateMeter } from './rate.ts';
 import { createSplice } from './splice.ts';
 import { createStopwatch } from './stopwatch.ts';
 
@@ -51,9 +51,10 @@ export interface AttachmentsOptions {
 export interface Attachments {
   /**
    * Puts producers on the stage. Where there are some of their kind at the path already, these take their place and the
-   * viewers go on; only another video codec or profile is another stream.
+   * viewers go on; only another video codec or profile is another stream. When that fails half way, the stream waits for
+   * others as if they had been closed.
    * @throws TypeError for a codec that is not carried, a producer that is closed or not on the router, or a path that
-   *   another source has
+   *   another source has; Error when producers, stream or stage end meanwhile
    */
   attach(path: string, media: AttachedMedia): Promise<Attachment>;
   /** Those whose producers have not all been closed. */
@@ -138,12 +139,11 @@ export function createAttachments({
     const nowMs = clock.monotonicMs();
     for (const { input, strands } of lanes.values()) {
       for (const { ssrc, splice, rate } of strands) {
-        rate.note(splice.progress(), nowMs);
-        const { atMs, ...progress } = splice.progress() ?? { atMs: -Infinity };
-        if (!('packets' in progress) || nowMs - atMs > REPORT_EVERY_MS) continue;
-        input.sendRtcp(
-          buildSenderReport({ ssrc, cname, ntpMs: clock.nowMs() - (nowMs - atMs), ...progress }),
-        );
+        const progress = splice.progress();
+        rate.note(progress, nowMs);
+        if (progress === undefined || nowMs - progress.atMs > REPORT_EVERY_MS) continue;
+        const ntpMs = clock.nowMs() - (nowMs - progress.atMs);
+        input.sendRtcp(buildSenderReport({ ssrc, cname, ntpMs, ...progress }));
       }
     }
   }
@@ -175,7 +175,7 @@ export function createAttachments({
         clockRate: CLOCK_RATES[kind],
         nowMs: clock.monotonicMs,
       });
-      return { ssrc, splice, rate: createRateMeter(), source: undefined };
+      return { ssrc, splice, rate: createRtpRateMeter(), source: undefined };
     });
     const requesters = strands.map((strand) =>
       createKeyframeRequester(() => {
@@ -202,6 +202,21 @@ export function createAttachments({
     return lane;
   }
 
+  /** When no producer is left, the stream waits for others. */
+  function waitIfBare(path: string, attached: Attached): void {
+    if (streams.get(path) !== attached || attached.graceTimer !== undefined) return;
+    if (strandsOf(attached).some(({ source }) => source !== undefined)) return;
+    log.info({ path }, 'the producers of a stream have been closed');
+    attached.graceTimer = setTimeout(() => end(path, attached), graceMs);
+    attached.graceTimer.unref();
+    onChange();
+  }
+
+  function stopWaiting(attached: Attached): void {
+    clearTimeout(attached.graceTimer);
+    attached.graceTimer = undefined;
+  }
+
   /** From here on the strand carries this source's packets. */
   async function connect(
     path: string,
@@ -213,6 +228,7 @@ export function createAttachments({
     const { transport, consumer } = source;
     strand.source?.transport.close();
     strand.source = source;
+    stopWaiting(attached); // The source before may have been lost since.
     const spliced = strand.splice.next();
     consumer.on('rtp', (packet) => {
       const own = strand.source === source ? spliced.rtp(packet) : undefined;
@@ -224,15 +240,12 @@ export function createAttachments({
       transport.close();
       if (strand.source !== source) return;
       strand.source = undefined;
-      if (strandsOf(attached).some((each) => each.source !== undefined)) return;
-      log.info({ path }, 'the producers of a stream have been closed');
-      attached.graceTimer = setTimeout(() => end(path, attached), graceMs);
-      attached.graceTimer.unref();
-      onChange();
+      waitIfBare(path, attached);
     };
     consumer.on('producerclose', lose);
     transport.on('routerclose', lose);
     await consumer.resume(); // The worker asks for a keyframe by itself.
+    if (streams.get(path) !== attached) throw new Error('the stream has ended while it was attached to');
   }
 
   /** True when the new producers can go on where those of the stream left off. */
@@ -246,7 +259,7 @@ export function createAttachments({
     if (video !== undefined) forms.set('video', formKeyOf('video', video));
     if (audio !== undefined) forms.set('audio', formKeyOf('audio', audio));
 
-    let attached: Attached | undefined;
+    let undo = (): void => undefined;
     const opened: { producer: types.Producer; sources: Source[] }[] = [];
     try {
       const before = streams.get(path);
@@ -268,9 +281,18 @@ export function createAttachments({
         log.info({ path }, 'the codec of a stream has changed: it starts anew');
         end(path, before);
       }
-      const stream = (attached = streams.get(path) ?? open(path));
-      clearTimeout(stream.graceTimer);
-      stream.graceTimer = undefined;
+      const stream = streams.get(path) ?? open(path);
+      stopWaiting(stream);
+      const { owner: ownerBefore } = stream;
+      undo = () => {
+        if (kept === undefined) return end(path, stream); // Half a stream is none.
+        // The others go on: those of the other kind, or none until some come.
+        stream.owner = ownerBefore;
+        for (const strand of strandsOf(stream)) {
+          if (strand.source?.transport.closed === true) strand.source = undefined;
+        }
+        waitIfBare(path, stream);
+      };
       const owner: Attachment = {
         detach() {
           if (stream.owner === owner) end(path, stream);
@@ -289,9 +311,8 @@ export function createAttachments({
       onChange();
       return owner;
     } catch (error) {
-      // Half a stream is none.
-      if (attached !== undefined) end(path, attached);
       for (const { transport } of opened.flatMap(({ sources }) => sources)) transport.close();
+      undo();
       throw error;
     }
   }

@@ -3,14 +3,14 @@ import type { types } from 'mediasoup';
 import type { PublisherHealth } from '../../contract.ts';
 import type { RtpInput, VideoCodec } from '../../ports.ts';
 import type { Source } from './producers.ts';
-import type { Rate, RateMeter } from './rate.ts';
+import type { Rate, RtpRateMeter } from './rate.ts';
 import type { Splice } from './splice.ts';
 
 /** One RTP stream of a lane. */
 export interface Strand {
   readonly ssrc: number;
   readonly splice: Splice;
-  readonly rate: RateMeter;
+  readonly rate: RtpRateMeter;
   source: Source | undefined;
 }
 

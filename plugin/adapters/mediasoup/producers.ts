@@ -70,7 +70,7 @@ export async function openSource(
   producer: types.Producer,
   layer: number,
 ): Promise<Source> {
-  // Neither RTX nor header extensions: the way here loses nothing, and extensions are for the one hop.
+  // No retransmission, nor header extensions: the way here loses nothing, and extensions are for the one hop.
   const codecs = (router.rtpCapabilities.codecs ?? []).filter(({ mimeType }) => !/\/rtx$/i.test(mimeType));
   const wanted = { producerId: producer.id, rtpCapabilities: { codecs, headerExtensions: [] } };
   if (!router.canConsume(wanted)) throw new TypeError(`the ${producer.kind} producer is not on this router`);
@@ -78,7 +78,8 @@ export async function openSource(
   try {
     const spatialLayer = Math.min(layer, layersOf(producer) - 1);
     const preferred = producer.type === 'simulcast' ? { preferredLayers: { spatialLayer } } : {};
-    return { transport, consumer: await transport.consume({ ...wanted, ...preferred, paused: true }) };
+    const options = { ...wanted, ...preferred, paused: true, enableRtx: false };
+    return { transport, consumer: await transport.consume(options) };
   } catch (error) {
     transport.close();
     throw error;

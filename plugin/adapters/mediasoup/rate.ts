@@ -7,14 +7,14 @@ export interface Rate {
   readonly picturesPerSecond: number;
 }
 
-export interface RateMeter {
+export interface RtpRateMeter {
   /** To be called about once a second. */
   note(progress: SpliceProgress | undefined, nowMs: number): void;
   /** Between the last two notes. */
   read(): Rate;
 }
 
-export function createRateMeter(): RateMeter {
+export function createRtpRateMeter(): RtpRateMeter {
   let last: { readonly octets: number; readonly pictures: number; readonly nowMs: number } | undefined;
   let rate: Rate = { bitsPerSecond: 0, picturesPerSecond: 0 };
   return {

@@ -41,6 +41,8 @@ export function createSignsOfLife({ clock, silenceMs }: SignsOfLifeOptions): Sig
   let readMs = clock.monotonicMs();
   let reportedMs = readMs;
   let arrivedMs = readMs;
+  /** The last look, or the first reading that found him silent: whoever else reads his counters does not look. */
+  let lookedMs = readMs;
   let hasReported = false;
   let last: { readonly feedback: string; readonly sentBytes: number } | undefined;
   let arrivals: number | undefined;
@@ -48,23 +50,33 @@ export function createSignsOfLife({ clock, silenceMs }: SignsOfLifeOptions): Sig
 
   return {
     note(feedback, sentBytes) {
-      readMs = clock.monotonicMs();
+      const wasSilent = isSilent();
+      const passedMs = clock.monotonicMs() - readMs;
+      readMs += passedMs;
       const before = last;
       last = { feedback, sentBytes };
       const reports = before !== undefined && feedback !== before.feedback;
       hasReported ||= reports;
-      // While nothing is sent, there is nothing to report on and nothing that could go to the wrong place.
-      if (before !== undefined && !reports && sentBytes !== before.sentBytes) return;
-      reportedMs = arrivedMs = readMs;
-      arrivals = undefined;
+      if (before === undefined || reports) {
+        reportedMs = arrivedMs = readMs;
+        arrivals = undefined;
+      } else if (sentBytes === before.sentBytes) {
+        // Nothing to report on, and nothing that could go to the wrong place: not counted, and nothing forgotten.
+        reportedMs += passedMs;
+        arrivedMs += passedMs;
+      } else if (!wasSilent) {
+        lookedMs = readMs;
+      }
     },
     noteArrivals(receivedBytes) {
+      lookedMs = readMs;
       if (arrivals !== undefined && receivedBytes !== arrivals) arrivedMs = readMs;
       arrivals = receivedBytes;
     },
     isDue() {
       if (last === undefined) return true; // What all else is compared with.
-      return clock.monotonicMs() - readMs >= (isSilent() ? LOOK_AT_SILENT_EVERY_MS : LOOK_EVERY_MS);
+      const nowMs = clock.monotonicMs();
+      return isSilent() ? nowMs - lookedMs >= LOOK_AT_SILENT_EVERY_MS : nowMs - readMs >= LOOK_EVERY_MS;
     },
     isSilent,
     isGone: () =>

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createRateMeter } from '../../../../plugin/adapters/mediasoup/rate.ts';
+import { createRtpRateMeter } from '../../../../plugin/adapters/mediasoup/rate.ts';
 
 const progress = (octets: number, pictures: number) => ({
   octets,
@@ -10,7 +10,7 @@ const progress = (octets: number, pictures: number) => ({
 });
 
 it('measures from one reading to the next, and nothing before the second', () => {
-  const meter = createRateMeter();
+  const meter = createRtpRateMeter();
   meter.note(undefined, 1000);
   expect(meter.read()).toEqual({ bitsPerSecond: 0, picturesPerSecond: 0 });
   meter.note(progress(1000, 25), 2000);

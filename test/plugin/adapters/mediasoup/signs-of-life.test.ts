@@ -50,6 +50,16 @@ describe('a viewer', () => {
       60_000 + SILENCE_MS,
       (index) => ({ feedback: 'none', sent: Math.max(23, index) }),
     ],
+    [
+      'who vanishes from a stream that is sent now and then goes after as long in which it was sent',
+      10_000 + 22_500 + 5 * 7500, // Six readings of 2.5 s after something was sent: the first, then each third.
+      (index) => ({ feedback: `r${Math.min(index, 3)}`, sent: Math.max(3, Math.floor(index / 3)) }),
+    ],
+    [
+      'who reports in the pauses stays',
+      Infinity,
+      (index) => ({ feedback: `r${Math.floor(index / 3)}`, sent: Math.floor((index + 1) / 3) }),
+    ],
   ])('%s', (_name, afterMs, readings) => {
     expect(goneAfterMs(readings)).toBe(afterMs);
   });
@@ -70,4 +80,27 @@ describe('a viewer', () => {
     signs.note('b', 3);
     expect([signs.isSilent(), dueAfterMs()]).toEqual([false, 6000]);
   });
+
+  it.each([1000, 5000])(
+    'who vanishes is seen within 7 s more when his counters are read each %d ms',
+    (everyMs) => {
+      const vanishedMs = 30_000;
+      let nowMs = 0;
+      const signs = createSignsOfLife({ clock: { monotonicMs: () => nowMs }, silenceMs: SILENCE_MS });
+      const read = (): void => signs.note(`r${Math.floor(Math.min(nowMs, vanishedMs) / 1000)}`, nowMs);
+      let looks = 0;
+      for (let gone = false; !gone; nowMs += 1000) {
+        expect(nowMs - vanishedMs).toBeLessThan(SILENCE_MS + 7000);
+        if (nowMs % everyMs === 0) read();
+        if (!signs.isDue()) continue;
+        looks += 1;
+        read();
+        if (!signs.isSilent()) continue;
+        signs.noteArrivals(vanishedMs);
+        gone = signs.isGone();
+      }
+      expect(nowMs - vanishedMs).toBeGreaterThan(SILENCE_MS);
+      expect(looks).toBeLessThan(10);
+    },
+  );
 });

@@ -57,7 +57,7 @@ afterEach(async () => {
 /** Waits until pictures of this height are on show. */
 const shows = (page: Page, height: number): Promise<unknown> =>
   page.waitForFunction((wanted) => document.querySelector('video')?.videoHeight === wanted, height, {
-    timeout: 20_000,
+    timeout: 60_000,
   });
 
 declare global {
