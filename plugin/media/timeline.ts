@@ -38,14 +38,16 @@ interface Place {
 const JITTER_MS = 100;
 /** One track may lag the other by this. */
 const INTERLEAVE_MS = 3000;
-/** A step forward of up to a second is a gap; a larger one is too if that much time has passed, within 3 s. */
+/** A step forward of up to a second is a gap; a larger one is too if it goes no further ahead of the wall clock than this. */
 const STEP_MS = 1000;
-const ARRIVAL_SLACK_MS = 3000;
+const MAX_AHEAD_MS = 3000;
 /** Media time after a jump that took no time: about one picture. */
 const MIN_STEP_MS = 20;
 const COUNTED_STEP_MS = 1000;
-/** The publisher's clock may drift this far from ours before the mapping to wall clock is set again. */
+/** The publisher's clock may drift this far from ours before the mapping to wall clock is set again ... */
 const MAX_DRIFT_MS = 2000;
+/** ... and be late for this long: what is late because something held it up makes up for it soon. */
+const MAX_LATE_FOR_MS = 5000;
 
 /** Starts a timeline at 0 with the first tag. */
 export function createTimeline(clock: Clock): Timeline {
@@ -55,6 +57,7 @@ export function createTimeline(clock: Clock): Timeline {
   let positionAtMs = clock.monotonicMs();
   let countedMs = 0;
   let wallOffsetMs: number | undefined;
+  let lateSinceMs: number | undefined;
   let mapping = 0;
   const lastMediaMs = new Map<Track, number>();
 
@@ -69,11 +72,13 @@ export function createTimeline(clock: Clock): Timeline {
     const deltaMs = (tagMs - epoch.lastMs) | 0;
     const unwrappedMs = epoch.lastMs + deltaMs;
     const earliestMs = trackMs === undefined ? epoch.lastMs - INTERLEAVE_MS : trackMs - JITTER_MS;
-    const inReach = deltaMs <= STEP_MS || deltaMs <= nowMs - positionAtMs + ARRIVAL_SLACK_MS;
+    const mediaMs = unwrappedMs + epoch.offsetMs;
+    // Not by when the tag before came: an encoder may keep its last pictures back until the next come.
+    const inReach = deltaMs <= STEP_MS || mediaMs <= nowMs - (wallOffsetMs ?? 0) + MAX_AHEAD_MS;
     if (unwrappedMs < earliestMs || !inReach) return undefined;
     epoch.lastMs = Math.max(epoch.lastMs, unwrappedMs);
     places.set(track, { epoch, lastMs: unwrappedMs });
-    return unwrappedMs + epoch.offsetMs;
+    return mediaMs;
   }
 
   function startEpoch(track: Track, tagMs: number, nowMs: number): number {
@@ -100,6 +105,14 @@ export function createTimeline(clock: Clock): Timeline {
     return joins ?? startEpoch(track, tagMs, nowMs);
   }
 
+  function hasDrifted(nowMs: number): boolean {
+    if (wallOffsetMs === undefined) return true;
+    const lateMs = nowMs - wallOffsetMs - positionMs;
+    if (lateMs < -MAX_DRIFT_MS) return true;
+    lateSinceMs = lateMs > MAX_DRIFT_MS ? (lateSinceMs ?? nowMs) : undefined;
+    return lateSinceMs !== undefined && nowMs - lateSinceMs >= MAX_LATE_FOR_MS;
+  }
+
   return {
     map(track, tagMs) {
       const nowMs = clock.monotonicMs();
@@ -111,7 +124,7 @@ export function createTimeline(clock: Clock): Timeline {
         positionMs = mediaMs;
         positionAtMs = nowMs;
       }
-      if (wallOffsetMs === undefined || Math.abs(nowMs - wallOffsetMs - positionMs) > MAX_DRIFT_MS) {
+      if (hasDrifted(nowMs)) {
         wallOffsetMs = nowMs - positionMs;
         mapping += 1;
         positionAtMs = nowMs;

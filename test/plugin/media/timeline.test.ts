@@ -189,6 +189,20 @@ describe('one timeline from timestamps of any kind', () => {
       }),
     );
   });
+
+  test('a pause whose timestamps go on is as long as it was, though the last tags before it come only after it', () => {
+    const { clock, timeline } = create();
+    play(timeline, clock, [
+      ['video', 4954, 0],
+      ['audio', 4970, 16, 10],
+      ['video', 4988, 34, 3030],
+      ['audio', 4992, 38, 98],
+      ['audio', 5013, 59, 3],
+      ['audio', 8042, 3088, 1],
+      ['video', 8054, 3100, 2],
+    ]);
+    expect(timeline.mapping()).toBe(1);
+  });
 });
 
 describe('published milliseconds', () => {
@@ -224,5 +238,27 @@ describe('the mapping to the wall clock', () => {
     expect(timeline.nowMs()).toBe(0);
     play(timeline, clock, [['video', 2700, 2700]]);
     expect(timeline.nowMs()).toBe(2700);
+  });
+
+  test('what was held up and then comes all at once does not move it', () => {
+    const { clock, timeline } = create();
+    play(timeline, clock, [
+      ['video', 0, 0],
+      ['video', 33, 33, 4000],
+      ['video', 66, 66],
+      ['video', 4000, 4000, 20],
+    ]);
+    expect(timeline.mapping()).toBe(1);
+    expect(timeline.nowMs()).toBe(4020);
+  });
+
+  test('what stays late for five seconds does', () => {
+    const { clock, timeline } = create();
+    play(timeline, clock, [['video', 0, 0]]);
+    clock.advance(3000);
+    for (let tagMs = 40; tagMs <= 4960; tagMs += 40) play(timeline, clock, [['video', tagMs, tagMs, 40]]);
+    expect(timeline.nowMs()).toBe(7960);
+    play(timeline, clock, [['video', 5040, 5040, 80]]);
+    expect(timeline.nowMs()).toBe(5040);
   });
 });
