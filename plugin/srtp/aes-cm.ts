@@ -8,6 +8,7 @@ const INDEX_BYTES = 4;
 const BLOCK_BYTES = 16;
 /** RTP packets of a network without jumbo frames; for longer ones the counters grow. */
 const USUAL_BLOCKS = 94;
+const MAX_BLOCKS = 0x1_0000;
 const SHA1_BLOCK_BYTES = 64;
 const SHA1_BYTES = 20;
 const NOTHING = Buffer.alloc(0);
@@ -25,8 +26,9 @@ function createKeyStream(key: Buffer, salt: Buffer): KeyStream {
   let counters = Buffer.alloc(0);
   let [stream, rollover] = [-1, -1];
 
-  /** Blocks that differ in their last two octets: a packet has 2^16 blocks at most (section 4.1.1). */
+  /** Blocks that differ in their last two octets: a packet has 2^16 blocks at most (section 4.1.1), else RangeError. */
   function grow(blockCount: number): void {
+    if (blockCount > MAX_BLOCKS) throw new RangeError('the packet is longer than its key stream');
     counters = Buffer.alloc(blockCount * BLOCK_BYTES);
     for (let block = 0; block < blockCount; block++) {
       salt.copy(counters, block * BLOCK_BYTES, 0, 4);

@@ -26,7 +26,8 @@ export interface RtpPlace {
 /**
  * Encryption and authentication of one direction under one master key. Writers write into `into`, which has room, and
  * answer the end of what they have written; `mki` goes where the suite has it. Openers decrypt in place; they answer the
- * packet without what was added, or `undefined` when it is not authentic.
+ * packet without what was added, or `undefined` when it is not authentic. What is longer than the suite's key stream is a
+ * RangeError, before anything is written.
  */
 export interface PacketCipher {
   protectRtp(packet: Buffer, headerBytes: number, place: RtpPlace, mki: Uint8Array, into: Buffer): number;

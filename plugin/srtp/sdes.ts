@@ -8,7 +8,7 @@ export interface SdesCrypto {
   readonly tag: number;
   readonly suite: SrtpSuiteName;
   readonly master: SrtpMasterKey;
-  /** Packets that the key may be used for, 1 to 2^48. Default: what SRTP allows. */
+  /** Packets that the key may be used for, 1 to 2^48: `createSrtpSender` keeps to it. Default: what SRTP allows. */
   readonly lifetimePackets?: number;
   /** Master key identifier, 1 to 128 bytes. Default none. */
   readonly mki?: Uint8Array;

@@ -12,10 +12,12 @@ export interface SrtpOptions {
   /** Master key identifier, put into every packet and asked of every packet; at most 128 bytes. Default none. */
   readonly mki?: Uint8Array;
   /**
-   * Rollover counter of each stream's first packet, by SSRC; default 0. A new master key does not begin it anew (RFC
-   * 3711 section 3.3.1).
+   * Rollover counter of each stream's first packet, by SSRC; default 0. For streams that go on under a NEW master key,
+   * which does not begin it anew (RFC 3711 section 3.3.1); not for going on under one that was in use.
    */
   readonly rocs?: ReadonlyMap<number, number>;
+  /** Senders: packets that the key may be used for, RTP and RTCP each; at least 1. Default: what SRTP allows. */
+  readonly lifetimePackets?: number;
 }
 
 /** A master key has protected as many packets as it may (RFC 3711 section 9.2): another one is needed. */
@@ -34,8 +36,8 @@ export interface SrtpSender {
    * Protects an RTP packet whose sequence number follows the stream's last, with gaps if need be.
    * @param into where it goes: as long as the packet and `overheadBytes`; not the packet's own memory
    * @returns bytes written
-   * @throws RangeError for what is no RTP packet, is not later than the last (that would repeat a key stream), or does
-   *   not fit; SrtpKeyExhausted
+   * @throws RangeError for what is no RTP packet, is not later than the last (that would repeat a key stream), does not
+   *   fit, or is longer than a key stream (1 MiB with AES-CM); SrtpKeyExhausted
    */
   protectRtp(packet: Buffer, into: Buffer): number;
   /** The same for a compound RTCP packet. */
@@ -79,14 +81,19 @@ function open({ suite: name, master, mki = NO_MKI }: SrtpOptions): {
 }
 
 /**
- * Opens the sending side.
- * @throws RangeError for a key, salt or MKI of a wrong length
+ * Opens the sending side. One sender for each master key, ever: another one, also after a restart, would begin again at
+ * RTCP index 1 and repeat key streams and nonces. To go on, take a new master key.
+ * @throws RangeError for a key, salt or MKI of a wrong length, or a lifetime of no packet
  */
 export function createSrtpSender(options: SrtpOptions): SrtpSender {
   const { suite, cipher, mki } = open(options);
+  const { lifetimePackets = Infinity } = options;
+  if (!(lifetimePackets >= 1)) throw new RangeError('a key is good for at least one packet');
+  const maxRtcpPackets = Math.min(lifetimePackets, MAX_RTCP_INDEX);
   const overheadBytes = Math.max(suite.rtpOverheadBytes, suite.rtcpOverheadBytes) + mki.length;
   /** Index of the last RTP packet, by SSRC. */
   const lastIndexes = new Map<number, number>();
+  let rtpPackets = 0;
   let rtcpIndex = 0;
 
   function requireRoom(packet: Buffer, into: Buffer): void {
@@ -106,13 +113,16 @@ export function createSrtpSender(options: SrtpOptions): SrtpSender {
       const index = roc * SEQUENCES + sequence;
       if (last === undefined && lastIndexes.size >= MAX_STREAMS)
         throw new RangeError('too many streams for one key');
+      if (rtpPackets >= lifetimePackets) throw new SrtpKeyExhausted();
+      const end = cipher.protectRtp(packet, headerBytes, { ssrc, roc, sequence }, mki, into);
       lastIndexes.set(ssrc, index);
-      return cipher.protectRtp(packet, headerBytes, { ssrc, roc, sequence }, mki, into);
+      rtpPackets += 1;
+      return end;
     },
     protectRtcp(packet, into) {
       if (!isRtcp(packet)) throw new RangeError('not an RTCP packet');
       requireRoom(packet, into);
-      if (rtcpIndex >= MAX_RTCP_INDEX) throw new SrtpKeyExhausted();
+      if (rtcpIndex >= maxRtcpPackets) throw new SrtpKeyExhausted();
       rtcpIndex += 1;
       return cipher.protectRtcp(packet, rtcpIndex, mki, into);
     },

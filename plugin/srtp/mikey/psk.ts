@@ -1,5 +1,5 @@
 /** The exchange with a pre-shared key (RFC 3830 sections 3.1 and 5). */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { buildMikey, timestampBytes } from './build.ts';
 import { cryptKeyData, deriveFromPsk, hmacSha1 } from './derivation.ts';
 import { MikeyError } from './error.ts';
@@ -175,7 +175,7 @@ export interface PskAcceptOptions {
   readonly psk: Uint8Array;
   /** Unix time in milliseconds. */
   readonly nowMs: number;
-  /** Shared by all exchanges. */
+  /** Shared by all exchanges; each pre-shared key has a part of it. */
   readonly replay: MikeyReplay;
   /** SSRCs for the sessions whose initiator has left them open, by crypto session id. */
   readonly ssrcs?: ReadonlyMap<number, number>;
@@ -191,7 +191,8 @@ export interface PskAccepted {
 
 /**
  * Answers an exchange. The message must be encrypted and authenticated, fresh, and not have come before.
- * @throws MikeyError; RangeError for a pre-shared key out of bounds
+ * @throws MikeyError, also when an answer is wanted and a session has no SSRC from either side; RangeError for a
+ *   pre-shared key out of bounds
  */
 export function acceptPskInit(source: Uint8Array, options: PskAcceptOptions): PskAccepted {
   const { psk, nowMs, replay, ssrcs } = options;
@@ -206,7 +207,8 @@ export function acceptPskInit(source: Uint8Array, options: PskAcceptOptions): Ps
   const { csbId } = message.header;
   const keys = deriveFromPsk(psk, { csbId, rand: onlyPayload(message, 'RAND').rand });
   requireMac(keys.authentication, source, kemac);
-  replay.use(Buffer.from(kemac.mac).toString('base64'), unixMsOf(timestamp, nowMs), nowMs);
+  const id = Buffer.from(kemac.mac).toString('base64');
+  replay.use(id, unixMsOf(timestamp, nowMs), nowMs, hash('sha256', psk, 'base64'));
   const behind = identitiesAndTime(message, timestamp);
   const offered = sessionsOf(message, parseKeyData(cryptKeyData(keys, csbId, timestamp, kemac.data)));
   const sessions = offered.map((session) => ({
@@ -216,6 +218,8 @@ export function acceptPskInit(source: Uint8Array, options: PskAcceptOptions): Ps
   requireDistinctSsrcs(sessions);
   const ids = message.payloads.filter((payload) => payload.type === 'ID');
   if (!message.header.verify) return { csbId, sessions, ids };
+  if (sessions.some(({ ssrc }) => ssrc === 0))
+    throw new MikeyError('unsupported', 'a crypto session has no SSRC that the answer could state');
   const verification = buildMikey({
     header: {
       dataType: 'PSK verification',

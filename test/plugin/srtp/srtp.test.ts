@@ -206,6 +206,16 @@ describe.each(SUITES)('%s', (suite) => {
     expect(receiver.unprotectRtp(protectedBy(createSrtpSender(options).protectRtp, rtp(1)))).toEqual(rtp(1));
   });
 
+  it('keeps to the lifetime of the key, for RTP and RTCP each', () => {
+    const sender = createSrtpSender(optionsOf(suite, { lifetimePackets: 2 }));
+    protectedBy(sender.protectRtp, rtp(1));
+    protectedBy(sender.protectRtp, rtp(1, Buffer.from('x'), SSRC + 1));
+    expect(() => protectedBy(sender.protectRtp, rtp(2))).toThrow(SrtpKeyExhausted);
+    for (let count = 0; count < 2; count++) protectedBy(sender.protectRtcp, rtcp());
+    expect(() => protectedBy(sender.protectRtcp, rtcp())).toThrow(SrtpKeyExhausted);
+    expect(() => createSrtpSender(optionsOf(suite, { lifetimePackets: 0 }))).toThrow(RangeError);
+  });
+
   it('refuses keys of another length, and memory that is too short', () => {
     const { master } = optionsOf(suite);
     expect(() => createSrtpSender({ suite, master: { ...master, key: randomBytes(17) } })).toThrow(
@@ -217,4 +227,18 @@ describe.each(SUITES)('%s', (suite) => {
     const sender = createSrtpSender({ suite, master });
     expect(() => sender.protectRtp(rtp(1), Buffer.alloc(20))).toThrow(RangeError);
   });
+});
+
+it('AES-CM refuses what is longer than its key stream, and protects what follows as if it had not come', () => {
+  const options = optionsOf('AES_CM_128_HMAC_SHA1_80');
+  const sender = createSrtpSender(options);
+  const receiver = createSrtpReceiver(options);
+  const longest = Buffer.alloc(2 ** 20, 7);
+  for (const sequence of [1, 2]) {
+    expect(() => protectedBy(sender.protectRtp, rtp(sequence, Buffer.alloc(2 ** 20 + 1)))).toThrow(
+      RangeError,
+    );
+    const opened = receiver.unprotectRtp(protectedBy(sender.protectRtp, rtp(sequence, longest)));
+    expect(opened instanceof Buffer && opened.equals(rtp(sequence, longest))).toBe(true);
+  }
 });

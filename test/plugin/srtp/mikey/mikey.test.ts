@@ -37,7 +37,13 @@ const SESSIONS: readonly MikeySessionOffer[] = [
 const init = (more: Partial<Parameters<typeof buildPskInit>[0]> = {}) =>
   buildPskInit({ psk: PSK, sessions: SESSIONS, nowMs: NOW_MS, requestVerification: true, ...more });
 const accept = (message: Uint8Array, more: Partial<Parameters<typeof acceptPskInit>[1]> = {}) =>
-  acceptPskInit(message, { psk: PSK, nowMs: NOW_MS, replay: createMikeyReplay(), ...more });
+  acceptPskInit(message, {
+    psk: PSK,
+    nowMs: NOW_MS,
+    replay: createMikeyReplay(),
+    ssrcs: new Map([[2, 77]]),
+    ...more,
+  });
 
 /** The code that something is refused with. */
 function refusal(act: () => unknown): MikeyErrorCode | undefined {
@@ -281,6 +287,25 @@ describe('an exchange with a pre-shared key', () => {
     expect(message.includes(tgk)).toBe(false);
   });
 
+  it.each([new Map<number, number>(), new Map([[2, 0]])])(
+    'refuses to answer without an SSRC for each session (%o)',
+    (ssrcs) => {
+      expect(refusal(() => accept(init().message, { ssrcs }))).toBe('unsupported');
+      const { sessions } = accept(init({ requestVerification: false }).message, { ssrcs });
+      expect(sessions.map(({ ssrc }) => ssrc)).toEqual([1, 0]);
+    },
+  );
+
+  it('leaves room in the memory for the messages of others', () => {
+    const replay = createMikeyReplay({ capacityPerOwner: 3 });
+    for (let count = 0; count < 3; count++) accept(init().message, { replay });
+    expect(refusal(() => accept(init().message, { replay }))).toBe('overloaded');
+    const psk = randomBytes(32);
+    expect(refusal(() => accept(init({ psk }).message, { replay, psk }))).toBeUndefined();
+    const later = { replay, nowMs: NOW_MS + 1_200_000 };
+    expect(refusal(() => accept(init(later).message, later))).toBeUndefined();
+  });
+
   it('refuses a message of which any bit is changed', () => {
     const { message } = init({ ids: [{ kind: 'NAI', id: Buffer.from('a@b') }] });
     for (let bit = 0; bit < message.length * 8; bit++) {
@@ -366,38 +391,6 @@ describe('an exchange with a pre-shared key', () => {
       }),
       { numRuns: 15_000 },
     );
-  });
-});
-
-describe('the memory of messages', () => {
-  it('forgets when a message is too old anyway, and never while it could come again', () => {
-    const replay = createMikeyReplay({ windowMs: 1000 });
-    replay.use('a', 2000, 1000);
-    expect(refusal(() => replay.use('a', 2000, 3000))).toBe('replayed');
-    // From 1000 ms ahead: it could come until 7100.
-    replay.use('b', 6100, 5100);
-    expect(refusal(() => replay.use('b', 6100, 7100))).toBe('replayed');
-    replay.use('c', 20_000, 20_000);
-    expect(replay.size()).toBe(1);
-  });
-
-  it('refuses what it may have forgotten, when the clock goes ahead and back', () => {
-    const replay = createMikeyReplay({ windowMs: 1000 });
-    replay.use('a', 1000, 1000);
-    replay.use('b', 100_000, 100_000);
-    replay.use('c', 200_000, 200_000);
-    expect(refusal(() => replay.use('a', 1000, 1000))).toBe('invalid_timestamp');
-  });
-
-  it('is full rather than forgetful', () => {
-    const replay = createMikeyReplay({ capacity: 2 });
-    for (const id of ['a', 'b']) replay.use(id, NOW_MS, NOW_MS);
-    expect(refusal(() => replay.use('c', NOW_MS, NOW_MS))).toBe('overloaded');
-    expect(refusal(() => replay.use('a', NOW_MS, NOW_MS))).toBe('replayed');
-  });
-
-  it('refuses a time that is none', () => {
-    expect(refusal(() => createMikeyReplay().use('a', Number.NaN, NOW_MS))).toBe('invalid_timestamp');
   });
 });
 
