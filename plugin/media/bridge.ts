@@ -4,7 +4,7 @@
  * keyframe at once, and all viewers get its pictures until the publisher's next keyframe.
  *
  * Those who watch already shall hardly see it. They get the publisher's pictures until the re-encoder's first keyframe
- * is due; from then on these are held, for half a second at most, and sent after all if it does not come.
+ * is due; from then on these are held, for half a second and 4 MiB at most, and sent after all if it does not come.
  */
 import type { Clock } from '../ports.ts';
 import type { GopCache, SourcePicture } from './gop.ts';
@@ -44,6 +44,7 @@ const MIN_WAIT_MS = 1500;
 const MAX_OVERDUE_MS = 500;
 /** For so long at most the picture stands still for those who watch. */
 const MAX_HOLD_MS = 500;
+const MAX_HELD_BYTES = 4 * 1024 * 1024;
 /**
  * After a bridge the publisher's own pictures are shown for at least this long, and at least as long as the bridge was:
  * whoever asks for keyframes on end gets them for less than half of the time, at the cost of what all others see.
@@ -60,6 +61,7 @@ export function createBridge({ clock, gop, reencoder, send, onNeed }: BridgeOpti
   let intervalMs: number | undefined;
   let sentMs = -Infinity;
   let held: SourcePicture[] = [];
+  let heldBytes = 0;
   let heldSinceMs = 0;
   /** The keyframe of the re-encoder that was waited for in vain. */
   let missedMs: number | undefined;
@@ -87,19 +89,20 @@ export function createBridge({ clock, gop, reencoder, send, onNeed }: BridgeOpti
   function forwardHeld(untilMs = Infinity): void {
     const pictures = held;
     held = [];
+    heldBytes = 0;
     for (const picture of pictures) if (picture.presentationMs < untilMs) forward(picture);
   }
 
   /** True while the re-encoder's keyframe is due at this picture, or has been for less than what viewers may wait. */
-  function mustHold({ presentationMs }: SourcePicture): boolean {
+  function mustHold({ presentationMs, heldBytes: moreBytes }: SourcePicture): boolean {
     const nextMs = reencoder()?.nextKeyframeMs();
     if (nextMs === undefined || presentationMs < nextMs || nextMs === missedMs) return false;
     const nowMs = clock.monotonicMs();
     if (held.length === 0) {
       heldSinceMs = nowMs;
-      return (reencoder()?.status()?.lagMs ?? 0) < MAX_HOLD_MS;
+      return moreBytes <= MAX_HELD_BYTES && (reencoder()?.status()?.lagMs ?? 0) < MAX_HOLD_MS;
     }
-    if (nowMs - heldSinceMs < MAX_HOLD_MS) return true;
+    if (nowMs - heldSinceMs < MAX_HOLD_MS && heldBytes + moreBytes <= MAX_HELD_BYTES) return true;
     missedMs = nextMs;
     return false;
   }
@@ -126,6 +129,7 @@ export function createBridge({ clock, gop, reencoder, send, onNeed }: BridgeOpti
       openIfAsked(picture.presentationMs);
       if (state === 'opening' && mustHold(picture)) {
         held.push(picture);
+        heldBytes += picture.heldBytes;
         return;
       }
       forwardHeld();

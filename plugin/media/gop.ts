@@ -5,11 +5,12 @@ export interface SourcePicture {
   readonly units: readonly Buffer[];
   readonly presentationMs: number;
   readonly keyframe: boolean;
+  /** Memory that is not freed while the picture is kept: the whole tag that its units are views of. */
+  readonly heldBytes: number;
 }
 
 export interface GopCache {
-  /** @param heldBytes memory that is not freed while the picture is kept: the whole tag that its units are views of */
-  add(picture: SourcePicture, heldBytes: number): void;
+  add(picture: SourcePicture): void;
   /** From a keyframe on, in decoding order; empty when too much came without a keyframe. */
   pictures(): readonly SourcePicture[];
   clear(): void;
@@ -29,11 +30,11 @@ export function createGopCache(): GopCache {
   }
 
   return {
-    add(picture, heldBytes) {
+    add(picture) {
       if (picture.keyframe) clear();
       else if (pictures.length === 0) return;
       pictures.push(picture);
-      bytes += heldBytes;
+      bytes += picture.heldBytes;
       if (bytes > MAX_BYTES || pictures.length > MAX_PICTURES) clear();
     },
     pictures: () => pictures,

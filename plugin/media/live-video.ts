@@ -20,6 +20,7 @@ import { createReencoder, type Reencoder } from './reencoder.ts';
 import type { ReencodedCodec } from './reencoder-formats.ts';
 import { createSourceRate } from './reencoder-rate.ts';
 import { createVideoTrack, type TrackContext, type VideoTrack } from './rtp-tracks.ts';
+import { createStartLimit } from './start-limit.ts';
 import {
   avcTrack,
   carriageOf,
@@ -84,7 +85,20 @@ const NAL_PPS = 8;
 /** Constrained baseline, level 3.1 in name (browsers decode more). */
 const REENCODED_PROFILE = '42e01f';
 
+/**
+ * Parameter sets of a keyframe that are kept: as many as a decoder record has, and far more bytes than encoders write.
+ * They go in front of every keyframe without.
+ */
+const MAX_SPS = 31;
+const MAX_PPS = 255;
+const MAX_IN_BAND_BYTES = 8192;
+
 const typeOf = (nal: Buffer): number => (nal[0] ?? 0) & 0x1f;
+
+function isKept(sps: readonly Buffer[], pps: readonly Buffer[]): boolean {
+  if (sps.length > MAX_SPS || pps.length > MAX_PPS) return false;
+  return [...sps, ...pps].reduce((bytes, set) => bytes + set.length, 0) <= MAX_IN_BAND_BYTES;
+}
 
 export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
   const { path, reencode, log } = options;
@@ -112,6 +126,7 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
   let madeSets: readonly Buffer[] = [];
   let refused: string | null = null;
   const warned = new Set<string>();
+  const mayChange = createStartLimit();
 
   function createOne(codec: ReencodedCodec): Reencoder {
     return createReencoder({
@@ -215,12 +230,14 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     }
   }
 
-  function showAvc(next: NonNullable<typeof avc>): void {
-    avc = next;
+  function showAvc({ profileLevelId, ...sets }: NonNullable<typeof avc>): void {
+    // They are views of a whole tag, which they would keep.
+    const sps = sets.sps.map((set) => Buffer.from(set));
+    const pps = sets.pps.map((set) => Buffer.from(set));
+    avc = { sps, pps, profileLevelId };
     incoming = 'H264';
-    const track = avcTrack(next);
+    const track = avcTrack(avc);
     setSource(track.codecPrivate, () => track);
-    const { sps, pps, profileLevelId } = next;
     show({ codec: { name: 'H264', profileLevelId }, sets: [...sps, ...pps] });
   }
 
@@ -230,13 +247,14 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
 
   /**
    * Viewers settle on codec and profile once: others are another rendition, and while they watch this one it is made
-   * anew, if it can be.
+   * anew, if it can be. A change that comes too soon after others waits for a keyframe.
    */
   function showPassed(): void {
     if (published !== undefined) {
       if (passed !== undefined && isOfForm(passed)) return;
       const { codec, watched, track } = published;
       if (watched && reencoderOf(codec) !== undefined) return;
+      if (!mayChange(options.clock.monotonicMs())) return;
       const to = passed === undefined ? incoming : formOf(passed.codec);
       log.info({ path, from: formOf(codec), to }, 'the video codec or profile has changed');
       if (watched || reencode === 'off') options.startAnew();
@@ -246,10 +264,15 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     if (passed === undefined) return;
     const { codec } = passed;
     published = Object.assign(createRendition(codec, false), { codec, passesThrough: true });
+    published.track.setParameterSets(passed.sets);
   }
 
   /** Only H.264 has such, of what is passed on. */
   const hasBFrames = (): boolean => incoming === 'H264' && order.isMixed();
+
+  /** True when what comes in goes to those who watch the published rendition. */
+  const isPassing = (): boolean =>
+    published?.passesThrough === true && passed !== undefined && isOfForm(passed);
 
   function isPassable(): boolean {
     return passed !== undefined && isOfForm(passed) && !(incoming === 'H264' && order.mayBeMixed());
@@ -257,9 +280,9 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
 
   /** Where the pictures of the published rendition come from; back to the publisher only with a keyframe of his. */
   function chooseOrigin(keyframe: boolean): void {
+    if (keyframe) showPassed();
     if (reencode === 'off')
       return refuse(hasBFrames() ? 'the video has B-frames, and re-encoding is off' : null);
-    if (keyframe) showPassed();
     if (published === undefined) return;
     const passable = isPassable();
     if (passable === published.passesThrough || (passable && !keyframe)) return;
@@ -283,6 +306,7 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     const profileLevelId = first === undefined ? undefined : profileLevelIdOf(first);
     if (profileLevelId === undefined || avc === undefined) return;
     const own = nals.filter((nal) => typeOf(nal) === NAL_PPS);
+    if (!isKept(sps, own)) return;
     showAvc({ sps, pps: own.length > 0 ? own : avc.pps, profileLevelId });
   }
 
@@ -298,10 +322,10 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
     }
   }
 
-  function take(picture: SourcePicture, compositionMs: number, tagBytes: number): void {
+  function take(picture: SourcePicture, compositionMs: number): void {
     order.take(picture.presentationMs, compositionMs, picture.keyframe);
-    if (reencode === 'auto') gop.add(picture, tagBytes);
-    sourceRate.add(tagBytes, picture.presentationMs - compositionMs);
+    if (reencode === 'auto') gop.add(picture);
+    sourceRate.add(picture.heldBytes, picture.presentationMs - compositionMs);
     if (picture.keyframe) bridge.keyframe(picture.presentationMs);
     chooseOrigin(picture.keyframe);
   }
@@ -316,9 +340,9 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
       if (avc === undefined) return;
       if (unit.keyframe) takeSetsInBand(unit);
       const presentationMs = dtsMs + unit.compositionMs;
-      const picture = { units: unit.nals, presentationMs, keyframe: unit.keyframe };
-      take(picture, unit.compositionMs, tagBytes);
-      if (published?.passesThrough === true) bridge.pass(picture);
+      const picture = { units: unit.nals, presentationMs, keyframe: unit.keyframe, heldBytes: tagBytes };
+      take(picture, unit.compositionMs);
+      if (isPassing()) bridge.pass(picture);
       reencodeIfNeeded(picture);
     },
     configure,
@@ -333,11 +357,9 @@ export function createLiveVideo(options: LiveVideoOptions): LiveVideo {
       if (reencode === 'off' && passed === undefined) return;
       const presentationMs = dtsMs + compositionMs;
       const keyframe = own?.keyframe ?? coded.keyframe;
-      const picture = { units: [data], presentationMs, keyframe };
-      take(picture, compositionMs, tagBytes);
-      if (own !== undefined && published?.passesThrough === true) {
-        bridge.pass({ ...picture, units: own.units });
-      }
+      const picture = { units: [data], presentationMs, keyframe, heldBytes: tagBytes };
+      take(picture, compositionMs);
+      if (own !== undefined && isPassing()) bridge.pass({ ...picture, units: own.units });
       reencodeIfNeeded(picture);
     },
     restart() {

@@ -16,6 +16,8 @@ export interface ReencodedPicture {
   readonly units: readonly Buffer[];
   readonly presentationMs: number;
   readonly keyframe: boolean;
+  /** Memory that is not freed while the picture is kept. */
+  readonly heldBytes: number;
 }
 
 export interface ReencodedOutput {
@@ -52,7 +54,7 @@ function createH264Output({ onParameterSets, onPicture }: OutputHandler): Reenco
       onParameterSets([...tag.config.sps, ...tag.config.pps]);
     } else if (tag.kind === 'avc-frame') {
       const presentationMs = tag.dtsMs + tag.compositionMs;
-      onPicture({ units: tag.nals, presentationMs, keyframe: tag.keyframe });
+      onPicture({ units: tag.nals, presentationMs, keyframe: tag.keyframe, heldBytes: bytes.length });
     }
   });
 }
@@ -80,7 +82,12 @@ export const FORMATS: Readonly<Record<ReencodedCodec, Format>> = {
     ],
     createOutput: ({ onPicture }) =>
       createIvfReader((frame, presentationMs) =>
-        onPicture({ units: [frame], presentationMs, keyframe: isVp8Keyframe(frame) }),
+        onPicture({
+          units: [frame],
+          presentationMs,
+          keyframe: isVp8Keyframe(frame),
+          heldBytes: frame.length,
+        }),
       ),
   },
 };
@@ -91,6 +98,9 @@ const PICTURES: Readonly<Record<Reduction, readonly string[]>> = {
   1: ["select='not(mod(n,2))'", 'scale=trunc(iw/2)*2:trunc(ih/2)*2'],
   2: ["select='not(mod(n,2))'", 'scale=max(trunc(iw/4)*2\\,2):max(trunc(ih/4)*2\\,2)'],
 };
+
+/** 4,096 by 4,096: a publisher's few bytes can announce pictures that take gigabytes to decode. */
+const MAX_PIXELS = 16_777_216;
 
 export interface Making {
   /** Media time of the first picture that is made, from the child's 0. */
@@ -108,6 +118,7 @@ export function ffmpegArguments(codec: ReencodedCodec, { firstMs, maxBits, reduc
   const filters = [`trim=start=${(firstMs / 1000).toFixed(3)}`, ...PICTURES[reduction]];
   return [
     ...['-hide_banner', '-loglevel', 'warning', '-nostdin', '-threads', '1'],
+    ...['-max_pixels', String(MAX_PIXELS)],
     ...['-probesize', '32', '-analyzeduration', '0', '-f', 'matroska', '-i', 'pipe:0', '-map', '0:v:0'],
     ...['-vf', filters.join(',')],
     ...FORMATS[codec].arguments(maxBits),

@@ -45,7 +45,8 @@ export interface Reencoder {
   configure(track: MatroskaTrack): void;
   /**
    * Takes the picture that the cache has been given last. A child that does not keep up is replaced by one that makes
-   * less; where there is no less, or no group in the cache to start with, whole groups are dropped.
+   * less; where there is no less, whole groups are dropped. One whose group is longer than the cache goes on as it is,
+   * unless it is too full: without it there would be no picture until the publisher's next keyframe.
    */
   push(picture: SourcePicture): void;
   /** Somebody watches, or nobody any more. */
@@ -269,7 +270,8 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
   /** Too late once, or too full, it is given nothing until it has caught up; then the next group. */
   function drops(to: Child, keyframe: boolean): boolean {
     const full = to.process.stdin.writableLength > MAX_QUEUED_BYTES;
-    if (!dropping && (full || isSlow(to))) {
+    // Of a group that is no longer cached there would be nothing until the next one.
+    if (!dropping && (full || (isSlow(to) && gop.pictures().length > 0))) {
       dropping = true;
       log.warn(
         { path, codec, lagMs: Math.round(lagMsOf(to)) },
@@ -306,10 +308,16 @@ export function createReencoder(options: ReencoderOptions): Reencoder {
       write(child, picture);
     },
     want(wanted) {
-      clearTimeout(lingerTimer);
-      if (wanted) needed = true;
-      if (wanted || !needed) return;
+      if (wanted) {
+        needed = true;
+        clearTimeout(lingerTimer);
+        lingerTimer = undefined;
+        return;
+      }
+      // It is said again whenever anything changes; the time runs from the first.
+      if (!needed || lingerTimer !== undefined) return;
       lingerTimer = setTimeout(() => {
+        lingerTimer = undefined;
         needed = false;
         clearTimeout(retryTimer);
         retryTimer = undefined;

@@ -41,6 +41,8 @@ export interface VideoFrame {
   readonly units: readonly Buffer[];
   readonly presentationMs: number;
   readonly keyframe: boolean;
+  /** Memory that is not freed while the frame is held: the whole tag that its units are views of. */
+  readonly heldBytes: number;
 }
 
 /** What a video track is coded in. */
@@ -71,8 +73,14 @@ interface Stream {
   octets(): number;
 }
 
+interface InputHandler {
+  onReady(): void;
+  /** There will be no input: what was held for it can go. */
+  onRefused(): void;
+}
+
 /** An input of the stage that takes a moment to open. */
-function openInput(opening: Promise<RtpInput>, log: Log, onReady: () => void) {
+function openInput(opening: Promise<RtpInput>, log: Log, { onReady, onRefused }: InputHandler) {
   let input: RtpInput | undefined;
   let closed = false;
   opening.then(
@@ -82,7 +90,9 @@ function openInput(opening: Promise<RtpInput>, log: Log, onReady: () => void) {
       onReady();
     },
     (error: unknown) => {
-      if (!closed) log.error({ error: String(error) }, 'the stage refused a track');
+      if (closed) return;
+      log.error({ error: String(error) }, 'the stage refused a track');
+      onRefused();
     },
   );
   return {
@@ -157,11 +167,18 @@ export function createVideoTrack(context: TrackContext, codec: TrackCodec, open:
   let held: VideoFrame[] = [];
   let heldBytes = 0;
   let started = false;
+  let isRefused = false;
   let latestMs = -Infinity;
-  const input = openInput(open({ ssrc, payloadType: VIDEO_PAYLOAD_TYPE }), context.log, () => {
-    const frames = held;
-    held = [];
-    for (const frame of frames) forward(frame);
+  const input = openInput(open({ ssrc, payloadType: VIDEO_PAYLOAD_TYPE }), context.log, {
+    onReady() {
+      const frames = held;
+      release();
+      for (const frame of frames) forward(frame);
+    },
+    onRefused() {
+      isRefused = true;
+      release();
+    },
   });
   const packetizer = createPacketizer(codec, ssrc, input.sendRtp);
   const reportIfDue = createReporter(context, H264_CLOCK_RATE, input.sendRtcp);
@@ -172,33 +189,34 @@ export function createVideoTrack(context: TrackContext, codec: TrackCodec, open:
     if (packetizer.packets() > 0) reportIfDue(packetizer);
   }
 
-  function hold(frame: VideoFrame): void {
-    if (frame.keyframe) {
-      held = [];
-      heldBytes = 0;
-    }
-    held.push(frame);
-    for (const unit of frame.units) heldBytes += unit.length;
-    if (heldBytes <= MAX_HELD_VIDEO_BYTES) return;
+  function release(): void {
     held = [];
     heldBytes = 0;
+  }
+
+  function hold(frame: VideoFrame): void {
+    if (frame.keyframe) release();
+    held.push(frame);
+    heldBytes += frame.heldBytes;
+    if (heldBytes <= MAX_HELD_VIDEO_BYTES) return;
+    release();
     started = false;
   }
 
   return {
     setParameterSets: packetizer.setParameterSets,
     send(frame) {
-      if (!started && (!frame.keyframe || frame.presentationMs <= latestMs)) return;
+      if (isRefused || (!started && (!frame.keyframe || frame.presentationMs <= latestMs))) return;
       started = true;
       if (input.isReady()) forward(frame);
       else hold(frame);
     },
     startAnew() {
       started = false;
-      held = [];
+      release();
     },
     close() {
-      held = [];
+      release();
       input.close();
     },
   };
@@ -208,11 +226,18 @@ export function createVideoTrack(context: TrackContext, codec: TrackCodec, open:
 export function createAudioTrack(context: TrackContext, open: Open): AudioTrack {
   const ssrc = randomInt(1, 0x1_0000_0000);
   let held: { packet: Buffer; ticks: number; samples: number }[] = [];
+  let isRefused = false;
   let endTicks: number | undefined;
-  const input = openInput(open({ ssrc, payloadType: AUDIO_PAYLOAD_TYPE }), context.log, () => {
-    const packets = held;
-    held = [];
-    for (const { packet, ticks, samples } of packets) forward(packet, ticks, samples);
+  const input = openInput(open({ ssrc, payloadType: AUDIO_PAYLOAD_TYPE }), context.log, {
+    onReady() {
+      const packets = held;
+      held = [];
+      for (const { packet, ticks, samples } of packets) forward(packet, ticks, samples);
+    },
+    onRefused() {
+      isRefused = true;
+      held = [];
+    },
   });
   const packetizer = createOpusPacketizer({ ssrc, payloadType: AUDIO_PAYLOAD_TYPE, send: input.sendRtp });
   const reportIfDue = createReporter(context, OPUS_CLOCK_RATE, input.sendRtcp);
@@ -230,7 +255,9 @@ export function createAudioTrack(context: TrackContext, open: Open): AudioTrack 
   return {
     send(packet, ticks, samples) {
       if (input.isReady()) return forward(packet, ticks, samples);
-      held.push({ packet, ticks, samples });
+      if (isRefused) return;
+      // It is a view of a whole tag, which it would keep.
+      held.push({ packet: Buffer.from(packet), ticks, samples });
       if (held.length > MAX_HELD_AUDIO_PACKETS) held.shift();
     },
     close() {

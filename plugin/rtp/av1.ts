@@ -16,11 +16,13 @@ const NEW_SEQUENCE = 0x08;
 const AGGREGATION_BYTES = 1;
 /** The length, a whole OBU header and a byte behind it: headers are not torn apart. */
 const MIN_ELEMENT_BYTES = 4;
+/** Of a sequence header that is repeated before keyframes: more than any has, and fits into a packet. */
+const MAX_SEQUENCE_HEADER_BYTES = 1024;
 /** LEB128: 7 bits to a byte. */
 const MAX_ONE_BYTE = 0x7f;
 
 export interface Av1Packetizer extends Pick<RtpWriter, 'ssrc' | 'timestampAt' | 'packets' | 'octets'> {
-  /** For keyframes that bring none of their own. */
+  /** For keyframes that bring none of their own. One of more than 1,024 bytes is not kept. */
   setSequenceHeader(obu: Buffer | undefined): void;
   /**
    * Sends one temporal unit; the marker bit is on its last packet. A keyframe has a sequence header.
@@ -39,6 +41,12 @@ export function createAv1Packetizer(
   const { payload } = writer;
   let sequenceHeader: Buffer | undefined;
   let used = 0;
+
+  /** Copied: it is a view of a whole tag, which it would keep. */
+  function keep(header: Buffer | undefined): void {
+    const isKept = header !== undefined && header.length <= MAX_SEQUENCE_HEADER_BYTES;
+    sequenceHeader = isKept ? Buffer.from(header) : undefined;
+  }
 
   function flush(timestamp: number, marker: boolean): void {
     writer.send(used, timestamp, marker);
@@ -83,15 +91,12 @@ export function createAv1Packetizer(
     timestampAt: writer.timestampAt,
     packets: writer.packets,
     octets: writer.octets,
-    setSequenceHeader(obu) {
-      sequenceHeader = obu;
-    },
+    setSequenceHeader: keep,
     send(obus, presentationMs, keyframe) {
       if (obus.length === 0) return;
       const timestamp = writer.timestampAt(presentationMs * (AV1_CLOCK_RATE / 1000));
       const own = keyframe ? obus.find((obu) => obuType(obu) === OBU_SEQUENCE_HEADER) : undefined;
-      // It is a view of a whole tag, which it would keep.
-      if (own !== undefined) sequenceHeader = Buffer.from(own);
+      if (own !== undefined) keep(own);
       used = AGGREGATION_BYTES;
       payload[0] = keyframe ? NEW_SEQUENCE : 0;
       if (keyframe && own === undefined && sequenceHeader !== undefined) {

@@ -12,6 +12,9 @@ export interface AvcConfig {
 
 export type NalLengthBytes = 1 | 2 | 4;
 
+/** Of any configuration record: a keyframe may have it in front. Encoders write some hundred bytes at most. */
+export const MAX_RECORD_BYTES = 65_536;
+
 const NAL_SPS = 7;
 const NAL_PPS = 8;
 
@@ -26,6 +29,7 @@ export function profileLevelIdOf(sps: Buffer): string | undefined {
  */
 export function parseAvcConfig(record: Buffer): AvcConfig {
   if (record.length < 7 || record[0] !== 1) throw new FormatError('h264', 'no version 1 decoder record');
+  if (record.length > MAX_RECORD_BYTES) throw new FormatError('h264', 'decoder record is too long');
   const nalLengthBytes = ((record[4] ?? 0) & 3) + 1;
   if (nalLengthBytes === 3) throw new FormatError('h264', 'NAL unit lengths of 3 bytes');
   let offset = 5;

@@ -3,7 +3,7 @@
  * several tracks may share a tag. The first track, number 0, is the one that is carried.
  */
 import { parseAacConfig } from './aac-config.ts';
-import { parseAvcConfig, type NalLengthBytes } from './avc-config.ts';
+import { MAX_RECORD_BYTES, parseAvcConfig, type NalLengthBytes } from './avc-config.ts';
 import {
   FOURCC_AAC,
   FOURCC_AV1,
@@ -43,7 +43,6 @@ const MULTITRACK_ONE = 0;
 const MULTITRACK_MANY_CODECS = 2;
 const MAX_MODIFIERS = 8;
 const MAX_TRACKS = 256;
-const MAX_RECORD_BYTES = 65_536;
 /** RFC 7587 section 4.2: mono or stereo, one Opus stream. */
 export const MAX_OPUS_CHANNELS = 2;
 

@@ -16,12 +16,13 @@ const FRAME_SAMPLES: readonly number[] = [
 
 /**
  * Duration of an Opus packet in samples at 48 kHz.
- * @throws FormatError for an empty packet, or one longer than Opus allows (120 ms)
+ * @throws FormatError for an empty packet, or one longer than Opus allows (120 ms) or an RTP packet carries
  */
 export function opusPacketSamples(packet: Buffer): number {
   const toc = packet[0];
   if (toc === undefined) throw new FormatError('opus', 'empty packet');
   const frameSamples = FRAME_SAMPLES[toc >> 3] ?? 0;
+  if (packet.length > MAX_PACKET_BYTES) throw new FormatError('opus', 'packet is too long for RTP');
   const code = toc & 3;
   const frames = code === 0 ? 1 : code === 3 ? (packet[1] ?? 0) & 0x3f : 2;
   const samples = frames * frameSamples;

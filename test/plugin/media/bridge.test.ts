@@ -14,7 +14,7 @@ interface Setup {
   /** Media time of the publisher's latest picture. */
   nowMs(): number;
   /** The publisher's next picture, 40 ms after the one before. */
-  push(keyframe?: boolean): void;
+  push(keyframe?: boolean, heldBytes?: number): void;
   /** Pictures up to this media time, with keyframes at these times. */
   pushUntil(endMs: number, keyframesMs?: readonly number[]): void;
   /** What the re-encoder says of itself. */
@@ -50,11 +50,11 @@ function create(): Setup {
     send: ({ presentationMs }) => sent.push(presentationMs),
     onNeed: () => (changes += 1),
   });
-  function push(keyframe = false): void {
+  function push(keyframe = false, heldBytes = 1): void {
     timeMs += STEP_MS;
     clock.advance(STEP_MS);
-    const picture = { units: [Buffer.alloc(1)], presentationMs: timeMs, keyframe };
-    gop.add(picture, 1);
+    const picture = { units: [Buffer.alloc(1)], presentationMs: timeMs, keyframe, heldBytes };
+    gop.add(picture);
     if (keyframe) {
       bridge.keyframe(timeMs);
       isMade = false;
@@ -71,7 +71,7 @@ function create(): Setup {
       while (timeMs < endMs) push(keyframesMs.includes(timeMs + STEP_MS));
     },
     make(presentationMs) {
-      const opens = bridge.opensWith({ units: [], presentationMs, keyframe: true });
+      const opens = bridge.opensWith({ units: [], presentationMs, keyframe: true, heldBytes: 0 });
       isMade ||= opens;
       return opens;
     },
@@ -144,6 +144,20 @@ describe('a bridge', () => {
     pushUntil(5360);
     expect(make(5320)).toBe(true);
     expect(sent).toEqual(multiplesOf(STEP_MS, 5280));
+  });
+
+  test('holds 4 MiB at most', () => {
+    const { bridge, pushUntil, push, child, sent } = create();
+    pushUntil(4000);
+    bridge.request();
+    child.nextKeyframeMs = 4040;
+    push(false, 4 * 1024 * 1024 + 1);
+    expect(sent.at(-1)).toBe(4040);
+    push(false, 2 * 1024 * 1024);
+    push(false, 2 * 1024 * 1024);
+    expect(sent.at(-1)).toBe(4040);
+    push();
+    expect(sent).toEqual(multiplesOf(STEP_MS, 4160));
   });
 
   test('does not hold anything for a re-encoder that lags more', () => {

@@ -154,6 +154,45 @@ describe('the published rendition', () => {
   });
 });
 
+describe('parameter sets', () => {
+  const SPS = Buffer.from('6764001fda0a0f', 'hex');
+  const slice = Buffer.from('6588', 'hex');
+  const manySets = Array.from({ length: 256 }, () => Buffer.from('6801', 'hex'));
+
+  test.each<[string, Buffer[], number]>([
+    ['that a keyframe brings go in front of the next one', [Buffer.alloc(8000, 0x68)], 8000],
+    ['of more than 8 KiB are not kept', [Buffer.alloc(8192, 0x68)], 4],
+    ['in greater number than a decoder record has are not kept', manySets, 4],
+  ])('%s', async (_name, pps, ppsBytes) => {
+    const setup = create();
+    setup.push(HIGH);
+    const track = await setup.published();
+    setup.push(avcTag([SPS, ...pps, slice], { key: true }), avcTag([slice], { key: true, timeMs: 40 }));
+    const sizes = depacketizeH264(track.rtp).map(({ nals }) => nals.map(({ length }) => length));
+    expect(sizes).toEqual([
+      [SPS.length, ...pps.map(({ length }) => length), slice.length],
+      [SPS.length, ppsBytes, slice.length],
+    ]);
+  });
+
+  test('are in front of the first keyframe of a rendition that takes another’s place', async () => {
+    const setup = create();
+    setup.push(HIGH);
+    const old = await setup.published();
+    old.watch(true);
+    setup.push(picture(0, { key: true }), MAIN, picture(40, { key: true }));
+    old.watch(false);
+    setup.push(picture(80, { key: true }));
+    const track = await setup.published();
+    await setup.stage.until(() => track.rtp.at(-1)?.marker);
+    expect(depacketizeH264(track.rtp)[0]!.nals.map((nal) => nal.toString('hex', 0, 2))).toEqual([
+      '674d',
+      '68ce',
+      expect.stringMatching(/^65/),
+    ]);
+  });
+});
+
 describe('a viewer who needs a keyframe', () => {
   /** 4 s of the group that it is in. */
   const group = [

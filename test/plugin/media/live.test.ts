@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createLiveFeed, type LiveFeed } from '../../../plugin/media/live.ts';
+import { audioTag, CODED_FRAMES } from '../rtp/enhanced-tags.ts';
 import { atTime, avcConfigTag, avcTag, makeTag } from '../rtp/flv-clip.ts';
 import { depacketizeH264 } from '../rtp/rtp-reader.ts';
 import {
@@ -107,6 +108,31 @@ describe('going on air', () => {
     expect(track.rtp).toHaveLength(0);
     setup.feed.pushTag(picture(160, { key: true }));
     expect(track.rtp).toHaveLength(3);
+  });
+
+  test('what is held are whole tags, however little is in them', async () => {
+    const gate = Promise.withResolvers<void>();
+    const setup = create(gate.promise);
+    setup.feed.pushTag(CONFIG);
+    setup.feed.pushTag(picture(0, { key: true }));
+    const padding = Buffer.alloc(4 * 1024 * 1024);
+    setup.feed.pushTag(makeTag(9, Buffer.concat([picture(40).subarray(11, -4), padding]), 40));
+    gate.resolve();
+    const track = await ready(setup);
+    setup.feed.pushTag(picture(80));
+    expect(track.rtp).toHaveLength(0);
+  });
+
+  test('an Opus packet that RTP does not carry is left out, also while the stage is opening', async () => {
+    const gate = Promise.withResolvers<void>();
+    const setup = create(gate.promise);
+    setup.feed.pushTag(CONFIG);
+    for (const bytes of [1277, 1276])
+      setup.feed.pushTag(audioTag('Opus', CODED_FRAMES, Buffer.alloc(bytes, 0x0c), 0));
+    gate.resolve();
+    const track = await setup.stage.until(() => trackOf(setup.stage, 'audio'));
+    await setup.stage.until(() => (track.rtp.length > 0 ? track : undefined));
+    expect(track.rtp.map(({ payload }) => payload.length)).toEqual([1276]);
   });
 
   test('nothing goes out before a keyframe', async () => {

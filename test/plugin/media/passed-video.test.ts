@@ -156,6 +156,45 @@ describe('a publisher who changes what he sends', () => {
     expect(codecsOf(setup.stream())).toEqual([...REENCODED, 'AV1 0']);
   });
 
+  test('on end, without re-encoding: five new streams at once, then one a second, and nothing of another form', async () => {
+    const setup = createLive('off');
+    const change = (): void => {
+      for (const tag of [AV1, AV1_KEYFRAME, VP9, VP9_KEYFRAME]) setup.feed.pushTag(tag);
+    };
+    for (let times = 0; times < 10; times++) change();
+    expect(setup.stage.streams).toHaveLength(6);
+    const last = await setup.published();
+    expect(last.codec).toMatchObject({ name: 'VP9' });
+    await setup.stage.until(() => (last.rtp.length > 0 ? last : undefined));
+    const sent = last.rtp.length;
+    change();
+    expect(last.rtp).toHaveLength(sent + 1);
+    setup.clock.advance(1000);
+    for (let times = 0; times < 10; times++) setup.feed.pushTag(AV1_KEYFRAME);
+    expect(setup.stage.streams).toHaveLength(6);
+    setup.feed.pushTag(AV1);
+    expect(setup.stage.streams).toHaveLength(7);
+    change();
+    expect(setup.stage.streams).toHaveLength(7);
+  });
+
+  test('too often, is followed with a keyframe as soon as he may', async () => {
+    const setup = createLive('off');
+    for (let times = 0; times < 3; times++)
+      for (const tag of [AV1, VP9, AV1_KEYFRAME]) setup.feed.pushTag(tag);
+    setup.feed.pushTag(AV1);
+    expect(setup.stage.streams).toHaveLength(6);
+    expect((await setup.published()).codec).toMatchObject({ name: 'VP9' });
+    setup.clock.advance(1000);
+    setup.feed.pushTag(AV1_INTER);
+    expect(setup.stage.streams).toHaveLength(6);
+    setup.feed.pushTag(AV1_KEYFRAME);
+    expect(setup.stage.streams).toHaveLength(7);
+    const track = await setup.published();
+    await setup.stage.until(() => (track.rtp.length > 0 ? track : undefined));
+    expect(track.codec).toMatchObject({ name: 'AV1' });
+  });
+
   test('without re-encoding, to H.265 and back: viewers are refused, and no longer', async () => {
     const setup = createLive('off');
     setup.push(AV1, AV1_KEYFRAME, H265);

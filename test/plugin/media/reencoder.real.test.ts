@@ -2,6 +2,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../../plugin/clock.ts';
 import { createLiveFeed, type LiveFeed } from '../../../plugin/media/live.ts';
+import { ffmpegArguments } from '../../../plugin/media/reencoder-formats.ts';
 import { encodeVideo, type VideoFourCc } from '../../support/enhanced-publisher.ts';
 import { reencodersOf } from '../../support/reencoders.ts';
 import { obsDefaults } from '../../support/stack.ts';
@@ -266,4 +267,14 @@ test.each<VideoFourCc>(['hvc1', 'av01', 'vp09'])('Enhanced RTMP’s %s is shown 
   const brightness = await brightnessOf(annexB(pictures), 'h264');
   expect(brightness).toHaveLength(pictures.length);
   expect([brightness[0]! < 128, brightness.at(-1)! > 128]).toEqual([true, true]);
+});
+
+test('pictures of more than 16,777,216 pixels are not decoded', async () => {
+  const remade = async (size: string): Promise<Buffer> => {
+    const encoder = '-frames:v 1 -c:v libx264 -preset ultrafast -f matroska -'.split(' ');
+    const source = await runFfmpeg(['-f', 'lavfi', '-i', `color=s=${size}`, ...encoder]);
+    return runFfmpeg(ffmpegArguments('H264', { firstMs: 0, maxBits: 1_000_000, reduction: 2 }), source);
+  };
+  expect((await remade('4096x4096')).length).toBeGreaterThan(1000);
+  await expect(remade('4112x4096')).rejects.toThrow('max pixel count');
 });

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { createGopCache, type SourcePicture } from '../../../plugin/media/gop.ts';
+import { createGopCache, type GopCache, type SourcePicture } from '../../../plugin/media/gop.ts';
 import { createReencoder, type Reencoder } from '../../../plugin/media/reencoder.ts';
 import type { ReencodedCodec } from '../../../plugin/media/reencoder-formats.ts';
 import type { MatroskaTrack } from '../../../plugin/rtp/index.ts';
@@ -33,6 +33,7 @@ interface Setup {
   readonly reencoder: Reencoder;
   readonly clock: ManualClock;
   readonly log: RecordedLog;
+  readonly gop: GopCache;
   push(options?: { keyframe?: boolean; bytes?: number }): void;
 }
 
@@ -68,10 +69,16 @@ async function create(body: string, options: Options = {}): Promise<Setup> {
     reencoder,
     clock,
     log,
+    gop,
     push({ keyframe = false, bytes = 100 } = {}) {
-      const picture: SourcePicture = { units: [Buffer.alloc(bytes)], presentationMs, keyframe };
+      const picture: SourcePicture = {
+        units: [Buffer.alloc(bytes)],
+        presentationMs,
+        keyframe,
+        heldBytes: bytes,
+      };
       presentationMs += 40;
-      gop.add(picture, bytes);
+      gop.add(picture);
       reencoder.push(picture);
     },
   };
@@ -126,6 +133,20 @@ describe('the child', () => {
     reencoder.want(false);
     await vi.waitFor(() => expect(isAlive(pid)).toBe(false));
     expect(reencoder.status()).toBeNull();
+  });
+
+  test('outlives him no longer for being said to be unwanted again and again', async () => {
+    const { reencoder, push } = await create(READS, { lingerMs: 50 });
+    reencoder.want(true);
+    push({ keyframe: true });
+    const pid = reencoder.pid()!;
+    await vi.waitFor(
+      () => {
+        reencoder.want(false);
+        expect(isAlive(pid)).toBe(false);
+      },
+      { interval: 5 },
+    );
   });
 
   test('is another one when something else is published', async () => {
@@ -273,6 +294,21 @@ describe('a child that was quick once and is no longer', () => {
     fallBehind();
     push();
     expect(reencoder.status()).toMatchObject({ reduction: 2, droppedPictures: 2, restarts: 0 });
+    expect(reencoder.pid()).toBe(pid);
+  });
+
+  test('and makes the least already goes on with a group that is no longer cached', async () => {
+    const { reencoder, nextHasMade, fallBehind, push, gop } = await createQuickOnce();
+    for (let times = 0; times < 2; times++) {
+      await nextHasMade();
+      fallBehind();
+    }
+    await nextHasMade();
+    const pid = reencoder.pid();
+    gop.clear();
+    fallBehind();
+    push();
+    expect(reencoder.status()).toMatchObject({ reduction: 2, droppedPictures: 0, restarts: 0 });
     expect(reencoder.pid()).toBe(pid);
   });
 });

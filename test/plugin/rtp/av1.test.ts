@@ -169,6 +169,21 @@ describe('AV1 in RTP (AOM, section 4)', () => {
     ]);
   });
 
+  test.each<[string, number, (header: Buffer) => Buffer[], number]>([
+    ['of 1,024 bytes that a keyframe brought is kept', 1024, (each) => [each, frame], 2],
+    ['of more is sent once', 1025, (each) => [each, frame], 1],
+    ['of 1,024 bytes of the configuration is kept', 1024, () => [frame], 2],
+    ['of more is never sent', 1025, () => [frame], 1],
+  ])('a sequence header %s', (_name, bytes, first, count) => {
+    const { packets, packetizer } = createRecorder();
+    const large = obu(SEQUENCE_HEADER, ...Buffer.alloc(bytes - 3));
+    expect(large).toHaveLength(bytes);
+    packetizer.setSequenceHeader(large);
+    packetizer.send(first(large), 0, true);
+    packetizer.send([frame], 40, true);
+    expect(depacketize(packets)[1]!.obus).toHaveLength(count);
+  });
+
   test('only the first packet of a keyframe starts the sequence', () => {
     const { packets, packetizer } = createRecorder();
     packetizer.send([header, obu(FRAME, ...Buffer.alloc(3000, 1))], 0, true);

@@ -104,6 +104,19 @@ describe('codecs that are not carried', () => {
   });
 });
 
+/** A whole decoder record of one SPS and two PPS. */
+const recordOf = (ppsBytes: number): Buffer => {
+  const pps = Buffer.alloc(ppsBytes, 0x68);
+  const length = Buffer.from([ppsBytes >> 8, ppsBytes & 0xff]);
+  const head = Buffer.from('0142c00bffe100046742c00b02', 'hex');
+  return makeTag(9, Buffer.concat([Buffer.from('1700000000', 'hex'), head, length, pps, length, pps]));
+};
+const LONG_RECORD = recordOf(32_760);
+
+test('a decoder record of 64 KiB at most is read', () => {
+  expect(parseFlvTag(recordOf(32_759))).toMatchObject({ kind: 'avc-config' });
+});
+
 describe('malformed tags are refused', () => {
   const config = Buffer.from('17000000000142c00bffe1000467', 'hex');
   test.each([
@@ -128,6 +141,7 @@ describe('malformed tags are refused', () => {
       ),
     ],
     ['a cut decoder record', makeTag(9, config)],
+    ['a decoder record of more than 64 KiB', LONG_RECORD],
     ['a decoder record of another version', makeTag(9, Buffer.from('17000000000242c00bffe10000', 'hex'))],
     ['an unknown AAC packet type', makeTag(8, Buffer.from([0xaf, 2, 0]))],
     ['a cut AudioSpecificConfig', makeTag(8, Buffer.from([0xaf, 0, 0x12]))],

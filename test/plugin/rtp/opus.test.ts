@@ -26,6 +26,7 @@ describe('durations by the TOC byte (RFC 6716 section 3.1)', () => {
     ['no frames', [(31 << 3) | 3, 0]],
     ['more than 120 ms', [(31 << 3) | 3, 7]],
     ['a missing frame count', [(31 << 3) | 3]],
+    ['what no RTP packet carries', [31 << 3, ...Buffer.alloc(1276)]],
   ])('%s is no Opus packet', (_, bytes) => {
     expect(() => opusPacketSamples(Buffer.from(bytes))).toThrow(FormatError);
   });
