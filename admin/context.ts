@@ -59,6 +59,8 @@ export interface Services {
     readonly resets: Throttle;
     /** Orders, by account. */
     readonly orders: Throttle;
+    /** What buyers add to the revocation feed by what they cancel, or order after another, by account. */
+    readonly ownRevocations: Throttle;
     /** Codes of promotions and vouchers that are tried, by client address. */
     readonly codes: Throttle;
     /** What streaming servers report of tickets, by server. */
@@ -90,7 +92,7 @@ export function principalId(principal: Principal): string {
 /** What a GraphQL operation sees of its request. */
 export interface RequestContext {
   readonly services: Services;
-  /** Client address. */
+  /** Client address; of an IPv6 one its network (see `network`). */
   readonly peer: string;
   /** The client's country, ISO 3166-1 alpha-2, as trusted proxies say it; `null` when nobody does. */
   readonly country: string | null;

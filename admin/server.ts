@@ -109,6 +109,8 @@ function servicesOf(
       loginTarget: createThrottle({ burst: 50, refillSeconds: 5 }, nowMs),
       resets: createThrottle({ burst: 3, refillSeconds: 20 * 60 }, nowMs),
       orders: createThrottle({ burst: 400, refillSeconds: 1 }, nowMs),
+      // Each is kept by every streaming server until the ticket would have expired.
+      ownRevocations: createThrottle({ burst: 20, refillSeconds: 300 }, nowMs),
       // Promotion codes are words: as many as people mistype, and not a dictionary.
       codes: createThrottle({ burst: 20, refillSeconds: 30 }, nowMs),
       reports: createThrottle({ burst: 60, refillSeconds: 1 }, nowMs),

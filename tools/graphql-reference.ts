@@ -1,5 +1,12 @@
 /** The list of the API's operations for docs/graphql.md, made from the schema. */
-import type { GraphQLField, GraphQLObjectType, GraphQLSchema } from 'graphql';
+import {
+  astFromValue,
+  print,
+  type GraphQLArgument,
+  type GraphQLField,
+  type GraphQLObjectType,
+  type GraphQLSchema,
+} from 'graphql';
 import { format } from 'prettier';
 import { ruleOf, type Access } from '../admin/graphql/access.ts';
 
@@ -7,10 +14,15 @@ const START = '<!-- The rest is made from the schema: npm run schema:print -->';
 
 const WHO: Partial<Record<Access, string>> = { anyone: 'anyone', account: 'an account' };
 
+/** As the schema writes it: an enum's value is no string. */
+function defaultOf({ type, defaultValue }: GraphQLArgument): string {
+  const value = defaultValue === undefined ? null : astFromValue(defaultValue, type);
+  return value === null || value === undefined ? '' : ` = ${print(value)}`;
+}
+
 function lineOf(field: GraphQLField<unknown, unknown>): string {
   const args = field.args.map(
-    ({ name, type, defaultValue }) =>
-      `${name}: ${String(type)}${defaultValue === undefined ? '' : ` = ${JSON.stringify(defaultValue)}`}`,
+    (argument) => `${argument.name}: ${String(argument.type)}${defaultOf(argument)}`,
   );
   const signature = `${field.name}${args.length === 0 ? '' : `(${args.join(', ')})`}: ${String(field.type)}`;
   const rule = ruleOf(field);

@@ -83,13 +83,14 @@ async function lockLimited(tx: Executor, serverIds: readonly string[]): Promise<
 /**
  * Keeps a place for an order at one of the streaming servers that carry a title, until its viewing starts or
  * `PLACE_SECONDS` have passed. Call it late in the order's transaction: it holds the servers that have a capacity.
+ * @param orderId null keeps no place: whoever can order as often as he likes would keep them all.
  * @returns the servers that its ticket may name, the one with the place (or the most room) first.
  * @throws Denial `overloaded` when none carries the title, or all that do are full.
  */
 export async function reserveCapacity(
   tx: Executor,
   titleId: string,
-  orderId: string,
+  orderId: string | null,
   nowMs: number,
 ): Promise<StreamingServer[]> {
   const servers = await serversOf(tx, titleId);
@@ -107,7 +108,7 @@ export async function reserveCapacity(
   const [chosen] = open;
   if (chosen === undefined)
     throw new Denial('overloaded', { detail: 'every streaming server that carries this title is full' });
-  if (limited.includes(chosen.id)) {
+  if (orderId !== null && limited.includes(chosen.id)) {
     const until = new Date(nowMs + PLACE_SECONDS * 1000);
     await tx
       .insert(places)

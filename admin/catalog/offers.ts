@@ -6,6 +6,7 @@ import { offers, titleCategories } from '../db/schema.ts';
 import { newId } from '../ids.ts';
 import { currencySchema, money, type Money } from '../ledger/money.ts';
 import { compileOffer, termsSchema, type CompiledTerms, type Terms } from '../pricing/compile.ts';
+import type { TimeOption } from '../pricing/time-options.ts';
 import { lineSchema } from '../text.ts';
 
 export interface Offer extends Omit<CompiledTerms, 'priceMinor' | 'meterPriceMinor'> {
@@ -195,6 +196,8 @@ export function termsOf(offer: Offer): Terms {
   };
 }
 
+const meterUnitOf = (option: TimeOption) => (option.kind === 'metered' ? option.unit : null);
+
 /** What stays of the terms when some of them change: not what only made sense beside what is changed. */
 function keptTerms(before: Terms, patch: Partial<Terms>): Partial<Terms> {
   const kept: Partial<Terms> = { ...before };
@@ -204,8 +207,10 @@ function keptTerms(before: Terms, patch: Partial<Terms>): Partial<Terms> {
     delete kept.concurrent;
     kept.tier = before.tier?.name === undefined ? {} : { name: before.tier.name };
   }
-  if (kind === 'metered') delete kept.priceMinor;
-  else delete kept.meterPriceMinor;
+  // What a metered offer costs at most is no price of anything else.
+  if (kind === 'metered' || before.timeOption.kind === 'metered') delete kept.priceMinor;
+  if (meterUnitOf(patch.timeOption ?? before.timeOption) !== meterUnitOf(before.timeOption))
+    delete kept.meterPriceMinor;
   if (kind !== 'preview') {
     delete kept.previewsPerAddress;
     delete kept.previewsPerTitle;
@@ -221,14 +226,19 @@ function keptTerms(before: Terms, patch: Partial<Terms>): Partial<Terms> {
   return kept;
 }
 
+/** An offer that nobody else changes until the transaction ends. @throws Denial `not_found`. */
+export async function lockOffer(tx: Executor, id: string): Promise<Offer> {
+  const [found] = await tx.select(COLUMNS).from(offers).where(eq(offers.id, id)).for('update');
+  if (found === undefined) throw new Denial('not_found', { detail: 'offer' });
+  return fromRow(found);
+}
+
 /**
  * Changes what the patch names. Tickets that were issued and orders that were placed keep their terms.
  * @throws Denial `not_found`, `input_invalid` when the whole would contradict itself.
  */
 export async function updateOffer(tx: Executor, id: string, patch: OfferPatch, now: Date): Promise<Offer> {
-  const [found] = await tx.select(COLUMNS).from(offers).where(eq(offers.id, id)).for('update');
-  if (found === undefined) throw new Denial('not_found', { detail: 'offer' });
-  const before = fromRow(found);
+  const before = await lockOffer(tx, id);
   const { name, currency, active, taxInclusive, allowClearTransport, ...terms } = patch;
   const changed = given({
     name,

@@ -1,4 +1,4 @@
-/** The catalog's list: filters, full text, and order, each served by an index. */
+/** The catalog's list: filters, full text, and order. */
 import { and, arrayContains, asc, desc, eq, exists, inArray, lte, or, sql, type SQL } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Executor } from '../db/connect.ts';

@@ -83,12 +83,15 @@ async function usage(args: readonly string[]): Promise<void> {
       for await (const text of usageCsv(db, request)) process.stdout.write(text);
       return;
     }
-    const lines = [[by, 'seconds', 'bytes', 'sessions', 'revenue']];
+    const shown: UsageRow[] = [];
     for await (const rows of usageRows(db, request)) {
       if (json) for (const { id: _, ...row } of rows) console.log(JSON.stringify(row));
-      else lines.push(...rows.map(cellsOf));
+      else shown.push(...rows);
     }
-    if (!json) printTable(lines);
+    if (json) return;
+    // People look for what was watched most.
+    if (by !== 'day') shown.sort((a, b) => b.mediaMs - a.mediaMs);
+    printTable([[by, 'seconds', 'bytes', 'sessions', 'revenue'], ...shown.map(cellsOf)]);
   });
 }
 

@@ -15,7 +15,7 @@ export type ServerEvent = z.infer<typeof eventSchema>;
 
 export interface EventListener {
   onEvents(events: readonly ServerEvent[]): void;
-  /** Events may have been missed: the connection that brings them was away. */
+  /** Events may have been missed: they could not be sent, or the connection that brings them was away. */
   onGap(): void;
 }
 
@@ -81,6 +81,10 @@ export async function createEventPort(channel: Channel | null, log: Log): Promis
     if (events.length > 0) for (const listener of [...listeners]) listener.onEvents(events);
   };
 
+  const tellGap = (): void => {
+    for (const listener of [...listeners]) listener.onGap();
+  };
+
   /**
    * Never in the transaction that makes the change: PostgreSQL commits transactions that notify one after the other. By
    * turns instead, so that what comes meanwhile goes together.
@@ -95,6 +99,8 @@ export async function createEventPort(channel: Channel | null, log: Log): Promis
       }
     } catch (error) {
       log.warn(errorFields(error), 'events were not sent');
+      // Who listens in this process hears of them in the same way.
+      tellGap();
     } finally {
       isSending = false;
     }
@@ -107,7 +113,7 @@ export async function createEventPort(channel: Channel | null, log: Log): Promis
         deliver(unpack(text));
       },
       () => {
-        if (hasOpened) for (const listener of [...listeners]) listener.onGap();
+        if (hasOpened) tellGap();
         hasOpened = true;
       },
     );

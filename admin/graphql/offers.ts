@@ -1,8 +1,8 @@
 /** Offers: what staff say is sold. */
 import {
   createOffer,
-  findOffersById,
   listAllOffers,
+  lockOffer,
   offerPatchSchema,
   offerSchema,
   updateOffer,
@@ -10,6 +10,7 @@ import {
 } from '../catalog/offers.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { audit, type AuditFacts } from '../audit/audit.ts';
+import type { TimeOption } from '../pricing/time-options.ts';
 import { allow } from './access.ts';
 import { builder } from './builder.ts';
 import { given, now, parseId, parseInput } from './input.ts';
@@ -132,7 +133,8 @@ const OfferInput = builder.inputType('OfferInput', {
 });
 
 const OfferPatch = builder.inputType('OfferPatch', {
-  description: 'What is left out stays as it is.',
+  description:
+    'What is left out stays as it is; null takes concurrent, previewsPerAddress and previewsPerTitle away.',
   fields: (t) => ({
     name: t.string({ required: false }),
     currency: t.string({ required: false }),
@@ -169,8 +171,14 @@ function toRights({ tier, ...rights }: typeof RightsInput.$inferInput) {
   };
 }
 
+/** Not yet parsed, but of which kind it is. */
+interface SaidOption {
+  readonly kind: TimeOption['kind'];
+  readonly [member: string]: unknown;
+}
+
 /** The member of a one-of input that is there, as the union that is stored. */
-function toTimeOption(input: typeof TimeOptionInput.$inferInput): unknown {
+function toTimeOption(input: typeof TimeOptionInput.$inferInput): SaidOption | undefined {
   const { duration, fromFirstView, event, views, metered, category, preview, rights } = given(input);
   if (duration !== undefined) return { kind: 'duration', ...duration };
   if (fromFirstView !== undefined) return { kind: 'from_first_view', ...fromFirstView };
@@ -185,6 +193,17 @@ function toTimeOption(input: typeof TimeOptionInput.$inferInput): unknown {
 
 type Said = Partial<typeof OfferPatch.$inferInput>;
 
+/** Members that null takes away; of the others null is the same as nothing. */
+const NULLABLE = ['concurrent', 'previewsPerAddress', 'previewsPerTitle'] as const;
+
+/** What a patch takes away. Raw rights say the sessions at a time themselves. */
+function clearedBy(input: Said, kind: TimeOption['kind']): object {
+  const cleared = NULLABLE.filter(
+    (member) => input[member] === null && (member !== 'concurrent' || kind !== 'rights'),
+  );
+  return Object.fromEntries(cleared.map((member) => [member, null]));
+}
+
 /** The input as the domain's schemas have it. `before` fills what a patch leaves out of raw rights. */
 function toTerms(input: Said, before: Offer | null): object {
   const { timeOption, rights, validSeconds, tier, ...rest } = given(input);
@@ -197,17 +216,19 @@ function toTerms(input: Said, before: Offer | null): object {
     throw new Denial('input_invalid', {
       detail: 'timeOption: the offer has one; rights go with validSeconds',
     });
-  return given({
+  const said = given({
     ...rest,
     tier: tier === undefined ? undefined : given(tier),
     timeOption: raw
       ? {
-          kind: 'rights',
+          kind: 'rights' as const,
           rights: rights === undefined ? known?.rights : toRights(rights),
           validSeconds: validSeconds ?? known?.validSeconds,
         }
       : option,
   });
+  if (before === null) return said;
+  return { ...said, ...clearedBy(input, said.timeOption?.kind ?? before.timeOption.kind) };
 }
 
 const facts = (offer: Offer): AuditFacts => ({ ...offer });
@@ -246,8 +267,8 @@ builder.mutationFields((t) => ({
     resolve: (_root, args, context) => {
       const id = parseId(args.id);
       return context.services.db.transaction(async (tx) => {
-        const [before] = await findOffersById(tx, [id]);
-        if (before === undefined) throw new Denial('not_found', { detail: 'offer' });
+        // What the patch leaves out is filled from here: nobody may change it in between.
+        const before = await lockOffer(tx, id);
         const patch = parseInput(offerPatchSchema, toTerms(args.input, before));
         const offer = await updateOffer(tx, id, patch, now(context));
         const object = { type: 'offer', id };

@@ -11,7 +11,7 @@ import { createBatch } from './batch.ts';
 import { allow, can } from './access.ts';
 import { builder } from './builder.ts';
 import { parseId, resolvePage, signedIn } from './input.ts';
-import { ChargingEnum, MoneyType, OfferType, TitleType, UnusedPolicyEnum } from './types.ts';
+import { ChargingEnum, MoneyType, OfferType, RightsType, TitleType, UnusedPolicyEnum } from './types.ts';
 
 export const UsageType = builder.objectRef<Usage>('Receipt').implement({
   description: 'What one viewing has used, by its last receipt; cumulative.',
@@ -94,7 +94,12 @@ const OrderEventType = builder.objectRef<OrderEvent>('OrderEvent').implement({
       description: 'What it charged or gave back.',
       resolve: ({ amountMinor }) => amountMinor,
     }),
-    reason: t.exposeString('reason', { nullable: true }),
+    reason: t.string({
+      nullable: true,
+      description: 'What staff have written is for staff with orders:read.',
+      resolve: ({ actor, reason }, _args, context) =>
+        actor === 'staff' && !can(context, 'orders:read') ? null : reason,
+    }),
     at: t.field({ type: 'DateTime', resolve: ({ createdAt }) => createdAt }),
   }),
 });
@@ -111,6 +116,11 @@ export const OrderType = builder.objectRef<Order>('Order').implement({
     name: t.string({
       description: "The offer's name when it was ordered.",
       resolve: ({ terms }) => terms.name,
+    }),
+    rights: t.field({
+      type: RightsType,
+      description: 'What was sold: its tickets carry these, whatever has become of the offer.',
+      resolve: ({ terms }) => terms.rights,
     }),
     charging: t.field({ type: ChargingEnum, resolve: ({ terms }) => terms.charging }),
     unusedPolicy: t.field({ type: UnusedPolicyEnum, resolve: ({ terms }) => terms.unusedPolicy }),
@@ -149,7 +159,7 @@ export const OrderType = builder.objectRef<Order>('Order').implement({
     }),
     offer: t.field({
       type: OfferType,
-      description: 'The offer as it is now; what was sold is in the ticket.',
+      description: 'The offer as it is now.',
       resolve: async (order, _args, context): Promise<Offer> => (await details(context, order)).offer,
     }),
     title: t.field({

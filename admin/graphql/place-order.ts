@@ -93,10 +93,7 @@ const RefundInput = builder.inputType('RefundInput', {
 /** What of an order the audit log shows. */
 const factsOf = ({ state, captured, refunded }: Order) => ({ state, captured, refunded });
 
-async function cancel(
-  context: RequestContext,
-  request: Pick<Cancellation, 'orderId' | 'ownerId' | 'actor' | 'accountId' | 'reason'>,
-): Promise<Order> {
+async function cancel(context: RequestContext, request: Omit<Cancellation, 'now'>): Promise<Order> {
   const { db, desk } = context.services;
   const changed = await db.transaction(async (tx) => {
     const cancelled = await cancelOrder(tx, { ...request, now: now(context) });
@@ -162,7 +159,10 @@ builder.mutationFields((t) => ({
         sealKey: given(input.sealKey),
         idempotencyKey: input.idempotencyKey,
       });
-      const by = { accountId: account.id, country };
+      const beforeRevoking = () => {
+        services.throttles.ownRevocations.take(account.id);
+      };
+      const by = { accountId: account.id, country, beforeRevoking };
       return services.db.transaction((tx) =>
         issueFurther(tx, services.authority, request, by, services.clock.nowMs()),
       );
@@ -182,6 +182,9 @@ builder.mutationFields((t) => ({
         actor: { kind: 'buyer', id },
         accountId: id,
         reason: 'cancelled by the customer',
+        beforeRevoking: () => {
+          context.services.throttles.ownRevocations.take(id);
+        },
       });
     },
   }),
@@ -212,7 +215,8 @@ builder.mutationFields((t) => ({
       const changed = await db.transaction(async (tx) => {
         const refunded = await refundOrder(tx, request, acting(context), now(context));
         if (!refunded.replayed) {
-          const { amountMinor = null, reason, endTickets = false } = request;
+          const { amountMinor } = refunded;
+          const { reason, endTickets = false } = request;
           await audit(tx, context, {
             action: 'order.refund',
             object: { type: 'order', id: request.orderId },

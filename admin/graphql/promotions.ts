@@ -42,7 +42,9 @@ const PromotionType = builder.objectRef<Promotion>('Promotion').implement({
 
 const PromotionInput = builder.inputType('PromotionInput', {
   fields: (t) => ({
-    code: t.string({ description: '3 to 32 letters, digits and hyphens; capitals or not.' }),
+    code: t.string({
+      description: '3 to 32 letters, digits and hyphens, not 16 without the hyphens; capitals or not.',
+    }),
     name: t.string(),
     percent: t.int({ required: false, description: '1 to 100; either this or amountMinor.' }),
     amountMinor: t.field({ type: 'SafeInt', required: false }),

@@ -3,6 +3,7 @@ import { Denial } from '../../plugin/errors.ts';
 import { serverIdSchema } from '../../plugin/ticket/index.ts';
 import { principalId, type RequestContext } from '../context.ts';
 import { follow, type Subscription } from '../events/follow.ts';
+import { withShown } from '../events/shown.ts';
 import { findOrder } from '../orders/orders.ts';
 import { findMediaSessions, listRunningSessions } from '../revocations/queries.ts';
 import { findOrderUsage, type OrderUsage } from '../usage/order.ts';
@@ -62,9 +63,14 @@ builder.subscriptionField('sessions', (t) =>
       const page = { limit: MAX_SHOWN_AT_ONCE, inverted: false };
       return followAs(context, 'sessions:read', {
         match: ({ kind, id }) => (kind === 'session' ? id : null),
-        missed: async () =>
-          (await listRunningSessions(db, page, now(context), filter)).map((session) => session.id),
-        load: (ids) => findMediaSessions(db, ids, filter),
+        ...withShown(
+          {
+            missed: async () =>
+              (await listRunningSessions(db, page, now(context), filter)).map((session) => session.id),
+            load: (ids) => findMediaSessions(db, ids, filter),
+          },
+          ({ state }) => state === 'ended' || state === 'released',
+        ),
       });
     },
     resolve: (session) => session,

@@ -3,11 +3,11 @@ import { Denial } from '../../plugin/errors.ts';
 import { isCounted } from '../../plugin/rights/index.ts';
 import type { Executor } from '../db/connect.ts';
 import { findOpenOperation, findPayment } from '../payments/payments.ts';
-import { revokeOrder } from '../revocations/revoke.ts';
+import { markOrder, revokeOrder } from '../revocations/revoke.ts';
 import { lockOrder, transition, type LockedOrder, type OrderActor } from './change.ts';
 import type { Order } from './orders.ts';
 import { releasePayment, type Settled } from './settle.ts';
-import { returnTaken } from './undo.ts';
+import { giveBack } from './undo.ts';
 
 export interface Cancellation {
   readonly orderId: string;
@@ -19,18 +19,12 @@ export interface Cancellation {
   /** One line of at most 200 characters, for staff. */
   readonly reason: string;
   readonly now: Date;
+  /** Called before something is added to the revocation feed; what it throws refuses the cancellation. */
+  readonly beforeRevoking?: () => void;
 }
 
 export interface Changed extends Settled {
   readonly order: Order;
-}
-
-async function release(tx: Executor, orderId: string, now: Date): Promise<Settled> {
-  const payment = await findPayment(tx, orderId);
-  if (payment === null) return { operations: [] };
-  // An authorization that is under way is released when it has come.
-  if ((await findOpenOperation(tx, payment.id)) !== null) return { operations: [] };
-  return releasePayment(tx, payment, now);
 }
 
 /** True if pictures may have left of which nothing is known yet: nobody was asked before the first one. */
@@ -42,17 +36,24 @@ function mayHaveBegun(order: LockedOrder): boolean {
  * Cancels an order whose viewing has not begun: its tickets are revoked, what was held goes back, and so do place,
  * promotion and voucher. An order whose tickets are not counted is only revoked at once; what was held goes back when
  * no receipt can come any more that says it was used. Run it in a transaction of its own; idempotent.
- * @throws Denial `not_found`, `conflict` when the viewing has begun or the order is over.
+ * @throws Denial `not_found`, `conflict` when the viewing has begun, the order is over or it is being charged.
  */
 export async function cancelOrder(tx: Executor, cancellation: Cancellation): Promise<Changed> {
-  const { orderId, ownerId, actor, accountId, reason, now } = cancellation;
+  const { orderId, ownerId, actor, accountId, reason, now, beforeRevoking } = cancellation;
   const order = await lockOrder(tx, orderId);
   if (order === null || (ownerId !== null && order.accountId !== ownerId))
     throw new Denial('not_found', { detail: 'order' });
   if (order.state === 'cancelled') return { order, operations: [] };
   if (order.deliveredAt !== null) throw new Denial('conflict', { detail: 'order: its viewing has begun' });
   if (order.revokedAt !== null && order.state === 'ticketed') return { order, operations: [] };
+  // What was not used is forfeited or released then.
+  if (order.expiresAt !== null && order.expiresAt <= now)
+    throw new Denial('conflict', { detail: 'order: it is over' });
+  const payment = await findPayment(tx, orderId);
+  const open = payment === null ? null : await findOpenOperation(tx, payment.id);
+  if (open?.kind === 'capture') throw new Denial('conflict', { detail: 'order: it is being charged' });
   if (mayHaveBegun(order)) {
+    beforeRevoking?.();
     await revokeOrder(tx, orderId, { accountId, reason, now });
     return { order, operations: [] };
   }
@@ -61,9 +62,16 @@ export async function cancelOrder(tx: Executor, cancellation: Cancellation): Pro
     now,
     changes: { dueAt: null, clientKeys: null },
   });
-  const { operations } = await release(tx, orderId, now);
-  await returnTaken(tx, orderId);
-  // The feed's lock is the last.
-  if (order.state === 'ticketed') await revokeOrder(tx, orderId, { accountId, reason, now });
+  const { operations } = await giveBack(tx, orderId, async () =>
+    // An authorization that is under way is released when it has come.
+    payment === null || open !== null ? { operations: [] } : releasePayment(tx, payment, now),
+  );
+  if (order.state === 'ticketed' && isCounted(order.terms.rights)) {
+    await markOrder(tx, orderId, now);
+  } else if (order.state === 'ticketed') {
+    beforeRevoking?.();
+    // The feed's lock is the last.
+    await revokeOrder(tx, orderId, { accountId, reason, now });
+  }
   return { order: cancelled, operations };
 }

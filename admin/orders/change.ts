@@ -47,19 +47,19 @@ function lockTickets(tx: Executor, orderId: string) {
 }
 
 /**
- * Locks an order: its tickets first, as redemptions and receipts do, so that none of them waits for another in a ring.
+ * Locks an order: its tickets before it, as redemptions and receipts do, so that none of them waits for another in a
+ * ring. Tickets are added by who has locked it so, and one at a time: none is missed that is issued meanwhile.
  * @returns null when there is no such order.
  */
 export async function lockOrder(tx: Executor, id: string): Promise<LockedOrder | null> {
-  let issued = await lockTickets(tx, id);
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${id}::uuid::text, 3))`);
+  const issued = await lockTickets(tx, id);
   const [row] = await tx
     .select({ ...ORDER_COLUMNS, clientKeys: orders.clientKeys, dueAt: orders.dueAt })
     .from(orders)
     .where(eq(orders.id, id))
     .for('update');
   if (row === undefined) return null;
-  // Issued while the order was waited for.
-  if (issued.length === 0 && row.expiresAt !== null) issued = await lockTickets(tx, id);
   const { clientKeys, dueAt, ...columns } = row;
   return {
     ...fromOrderRow(columns),

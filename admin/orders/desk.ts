@@ -25,7 +25,14 @@ import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { abandonAuthorization, endOperation } from './pay.ts';
 import { findAnyOrder } from './orders.ts';
 import { placeOrder, type Buyer, type OrderRequest, type PlacedOrder } from './place.ts';
-import { findDueAmong, findDueOfSession, findDueOrders, settleOrder, type Settled } from './settle.ts';
+import {
+  findDueAmong,
+  findDueOfSession,
+  findDueOrders,
+  postpone,
+  settleOrder,
+  type Settled,
+} from './settle.ts';
 
 export interface DeskOptions {
   readonly db: Database;
@@ -42,7 +49,8 @@ export interface DeskOptions {
 export interface OrderDesk {
   /**
    * Places an order and asks the provider that pays for it.
-   * @throws Denial as `placeOrder`, `payment_declined`; `not_on_sale` when the ticket could not be issued after all.
+   * @throws Denial as `placeOrder`, `payment_declined`; `input_invalid` for a card of which no provider knows;
+   *   `not_on_sale` when the ticket could not be issued after all.
    */
   place(request: OrderRequest, buyer: Buyer): Promise<PlacedOrder>;
   /** Asks providers what has been written down. */
@@ -57,11 +65,12 @@ export interface OrderDesk {
    */
   takeWebhook(provider: string, signature: string | undefined, body: string): Promise<void>;
   /**
-   * Settles what is due and asks again what was not answered; one process at a time, the others do nothing.
-   * @returns how many orders and operations it has dealt with.
+   * Settles what is due, and then asks again what was not answered; one process at a time, the others do nothing.
+   * @param signal ends it after what it is at.
+   * @returns how many orders and operations were due.
    */
-  sweep(): Promise<number>;
-  /** Waits for what is being settled. */
+  sweep(signal?: AbortSignal): Promise<number>;
+  /** Waits for what is being settled or asked; what else is due is left to the next sweep. */
   close(): Promise<void>;
 }
 
@@ -72,10 +81,13 @@ const PER_SWEEP = 200;
 const AUTHORIZED_WITHIN_MS = 3_600_000;
 /** A provider that decides later is asked this long after, if it does not tell. */
 const ASK_AGAIN_MS = 60_000;
+/** Operations that are asked at the same time: one provider that hangs does not hold up the others for long. */
+const ASKED_AT_ONCE = 8;
 
 export function createOrderDesk(options: DeskOptions): OrderDesk {
   const { db, authority, clock, log, failed, providers, answerWithinMs } = options;
   const pending = new Set<Promise<void>>();
+  const closing = new AbortController();
 
   async function apply(operation: Operation, work: (tx: Executor, nowMs: number) => Promise<Settled | null>) {
     try {
@@ -94,15 +106,17 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
   async function ask(operation: Operation): Promise<void> {
     const payment = await findPaymentById(db, operation.paymentId);
     const provider = payment === null ? undefined : providerOf(payment);
+    const isLate = clock.nowMs() - operation.createdAt.getTime() > AUTHORIZED_WITHIN_MS;
+    const abandon = () =>
+      apply(operation, (tx, nowMs) => abandonAuthorization(tx, authority, operation, nowMs));
     if (payment === null || provider === undefined) {
       log.warn({ operation: operation.id }, 'the provider of a payment is not configured');
+      if (operation.kind === 'authorize' && isLate) await abandon();
       return;
     }
     const outcome = await askProvider(provider, operation, payment, answerWithinMs);
-    const isLate = clock.nowMs() - operation.createdAt.getTime() > AUTHORIZED_WITHIN_MS;
     const isOpen = outcome === null || outcome.state === 'waiting';
-    if (isOpen && operation.kind === 'authorize' && isLate)
-      return apply(operation, (tx, nowMs) => abandonAuthorization(tx, authority, operation, nowMs));
+    if (isOpen && operation.kind === 'authorize' && isLate) return abandon();
     if (outcome === null) {
       log.warn({ operation: operation.id, kind: operation.kind }, 'a payment provider did not answer');
       return;
@@ -122,18 +136,43 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
     }
   }
 
-  async function settleOne(orderId: string): Promise<void> {
+  async function settleOne(orderId: string): Promise<Settled> {
     try {
-      await run(await db.transaction((tx) => settleOrder(tx, orderId, clock.nowMs())));
+      return await db.transaction((tx) => settleOrder(tx, orderId, clock.nowMs()));
     } catch (error) {
       failed(error, { order: orderId }, 'an order could not be settled');
+      await postpone(db, orderId, new Date(clock.nowMs()));
+      return { operations: [] };
     }
+  }
+
+  /** Settles orders, and only then asks providers: none of them holds up an order of another. */
+  async function settleAll(
+    orderIds: readonly string[],
+    due: readonly Operation[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const asking = due.map((operation) => () => ask(operation));
+    for (const id of orderIds) {
+      if (signal.aborted) return;
+      const settled = await settleOne(id);
+      if (settled.operations.length > 0) asking.push(() => run(settled));
+    }
+    const queue = asking.values();
+    const work = async () => {
+      for (const next of queue) {
+        if (signal.aborted) return;
+        await next();
+      }
+    };
+    const results = await Promise.allSettled(Array.from({ length: ASKED_AT_ONCE }, work));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   function inBackground(find: () => Promise<string[]>): Promise<void> {
     const work = async () => {
       try {
-        for (const id of await find()) await settleOne(id);
+        await settleAll(await find(), [], closing.signal);
       } catch (error) {
         failed(error, {}, 'orders that are due could not be read');
       }
@@ -163,7 +202,17 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
 
   return {
     async place(request, buyer) {
-      const placed = await db.transaction((tx) => placeOrder(tx, authority, request, buyer, clock.nowMs()));
+      const { cardToken } = request;
+      const placed = await db.transaction(async (tx) => {
+        const order = await placeOrder(tx, authority, request, buyer, clock.nowMs());
+        // With nobody to ask it would wait for ever, and keep what it has taken.
+        if (
+          order.operationId !== null &&
+          !Object.values(providers).some((provider) => cardToken !== undefined && provider.knows(cardToken))
+        )
+          throw new Denial('input_invalid', { detail: 'cardToken: of no payment provider here' });
+        return order;
+      });
       if (placed.operationId !== null) await run({ operations: [placed.operationId] });
       if (placed.issued !== null) return placed;
       const order = await findAnyOrder(db, placed.order.id);
@@ -204,13 +253,13 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
       });
       if (settled !== null) await run(settled);
     },
-    async sweep() {
+    async sweep(signal = closing.signal) {
       const due = await findDue();
-      for (const operation of due.operations) await ask(operation);
-      for (const id of due.orders) await settleOne(id);
+      await settleAll(due.orders, due.operations, signal);
       return due.operations.length + due.orders.length;
     },
     close: async () => {
+      closing.abort();
       await Promise.all(pending);
     },
   };

@@ -2,7 +2,7 @@ import { and, desc, eq, inArray, isNotNull, sql } from 'drizzle-orm';
 import { findOffersById, type Offer } from '../catalog/offers.ts';
 import { findTitlesById, type Title } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
-import { mediaSessions, tickets } from '../db/schema.ts';
+import { mediaSessions, tickets, titles as titleRows } from '../db/schema.ts';
 import { findPayments, type Payment } from '../payments/payments.ts';
 import type { Usage } from '../receipts/queries.ts';
 import { findFlags, type TicketFlag } from '../tickets/flags.ts';
@@ -38,6 +38,7 @@ async function loadSessions(db: Executor, orderIds: readonly string[]) {
       id: mediaSessions.id,
       orderId: tickets.orderId,
       uri: tickets.uri,
+      titleName: titleRows.name,
       startedAtSeconds: mediaSessions.startedAtSeconds,
       endedAt: mediaSessions.endedAt,
       mediaMs: mediaSessions.mediaMs,
@@ -50,6 +51,7 @@ async function loadSessions(db: Executor, orderIds: readonly string[]) {
     })
     .from(mediaSessions)
     .innerJoin(tickets, eq(tickets.jti, mediaSessions.ticketId))
+    .leftJoin(titleRows, eq(titleRows.path, tickets.uri))
     .where(and(inArray(tickets.orderId, [...orderIds]), isNotNull(mediaSessions.lastSeq)))
     .as('ranked');
   return db
@@ -101,7 +103,6 @@ export async function loadOrderDetails(
         .filter(({ orderId }) => orderId === order.id)
         .map(({ startedAtSeconds, seq, rank: _, ...row }) => ({
           ...row,
-          titleName: title.name,
           startedAt: new Date((startedAtSeconds ?? 0) * 1000),
           seq: seq ?? 0,
         })),

@@ -40,13 +40,16 @@ export function validityOfTerms(terms: OrderTerms, nowMs: number): { nbf: number
   );
 }
 
-/** Neither can be revoked while the transaction runs. @throws Denial `forbidden`. */
-export async function refuseRevoked(tx: Executor, accountId: string | null, jkt: string): Promise<void> {
+/**
+ * Why an account or a proof key gets no ticket: revoked; null when neither is, nor can be while the transaction runs.
+ * Whoever locks tickets asks before: revoking locks them after the account or the key.
+ */
+export async function refusalOf(tx: Executor, accountId: string | null, jkt: string): Promise<Denial | null> {
   const [row] = await tx.execute<{ what: string | null }>(
     sql`select order_refusal(${accountId}::uuid, ${jkt}) as what`,
   );
   const what = row?.what ?? null;
-  if (what !== null) throw new Denial('forbidden', { detail: `${what}: revoked` });
+  return what === null ? null : new Denial('forbidden', { detail: `${what}: revoked` });
 }
 
 /**
@@ -58,7 +61,8 @@ export async function fulfil(
   authority: TicketAuthority,
   { order, path, jkt, sealKey, nowMs, servers }: Fulfilment,
 ): Promise<Fulfilled> {
-  await refuseRevoked(tx, order.accountId, jkt);
+  const refusal = await refusalOf(tx, order.accountId, jkt);
+  if (refusal !== null) throw refusal;
   const validity = validityOfTerms(order.terms, nowMs);
   if (validity.exp * 1000 <= nowMs)
     throw new Denial('not_on_sale', { detail: 'what the offer is for is over' });

@@ -1,21 +1,21 @@
 /** Further tickets of an order: of a category, each title gets its own. */
-import { and, eq, isNull, ne } from 'drizzle-orm';
+import { and, eq, isNull, ne, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import { sealingJwkSchema, signingJwkSchema } from '../../plugin/registration.ts';
-import { thumbprint } from '../../plugin/ticket/index.ts';
+import { isSealKey, thumbprint } from '../../plugin/ticket/index.ts';
 import { whyUnavailable } from '../catalog/availability.ts';
 import { reserveCapacity, returnPlaces } from '../catalog/capacity.ts';
 import { isOfCategory } from '../catalog/categories.ts';
 import { findTitlesById, type Title } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
-import { tickets } from '../db/schema.ts';
+import { mediaSessions, tickets } from '../db/schema.ts';
 import { sha256 } from '../ids.ts';
-import { revokeTicket } from '../revocations/revoke.ts';
+import { markTicket, revokeTicket } from '../revocations/revoke.ts';
 import { findFurther, issueForOrder } from '../tickets/issue.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { lockOrder, type LockedOrder } from './change.ts';
-import { refuseRevoked } from './fulfil.ts';
+import { refusalOf } from './fulfil.ts';
 import { idempotencyKeySchema } from './orders.ts';
 import type { Buyer, PlacedOrder } from './place.ts';
 
@@ -55,33 +55,56 @@ async function findTitle(
   return title;
 }
 
+/** Who asks for a further ticket. */
+export interface Holder extends Pick<Buyer, 'country'> {
+  readonly accountId: string;
+  /** Called before something is added to the revocation feed; what it throws refuses the ticket. */
+  readonly beforeRevoking?: () => void;
+}
+
 /** Ends the tickets before this one: together they would allow more at the same time than was sold. */
-async function endOthers(tx: Executor, orderId: string, jti: string, accountId: string, now: Date) {
+async function endOthers(
+  tx: Executor,
+  orderId: string,
+  jti: string,
+  { accountId, beforeRevoking }: Holder,
+  now: Date,
+): Promise<void> {
+  const running = tx
+    .select({ one: sql`1` })
+    .from(mediaSessions)
+    .where(and(eq(mediaSessions.ticketId, tickets.jti), eq(mediaSessions.state, 'committed')));
   const others = await tx
-    .select({ jti: tickets.jti })
+    .select({ jti: tickets.jti, isRunning: sql<boolean>`exists ${running}` })
     .from(tickets)
     .where(and(eq(tickets.orderId, orderId), ne(tickets.jti, jti), isNull(tickets.revokedAt)));
-  for (const other of others)
-    await revokeTicket(tx, other.jti, { accountId, reason: 'another title of the order was begun', now });
+  for (const other of others.filter(({ isRunning }) => !isRunning)) await markTicket(tx, other.jti, now);
+  const reason = 'another title of the order was begun';
+  for (const other of others.filter(({ isRunning }) => isRunning)) {
+    beforeRevoking?.();
+    await revokeTicket(tx, other.jti, { accountId, reason, now });
+  }
 }
 
 /**
  * Issues a ticket for another title of a category that an account has bought; it is good as long as the order is. Run
  * it in a transaction of its own. The same request with the same key gets the same answer again.
  * @throws Denial `not_found`, `not_on_sale`, `conflict` (not of a category, over, or it has had 500), `forbidden`,
- *   `idempotency_conflict`, `overloaded`.
+ *   `idempotency_conflict`, `input_invalid` (the seal key), `overloaded`.
  */
 export async function issueFurther(
   tx: Executor,
   authority: TicketAuthority,
   request: FurtherTicketRequest,
-  { accountId, country }: Pick<Buyer, 'country'> & { readonly accountId: string },
+  holder: Holder,
   nowMs: number,
 ): Promise<PlacedOrder> {
   const { orderId, titleId, sealKey, idempotencyKey } = request;
+  const { accountId, country } = holder;
   const now = new Date(nowMs);
   const jkt = thumbprint(request.proofKey);
   const requestHash = sha256(JSON.stringify([titleId, jkt, thumbprint(sealKey)]));
+  const refusal = await refusalOf(tx, accountId, jkt);
   const order = await lockOrder(tx, orderId);
   if (order === null || order.accountId !== accountId) throw new Denial('not_found', { detail: 'order' });
   const before = await findFurther(tx, orderId, idempotencyKey);
@@ -93,7 +116,8 @@ export async function issueFurther(
   if ((await tx.$count(tickets, eq(tickets.orderId, orderId))) >= MAX_TICKETS)
     throw new Denial('conflict', { detail: 'order: it has had as many tickets as there are' });
   const title = await findTitle(tx, titleId, order.terms.categoryId, country, nowMs);
-  await refuseRevoked(tx, accountId, jkt);
+  if (refusal !== null) throw refusal;
+  if (!(await isSealKey(sealKey))) throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
   await returnPlaces(tx, orderId);
   const issued = await issueForOrder(tx, authority, {
     orderId,
@@ -106,6 +130,6 @@ export async function issueFurther(
     nowMs,
     request: { idempotencyKey, requestHash },
   });
-  if (order.terms.rights.concurrent !== null) await endOthers(tx, orderId, issued.jti, accountId, now);
+  if (order.terms.rights.concurrent !== null) await endOthers(tx, orderId, issued.jti, holder, now);
   return { order, issued, replayed: false, operationId: null };
 }

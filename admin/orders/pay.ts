@@ -13,11 +13,12 @@ import {
   type Operation,
   type Payment,
 } from '../payments/payments.ts';
+import { markOrder, revokeOrder } from '../revocations/revoke.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { lockOrder, PROVIDER, transition, type LockedOrder } from './change.ts';
-import { fulfil } from './fulfil.ts';
+import { fulfil, type Fulfilled } from './fulfil.ts';
 import { finishCapture, releasePayment, type Settled } from './settle.ts';
-import { returnTaken } from './undo.ts';
+import { giveBack } from './undo.ts';
 
 const NOTHING: Settled = { operations: [] };
 
@@ -34,6 +35,13 @@ async function pathOf(tx: Executor, titleId: string): Promise<string> {
   return row.path;
 }
 
+/** Why there is no ticket to be had; null for another fault, after which it is tried again. */
+function whyNoTicket(error: unknown): string | null {
+  if (error instanceof Denial) return error.detail ?? error.message;
+  // Of `issueTicket`: a key or a claim that no ticket can be made with, or one that gets too long.
+  return error instanceof TypeError || error instanceof RangeError ? 'the ticket cannot be made' : null;
+}
+
 /** The money is held: the ticket follows, or the money goes back. */
 async function authorized(
   tx: Executor,
@@ -47,28 +55,24 @@ async function authorized(
   const held: Payment = { ...payment, state: 'authorized', source: null };
   // Taken back while the provider was thinking.
   if (order.state !== 'placed' || order.clientKeys === null) return releasePayment(tx, held, now);
+  const fulfilment = { order, path: await pathOf(tx, order.titleId), ...order.clientKeys, nowMs };
+  let fulfilled: Fulfilled;
   try {
-    const { changes } = await fulfil(tx, authority, {
-      order,
-      path: await pathOf(tx, order.titleId),
-      ...order.clientKeys,
-      nowMs,
-    });
-    const steps = [{ to: 'authorized' as const }, { to: 'ticketed' as const }];
-    await transition(tx, order, steps, { actor: PROVIDER, now, changes });
-    return NOTHING;
+    // A savepoint: without a ticket, what was locked and written for it goes.
+    fulfilled = await tx.transaction((inner) => fulfil(inner, authority, fulfilment));
   } catch (error) {
-    if (!(error instanceof Denial)) throw error;
-    const settled = await releasePayment(tx, held, now);
-    const reason = error.detail ?? error.message;
+    const reason = whyNoTicket(error);
+    if (reason === null) throw error;
     await transition(tx, order, [{ to: 'authorized' }, { to: 'released', reason }], {
       actor: PROVIDER,
       now,
       changes: { clientKeys: null, dueAt: null },
     });
-    await returnTaken(tx, order.id);
-    return settled;
+    return giveBack(tx, order.id, () => releasePayment(tx, held, now));
   }
+  const steps = [{ to: 'authorized' as const }, { to: 'ticketed' as const }];
+  await transition(tx, order, steps, { actor: PROVIDER, now, changes: fulfilled.changes });
+  return NOTHING;
 }
 
 async function notAuthorized(
@@ -78,14 +82,17 @@ async function notAuthorized(
   reason: string | null,
   now: Date,
 ): Promise<Settled> {
-  await updatePayment(tx, payment.id, { state: 'declined', source: null }, now);
-  if (order.state !== 'placed') return NOTHING;
+  const decline = () => updatePayment(tx, payment.id, { state: 'declined', source: null }, now);
+  if (order.state !== 'placed') {
+    await decline();
+    return NOTHING;
+  }
   await transition(tx, order, [{ to: 'failed', ...(reason === null ? {} : { reason }) }], {
     actor: PROVIDER,
     now,
     changes: { clientKeys: null, dueAt: null },
   });
-  await returnTaken(tx, order.id);
+  await giveBack(tx, order.id, decline);
   return NOTHING;
 }
 
@@ -106,6 +113,7 @@ async function captured(
   return NOTHING;
 }
 
+/** What is not paid for ends, and what the provider may still hold goes back. */
 async function notCaptured(
   tx: Executor,
   order: LockedOrder,
@@ -113,13 +121,20 @@ async function notCaptured(
   reason: string | null,
   now: Date,
 ): Promise<Settled> {
-  await updatePayment(tx, payment.id, { state: 'failed' }, now);
-  await transition(tx, order, [{ to: 'failed', reason: reason ?? 'the charge was refused' }], {
+  const { id: paymentId, amountMinor } = payment;
+  await updatePayment(tx, paymentId, { state: 'failed' }, now);
+  const release = { paymentId, kind: 'release' as const, amountMinor, state: 'sent' as const };
+  const settled = { operations: [await insertOperation(tx, release, now)] };
+  const why = 'the charge was refused';
+  await transition(tx, order, [{ to: 'failed', reason: reason ?? why }], {
     actor: PROVIDER,
     now,
     changes: { dueAt: null },
   });
-  return NOTHING;
+  // The feed's lock is the last. An entry of it is by an account.
+  if (order.accountId === null) await markOrder(tx, order.id, now);
+  else await revokeOrder(tx, order.id, { accountId: order.accountId, reason: why, now });
+  return settled;
 }
 
 /** Books what was given back of a captured payment. */

@@ -3,7 +3,7 @@ import { sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import { sealingJwkSchema, signingJwkSchema } from '../../plugin/registration.ts';
-import { thumbprint } from '../../plugin/ticket/index.ts';
+import { isSealKey, thumbprint } from '../../plugin/ticket/index.ts';
 import { reserveCapacity } from '../catalog/capacity.ts';
 import type { Executor } from '../db/connect.ts';
 import { sha256 } from '../ids.ts';
@@ -175,7 +175,7 @@ async function pay(
  * charge.
  * @throws Denial `not_found`, `not_on_sale`, `unauthenticated`, `forbidden` (the account or the proof key is revoked),
  *   `idempotency_conflict`, `conflict` (the same request is being worked on), `code_invalid`, `funds_insufficient`,
- *   `overloaded` (no streaming server has room).
+ *   `input_invalid` (the seal key), `overloaded` (no streaming server has room).
  */
 export async function placeOrder(
   tx: Executor,
@@ -198,6 +198,8 @@ export async function placeOrder(
   await takeRequest(tx, who, idempotencyKey);
   const before = await findReplay(tx, who, idempotencyKey, requestHash, now);
   if (before !== null) return before;
+  if (!(await isSealKey(request.sealKey)))
+    throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
 
   const sold = await quoted(tx, request, buyer, nowMs);
   const provider = providerFor(sold, request);
@@ -223,7 +225,8 @@ export async function placeOrder(
     await usePromotion(tx, { promotionId: sold.promotionId, orderId: placed.id, accountId, nowMs });
   await countPreview(tx, sold.offer, sold.title.id, buyer.address, nowMs);
   const operationId = amountMinor > 0 ? await pay(tx, placed, provider, cardToken ?? null, now) : null;
-  const servers = await reserveCapacity(tx, sold.title.id, placed.id, nowMs);
+  const isForAnybody = accountId === null && amountMinor === 0;
+  const servers = await reserveCapacity(tx, sold.title.id, isForAnybody ? null : placed.id, nowMs);
   const actor: OrderActor = { kind: 'buyer', id: accountId };
   if (operationId !== null) {
     const order = await transition(tx, placed, [], { actor, now, isNew: true });

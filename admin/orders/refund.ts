@@ -29,6 +29,8 @@ export interface Refunder {
 }
 
 export interface Refunded extends Changed {
+  /** What is given back by it. */
+  readonly amountMinor: number;
   /** True when this request had been answered before. */
   readonly replayed: boolean;
 }
@@ -52,7 +54,7 @@ export async function refundOrder(
   const before = await findRequested(tx, by.id, idempotencyKey);
   if (before !== null) {
     if (before.requestHash !== hash) throw new Denial('idempotency_conflict');
-    return { order: locked, operations: [], replayed: true };
+    return { order: locked, operations: [], amountMinor: before.amountMinor, replayed: true };
   }
   const payment = await findPayment(tx, orderId);
   const leftMinor = payment === null ? 0 : payment.capturedMinor - payment.refundedMinor;
@@ -79,5 +81,5 @@ export async function refundOrder(
   // The feed's lock is the last.
   if (endTickets) await revokeOrder(tx, orderId, { accountId: by.accountId, reason, now });
   const order = await findAnyOrder(tx, orderId);
-  return { order: order ?? locked, operations: isAsked ? [operationId] : [], replayed: false };
+  return { order: order ?? locked, operations: isAsked ? [operationId] : [], amountMinor, replayed: false };
 }

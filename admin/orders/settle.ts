@@ -12,6 +12,7 @@ import {
 } from '../payments/payments.ts';
 import { lockOrder, setDue, SYSTEM, transition, type LockedOrder, type Step } from './change.ts';
 import { settlementOf, type Settlement } from './settlement.ts';
+import { giveBack } from './undo.ts';
 
 /** True if its money lies with a provider that must be asked. */
 export function isOutside(payment: Payment): boolean {
@@ -58,15 +59,15 @@ export async function charge(
   return NOTHING;
 }
 
-/** Books what was captured; the rest of what was held goes back. */
+/** Books what was captured; the rest of what was held goes back: first, since that locks both balances by their ids. */
 export async function finishCapture(
   tx: Executor,
   payment: Payment,
   amountMinor: number,
   now: Date,
 ): Promise<void> {
-  await bookStep(tx, 'capture', payment, amountMinor, now);
   await bookStep(tx, 'release', payment, payment.amountMinor - amountMinor, now);
+  await bookStep(tx, 'capture', payment, amountMinor, now);
   await updatePayment(tx, payment.id, { state: 'captured', capturedMinor: amountMinor }, now);
 }
 
@@ -99,7 +100,9 @@ async function apply(
     case 'charge':
       return charge(tx, order, payment, settlement, steps, now);
     case 'release': {
-      const settled = payment === null ? NOTHING : await releasePayment(tx, payment, now);
+      const release = async () => (payment === null ? NOTHING : releasePayment(tx, payment, now));
+      // Of what was not used, the voucher and the promotion's use go back as well.
+      const settled = isDelivered ? await release() : await giveBack(tx, order.id, release);
       await transition(tx, order, [...steps, { to: 'released', reason: settlement.reason }], {
         actor: SYSTEM,
         now,
@@ -143,6 +146,16 @@ export async function settleOrder(tx: Executor, orderId: string, nowMs: number):
     nowMs,
   });
   return apply(tx, order, settlement, isDelivered, now);
+}
+
+const TRY_AGAIN_MS = 60_000;
+
+/** Puts an order off that is due and could not be settled, so that those behind it are not held up. */
+export async function postpone(db: Executor, orderId: string, now: Date): Promise<void> {
+  await db
+    .update(orders)
+    .set({ dueAt: new Date(now.getTime() + TRY_AGAIN_MS) })
+    .where(and(eq(orders.id, orderId), lte(orders.dueAt, now)));
 }
 
 /** Orders that are due, the longest first. */

@@ -72,11 +72,12 @@ function settleDelivered(facts: SettlementFacts): Settlement {
 }
 
 function settleUnused(facts: SettlementFacts): Settlement {
-  const { terms, priceMinor, revokedAtMs, nowMs } = facts;
+  const { terms, priceMinor, expiresAtMs, revokedAtMs, nowMs } = facts;
   const dueAtMs = overAtMs(facts);
   if (nowMs < dueAtMs) return { what: 'wait', dueAtMs };
   // Taken back by staff before anybody could use it: that is nobody's forfeit.
-  if (revokedAtMs !== null) return { what: 'release', reason: 'revoked before it was used' };
+  if (revokedAtMs !== null && revokedAtMs < expiresAtMs)
+    return { what: 'release', reason: 'revoked before it was used' };
   return terms.charging === 'prepaid' && terms.unusedPolicy === 'forfeit' && priceMinor > 0
     ? { what: 'charge', amountMinor: priceMinor, reason: 'not used: forfeited' }
     : { what: 'release', reason: 'not used' };

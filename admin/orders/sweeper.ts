@@ -2,7 +2,7 @@
 import type { OrderDesk } from './desk.ts';
 
 export interface Sweeper {
-  /** Ends it; resolves when the sweep that runs is over. */
+  /** Ends it; resolves when the sweep that runs is over, which begins nothing more. */
   stop(): Promise<void>;
 }
 
@@ -18,18 +18,18 @@ export function startSweeper(
   pauseMs = PAUSE_MS,
 ): Sweeper {
   let timer: NodeJS.Timeout | undefined;
-  let isStopped = false;
+  const stopping = new AbortController();
   let isFailing = false;
   let running: Promise<void> = Promise.resolve();
   const sweep = async (): Promise<void> => {
     try {
-      await desk.sweep();
+      await desk.sweep(stopping.signal);
       isFailing = false;
     } catch (error) {
       if (!isFailing) failed(error);
       isFailing = true;
     }
-    if (!isStopped) timer = setTimeout(next, pauseMs);
+    if (!stopping.signal.aborted) timer = setTimeout(next, pauseMs);
   };
   const next = () => {
     running = sweep();
@@ -37,7 +37,7 @@ export function startSweeper(
   timer = setTimeout(next, pauseMs);
   return {
     async stop() {
-      isStopped = true;
+      stopping.abort();
       clearTimeout(timer);
       await running;
     },

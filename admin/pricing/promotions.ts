@@ -37,8 +37,17 @@ const fields = {
   active: z.boolean().exactOptional(),
 };
 
+/** 16 letters and digits, however they are grouped: where either kind is typed, that is a voucher's. */
+const looksLikeVoucher = (code: string): boolean => code.replaceAll('-', '').length === 16;
+
 export const promotionSchema = z
-  .strictObject({ code: promotionCodeSchema, ...fields })
+  .strictObject({
+    code: promotionCodeSchema.refine(
+      (code) => !looksLikeVoucher(code),
+      '16 letters and digits are a voucher',
+    ),
+    ...fields,
+  })
   .refine(({ percent, amountMinor }) => (percent === undefined) !== (amountMinor === undefined), {
     message: 'either percent or amountMinor',
     path: ['percent'],

@@ -210,16 +210,15 @@ export async function findOpenVoucher(
 }
 
 /**
- * Redeems a voucher, by an order or into an account's balance, in the transaction that gives what it is good for: of
- * many at once one gets it.
- * @throws Denial `code_invalid` when it is redeemed, cancelled or over by now.
+ * Takes a voucher, for an order or an account's balance, in the transaction that gives what it is good for.
+ * @returns false when it is redeemed, cancelled or over by now.
  */
-export async function redeemVoucher(
+async function takeVoucher(
   tx: Executor,
   voucherId: string,
   by: { orderId: string } | { accountId: string },
   nowMs: number,
-): Promise<void> {
+): Promise<boolean> {
   const now = new Date(nowMs);
   // The batch's row too, so that no voucher is redeemed beside its batch's end.
   const open = tx
@@ -238,7 +237,21 @@ export async function redeemVoucher(
     .set({ redeemedAt: now, ...by })
     .where(and(eq(vouchers.id, voucherId), isNull(vouchers.redeemedAt), sql`exists ${open}`))
     .returning({ id: vouchers.id });
-  if (row === undefined) throw new Denial('code_invalid', { detail: 'voucherCode' });
+  return row !== undefined;
+}
+
+/**
+ * Redeems a voucher by an order, in the order's transaction: of many at once one gets it.
+ * @throws Denial `code_invalid` when it is redeemed, cancelled or over by now.
+ */
+export async function redeemVoucher(
+  tx: Executor,
+  voucherId: string,
+  by: { orderId: string },
+  nowMs: number,
+): Promise<void> {
+  if (!(await takeVoucher(tx, voucherId, by, nowMs)))
+    throw new Denial('code_invalid', { detail: 'voucherCode' });
 }
 
 /** Makes the voucher that paid for an order good again: the order came to nothing. Idempotent. */
@@ -257,10 +270,10 @@ export async function creditVoucher(
   nowMs: number,
 ): Promise<{ amount: Money; replayed: boolean }> {
   const open = await findOpenVoucher(tx, code, nowMs);
-  if (open !== null) {
-    if (open.amount === null)
-      throw new Denial('code_invalid', { detail: 'code: it is for an offer: order that' });
-    await redeemVoucher(tx, open.id, { accountId }, nowMs);
+  if (open !== null && open.amount === null)
+    throw new Denial('code_invalid', { detail: 'code: it is for an offer: order that' });
+  // Taken meanwhile, it may be by the same account: by another of its requests.
+  if (open?.amount && (await takeVoucher(tx, open.id, { accountId }, nowMs))) {
     const { amount } = open;
     // The voucher is redeemed once: no key of the client's could say that better.
     const request = { requestedBy: accountId, accountId, amount, idempotencyKey: `voucher ${open.id}` };

@@ -16,7 +16,7 @@ export interface NewEntry {
 
 /** Who revokes, why and when. */
 export interface RevocationActor {
-  /** A staff account. */
+  /** The account that answers for it: staff, or the buyer of what ends. */
   readonly accountId: string;
   /** One line of at most 200 characters, for staff. */
   readonly reason: string;

@@ -1,5 +1,5 @@
 /** What staff see before and after they end something. */
-import { and, asc, eq, gt, inArray, or } from 'drizzle-orm';
+import { and, desc, eq, gt, inArray, or } from 'drizzle-orm';
 import type { Page } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
 import { inPage, newestFirst } from '../db/keyset.ts';
@@ -13,7 +13,7 @@ export interface RevocationRecord {
   readonly value: string;
   readonly until: Date;
   readonly reason: string;
-  /** Email of the staff account. */
+  /** Email of the account: staff, or the buyer of what was cancelled or followed by another ticket. */
   readonly revokedBy: string;
   readonly createdAt: Date;
 }
@@ -149,7 +149,7 @@ export async function findSoldTickets(
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** The tickets of an order. */
+/** The tickets of an order, the newest 100 first. */
 export function findTicketsOfOrder(db: Executor, orderId: string): Promise<SoldTicket[]> {
-  return selectTickets(db).where(eq(tickets.orderId, orderId)).orderBy(asc(tickets.jti)).limit(100);
+  return selectTickets(db).where(eq(tickets.orderId, orderId)).orderBy(desc(tickets.jti)).limit(100);
 }

@@ -104,13 +104,29 @@ export async function revokeOrder(tx: Executor, orderId: string, actor: Revocati
   return rows.length;
 }
 
-/** Locks an account: an order that runs beside this holds the row until it ends (`order_refusal`). */
+/**
+ * Ends the tickets of an order of which nothing was used and which are counted: no streaming server lets anybody in, or
+ * sends a picture for long, without asking here, so that the feed need not tell of them.
+ */
+export async function markOrder(tx: Executor, orderId: string, now: Date): Promise<void> {
+  await markTickets(tx, eq(tickets.orderId, orderId), now);
+}
+
+/** The same for one ticket that is counted and that nobody watches with. */
+export async function markTicket(tx: Executor, jti: string, now: Date): Promise<void> {
+  await markTickets(tx, eq(tickets.jti, jti), now);
+}
+
+/**
+ * Locks an account: an order that runs beside this holds the row until it ends (`order_refusal`). Not against rows that
+ * refer to it: they are written by transactions that hold tickets already.
+ */
 async function lockAccount(tx: Executor, email: string): Promise<AccountBefore> {
   const [account] = await tx
     .select({ accountId: accounts.id, revokedBefore: accounts.revokedAt })
     .from(accounts)
     .where(eq(accounts.email, email))
-    .for('update');
+    .for('no key update');
   if (account === undefined) throw new Denial('not_found', { detail: 'account' });
   return account;
 }

@@ -14,17 +14,21 @@ const toCsv = (rows: readonly (readonly (string | number)[])[]): string =>
     { escape_formulas: true, record_delimiter: '\r\n' },
   );
 
-/** Every row of a report, however many; one page is held at a time. */
-export async function* usageRows(db: Executor, request: UsageRequest): AsyncGenerator<UsageRow[]> {
+/**
+ * Every row of a report, however many, by their keys: what goes on being watched changes its place among the most
+ * watched, and would be left out, or come twice. One page is held at a time.
+ */
+export async function* usageRows(
+  db: Executor,
+  request: UsageRequest,
+  rowsAtOnce = ROWS_AT_ONCE,
+): AsyncGenerator<UsageRow[]> {
   let after: string | undefined;
   do {
-    const rows: UsageRow[] = await listUsageReport(db, request, {
-      limit: ROWS_AT_ONCE,
-      inverted: false,
-      ...(after === undefined ? {} : { after }),
-    });
+    const page = { limit: rowsAtOnce, inverted: false, ...(after === undefined ? {} : { after }) };
+    const rows: UsageRow[] = await listUsageReport(db, request, page, 'key');
     yield rows;
-    after = rows.length < ROWS_AT_ONCE ? undefined : rows.at(-1)?.id;
+    after = rows.length < rowsAtOnce ? undefined : rows.at(-1)?.id;
   } while (after !== undefined);
 }
 

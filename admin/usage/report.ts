@@ -175,13 +175,23 @@ async function labelsOf(
  * One page of a report: days in their order, everything else by what was watched most. Usage counts where it was
  * consumed, to a quarter of an hour, whenever its session began; money counts when it was booked.
  * @param request as `usageRequestSchema` has made it
- * @param page with cursors that `isUsageCursor` has seen
+ * @param page with cursors that `isUsageCursor` has seen, of the same order
+ * @param order `key`: what is not by days comes by its key, which does not change from page to page
  */
-export async function listUsageReport(db: Executor, request: UsageRequest, page: Page): Promise<UsageRow[]> {
+export async function listUsageReport(
+  db: Executor,
+  request: UsageRequest,
+  page: Page,
+  order: 'most watched' | 'key' = 'most watched',
+): Promise<UsageRow[]> {
   const after = cursorOf(page.after);
   const before = cursorOf(page.before);
   const rank =
-    request.groupBy === 'day' ? sql`(date '2000-01-01' - key::date)::bigint` : sql`coalesce(media_ms, 0)`;
+    request.groupBy === 'day'
+      ? sql`(date '2000-01-01' - key::date)::bigint`
+      : order === 'key'
+        ? sql`0::bigint`
+        : sql`coalesce(media_ms, 0)`;
   const rows = await db.execute<Row>(sql`
     with used as (${usedSql(request)}), earned as (${earnedSql(request)}),
     report as (

@@ -45,6 +45,7 @@ export interface Offer {
 }
 
 export interface Category {
+  readonly id: string;
   readonly slug: string;
   readonly name: string;
 }
@@ -113,7 +114,8 @@ export interface PlaceOrderInput {
 /** An order of a category that still gives tickets for its titles. */
 export interface OpenOrder {
   readonly id: string;
-  readonly offerId: string;
+  /** Its name and rights as they were sold: the shop may have changed it, or taken it off sale. */
+  readonly offer: Offer;
   /** ISO 8601. */
   readonly expiresAt: string;
 }

@@ -2,16 +2,18 @@ import type { JSONWebKeySet } from 'jose';
 import type { Account, Api, Category, Offer, PlacedOrder, Rights, Title, UsedOrder } from './api.ts';
 import { Problem, readProblem } from './problems.ts';
 
-const TITLE = `id path name description artworkUrl languages onAir categories { slug name } offers {
-  id categoryId name summary price { amountMinor currency } meterPrice { amountMinor currency } meterUnit
-  validSeconds validUntil tierName rights {
-  action accesses seconds bytes concurrent window onExcess controls tier { maxHeight maxBitrate audioBitrate } } }`;
+const RIGHTS = `rights {
+  action accesses seconds bytes concurrent window onExcess controls tier { maxHeight maxBitrate audioBitrate } }`;
+const OFFER = `id categoryId name summary price { amountMinor currency } meterPrice { amountMinor currency }
+  meterUnit validSeconds validUntil tierName`;
+const TITLE = `id path name description artworkUrl languages onAir categories { id slug name }
+  offers { ${OFFER} ${RIGHTS} }`;
 
 const CATALOG = `query Catalog($after: String, $filter: CatalogFilter) {
   catalog(first: 50, after: $after, filter: $filter) {
   edges { node { ${TITLE} } } pageInfo { hasNextPage endCursor } } }`;
 const TITLE_BY_ID = `query Title($id: ID!) { title(id: $id) { ${TITLE} } }`;
-const CATEGORIES = `query Categories { categories { slug name } }`;
+const CATEGORIES = `query Categories { categories { id slug name } }`;
 const ME = `query Me { me { email name balances { amountMinor currency } } }`;
 const USED = `query Used { me { orders(first: 50) { edges { node {
   id createdAt price { amountMinor currency } offer { name } title { name }
@@ -30,7 +32,7 @@ const PLACED = 'order { id } ticket clientPart endpoints { whep }';
 const PLACE_ORDER = `mutation PlaceOrder($input: PlaceOrderInput!) { placeOrder(input: $input) { ${PLACED} } }`;
 const ORDER_TICKET = `mutation OrderTicket($input: OrderTicketInput!) { orderTicket(input: $input) { ${PLACED} } }`;
 const OPEN_ORDERS = `query OpenOrders { me { orders(first: 50) { edges { node {
-  id state expiresAt offer { id categoryId } } } } } }`;
+  id state name expiresAt ${RIGHTS} offer { ${OFFER} } } } } } }`;
 
 interface Connection<T> {
   readonly edges: readonly { readonly node: T }[];
@@ -73,7 +75,7 @@ export function createApi(fetcher: typeof fetch): Api {
       let after: string | null = null;
       do {
         const page: CatalogPage = await ask(CATALOG, { after, filter });
-        titles.push(...page.catalog.edges.map(({ node }) => withoutNullLimits(node)));
+        titles.push(...page.catalog.edges.map(({ node }) => titleOf(node)));
         after = page.catalog.pageInfo.hasNextPage ? page.catalog.pageInfo.endCursor : null;
       } while (after !== null);
       return titles;
@@ -83,7 +85,7 @@ export function createApi(fetcher: typeof fetch): Api {
     },
     async title(id) {
       const { title } = await ask<{ title: TitleNode | null }>(TITLE_BY_ID, { id });
-      return title === null ? null : withoutNullLimits(title);
+      return title === null ? null : titleOf(title);
     },
     async me() {
       return (await ask<{ me: Account | null }>(ME)).me;
@@ -115,9 +117,9 @@ export function createApi(fetcher: typeof fetch): Api {
     },
     async openOrders() {
       const { me } = await ask<{ me: { orders: Connection<OpenNode> } | null }>(OPEN_ORDERS);
-      return (me?.orders.edges ?? []).flatMap(({ node: { id, state, expiresAt, offer } }) =>
+      return (me?.orders.edges ?? []).flatMap(({ node: { id, state, name, expiresAt, rights, offer } }) =>
         expiresAt !== null && offer.categoryId !== null && OPEN_STATES.has(state)
-          ? [{ id, offerId: offer.id, expiresAt }]
+          ? [{ id, offer: { ...offer, name, rights: withoutNullLimits(rights) }, expiresAt }]
           : [],
       );
     },
@@ -145,21 +147,21 @@ interface CatalogPage {
 
 type Nullable<T> = { readonly [K in keyof T]?: T[K] | null };
 
+type RightsNode = Omit<Rights, 'tier'> & { readonly tier: Nullable<Rights['tier']> };
+
 interface TitleNode extends Omit<Title, 'offers'> {
-  readonly offers: readonly (Omit<Offer, 'rights'> & {
-    readonly rights: Omit<Rights, 'tier'> & { readonly tier: Nullable<Rights['tier']> };
-  })[];
+  readonly offers: readonly (Omit<Offer, 'rights'> & { readonly rights: RightsNode })[];
 }
 
 /** GraphQL writes a limit that is absent as null; the ticket leaves it out. */
-function withoutNullLimits(title: TitleNode): Title {
-  return {
-    ...title,
-    offers: title.offers.map((offer) => {
-      const limits = Object.entries(offer.rights.tier).filter(([, limit]) => limit !== null);
-      return { ...offer, rights: { ...offer.rights, tier: Object.fromEntries(limits) } };
-    }),
-  };
+function withoutNullLimits(rights: RightsNode): Rights {
+  const limits = Object.entries(rights.tier).filter(([, limit]) => limit !== null);
+  return { ...rights, tier: Object.fromEntries(limits) };
+}
+
+function titleOf(title: TitleNode): Title {
+  const offers = title.offers.map((offer) => ({ ...offer, rights: withoutNullLimits(offer.rights) }));
+  return { ...title, offers };
 }
 
 interface OrderNode extends Omit<UsedOrder, 'offerName' | 'titleName'> {
@@ -186,8 +188,10 @@ const OPEN_STATES: ReadonlySet<string> = new Set(['ticketed', 'delivered', 'capt
 interface OpenNode {
   readonly id: string;
   readonly state: string;
+  readonly name: string;
   readonly expiresAt: string | null;
-  readonly offer: { readonly id: string; readonly categoryId: string | null };
+  readonly rights: RightsNode;
+  readonly offer: Omit<Offer, 'rights'>;
 }
 
 function usedOrder({ offer, title, ...order }: OrderNode): UsedOrder {

@@ -1,7 +1,7 @@
 import type { Api, Code, Offer, OpenOrder, PlacedOrder, Title } from './api.ts';
 import { createOrderKeys } from './keys.ts';
 import { Problem } from './problems.ts';
-import type { StoredTicket, TicketStore } from './store.ts';
+import type { PendingOrder, StoredTicket, TicketStore } from './store.ts';
 import { checkTicket, TicketMismatch } from './ticket.ts';
 
 export interface Ordering {
@@ -39,11 +39,13 @@ export async function orderTicket(
   offer: Offer,
   { code = null, within = null }: How = {},
 ): Promise<StoredTicket> {
+  const sold = within?.offer ?? offer;
   const id = `${account} ${within?.id ?? offer.id} ${title.id}`;
-  const order = (await store.findPending(id)) ?? {
-    id,
-    idempotencyKey: crypto.randomUUID(),
-    keys: await createOrderKeys(),
+  const before = await store.findPending(id);
+  const codes = codesToTry(code, before);
+  const order = {
+    ...(before ?? { id, idempotencyKey: crypto.randomUUID(), keys: await createOrderKeys() }),
+    codes,
   };
   await store.putPending(order);
   const { keys, idempotencyKey } = order;
@@ -54,10 +56,12 @@ export async function orderTicket(
     };
     const place = () =>
       within === null
-        ? api.placeOrder({ ...input, offerId: offer.id, ...code })
+        ? withAnyCode(codes, (each) => api.placeOrder({ ...input, offerId: offer.id, ...each }))
         : api.orderTicket({ ...input, orderId: within.id });
     const [placed, keySet] = await Promise.all([
-      withRetry(place).then((answer) => {
+      withRetry(place, async ({ code: answer }) => {
+        if (before === null && TURNED_AWAY.has(answer)) await store.removePending(id);
+      }).then((answer) => {
         onEndpoint?.(answer.whep);
         return answer;
       }),
@@ -65,7 +69,7 @@ export async function orderTicket(
     ]);
     const checked = await checkTicket(
       placed,
-      { issuer, uri: title.path, rights: offer.rights, ...validityOf(offer, within), keys },
+      { issuer, uri: title.path, rights: sold.rights, ...validityOf(sold, within), keys },
       keySet,
       nowMs(),
     );
@@ -74,7 +78,7 @@ export async function orderTicket(
       account,
       titleId: title.id,
       offerId: offer.id,
-      offerName: offer.name,
+      offerName: sold.name,
       uri: title.path,
       ticket: placed.ticket,
       endpoint: placed.whep,
@@ -89,6 +93,29 @@ export async function orderTicket(
   } catch (error) {
     if (isFinal(error)) await store.removePending(id);
     throw error;
+  }
+}
+
+/** What was typed, and what an order that got no answer was sent with: its code need not be typed again. */
+function codesToTry(typed: Code | null, before: PendingOrder | null): readonly (Code | null)[] {
+  if (before === null) return [typed];
+  const sent = before.codes ?? [null];
+  if (typed === null) return sent;
+  return [typed, ...sent.filter((code) => JSON.stringify(code) !== JSON.stringify(typed))];
+}
+
+/** The shop knows the order by its key: had it come through with another code, `idempotency_conflict` says so. */
+async function withAnyCode(
+  codes: readonly (Code | null)[],
+  place: (code: Code | null) => Promise<PlacedOrder>,
+): Promise<PlacedOrder> {
+  const [first = null, ...others] = codes;
+  try {
+    return await place(first);
+  } catch (error) {
+    const isOther = error instanceof Problem && error.code === 'idempotency_conflict';
+    if (!isOther || others.length === 0) throw error;
+    return withAnyCode(others, place);
   }
 }
 
@@ -109,13 +136,20 @@ const UNANSWERED = new Set([
   ...['shop_unreachable', 'internal', 'overloaded', 'rate_limited', 'unexpected', 'conflict'],
   'payment_pending',
 ]);
+/** To the very first try they say that nothing was written; to a repetition they say nothing of the first. */
+const TURNED_AWAY = new Set(['overloaded', 'rate_limited']);
 const TRIES = 3;
 
-async function withRetry(place: () => Promise<PlacedOrder>): Promise<PlacedOrder> {
+/** @param onFirst told what came of the first try, if that was a problem. */
+async function withRetry(
+  place: () => Promise<PlacedOrder>,
+  onFirst: (problem: Problem) => Promise<void>,
+): Promise<PlacedOrder> {
   for (let tries = 1; ; tries++) {
     try {
       return await place();
     } catch (error) {
+      if (tries === 1 && error instanceof Problem) await onFirst(error);
       const unanswered = error instanceof Problem && error.code === 'shop_unreachable';
       if (!unanswered || tries === TRIES) throw error;
     }

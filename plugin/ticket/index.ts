@@ -10,7 +10,7 @@ export {
 } from './claims.ts';
 export { openClientPart } from './client-part.ts';
 export { inspectTicket, type Inspection, type InspectOptions } from './inspect.ts';
-export { issueTicket, type IssuedTicket, type TicketOrder } from './issue.ts';
+export { isSealKey, issueTicket, type IssuedTicket, type TicketOrder } from './issue.ts';
 export { createRemoteKeySource, createStaticKeySource, type RemoteKeySourceOptions } from './key-sources.ts';
 export {
   generateSealingKey,

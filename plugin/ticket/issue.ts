@@ -43,6 +43,17 @@ async function makeClientPart(k: string, jti: string, sealKey: JWK): Promise<str
     });
 }
 
+/** True if a client part can be made for a key: it is on its curve, and agreeing with it gives a secret. */
+export async function isSealKey(jwk: JWK): Promise<boolean> {
+  try {
+    await makeClientPart('', '', jwk);
+    return true;
+  } catch (error) {
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
+}
+
 /**
  * Issues a ticket: header, claims and secret go through the very schemas that `openTicket` reads them with.
  * @throws TypeError when one of them, or a key, is not one that `openTicket` would take; RangeError when the ticket gets

@@ -1,7 +1,5 @@
 /** Everything that staff change is in the audit log. */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAccount } from '../../admin/accounts/accounts.ts';
@@ -9,7 +7,7 @@ import { isPermission } from '../../admin/accounts/permissions.ts';
 import { ruleOf } from '../../admin/graphql/access.ts';
 import { schema } from '../../admin/graphql/schema.ts';
 import { startOrderServer, type Json, type TestOrderServer } from '../support/order-server.ts';
-import { buy, offersOf } from '../support/shop.ts';
+import { buy, createOffer, offersOf } from '../support/shop.ts';
 
 /** What each mutation of staff is called in the log. A new one has to be put here. */
 const actions: Record<string, string> = {
@@ -53,14 +51,6 @@ describe('the actions of the audit log', () => {
     const ofStaff = fields.filter((field) => isPermission(ruleOf(field))).map(({ name }) => name);
     expect(Object.keys(actions).sort()).toEqual(ofStaff.sort());
   });
-
-  const directory = join(import.meta.dirname, '..', '..', 'admin', 'graphql');
-  const source = readdirSync(directory)
-    .map((name) => readFileSync(join(directory, name), 'utf8'))
-    .join('\n');
-  it.each(Object.values(actions))('are written by one of them: %s', (action) => {
-    expect(source).toContain(`'${action}'`);
-  });
 });
 
 describe('the audit log', () => {
@@ -89,7 +79,78 @@ describe('the audit log', () => {
     return edges.map(({ node }) => node).reverse();
   }
 
+  it('tells what staff did to what is sold, to vouchers and to orders', async () => {
+    const title = await mutate(`createTitle(input: { path: "/live/audit", name: "A" })`, '{ id }');
+    const titleId = String(title['id']);
+    await mutate(`updateTitle(id: "${titleId}", input: { name: "B" })`, '{ id }');
+    await mutate(`publishTitle(id: "${titleId}", published: false)`, '{ id }');
+    await mutate(`publishTitle(id: "${titleId}")`, '{ id }');
+    await mutate(`setTitleServers(id: "${titleId}", serverIds: ["ss-1"])`, '{ id }');
+    await mutate('setServerCapacity(id: "ss-1", capacity: 9)', '{ id }');
+    const category = await mutate('createCategory(slug: "audit", name: "A")', '{ id }');
+    await mutate(`updateCategory(id: "${String(category['id'])}", name: "B")`, '{ id }');
+    await mutate(`deleteCategory(id: "${String(category['id'])}")`);
+    const offerId = await createOffer(server.url, staff, titleId, { priceMinor: 7, rights: { accesses: 3 } });
+    await mutate(`updateOffer(id: "${offerId}", input: { name: "B" })`, '{ id }');
+    const promotion = await mutate(
+      'createPromotion(input: { code: "AUDIT", name: "A", percent: 5 })',
+      '{ id }',
+    );
+    await mutate(`updatePromotion(id: "${String(promotion['id'])}", input: { active: false })`, '{ id }');
+    const expiresAt = new Date(Date.now() + 60_000).toISOString();
+    const vouchers = await mutate(
+      `issueVouchers(input: { name: "A", count: 2, offerId: "${offerId}", expiresAt: "${expiresAt}" })`,
+      '{ codes batch { id } }',
+    );
+    await mutate(`cancelVouchers(id: "${String(vouchers['batch']!['id'])}")`, '{ id }');
+    const orderOf = async (ticket: string) => {
+      const jti = String(decodeJwt(ticket).jti);
+      const { data } = await server.graphql(`{ soldTicket(id: "${jti}") { orderId } }`, {}, staff);
+      return String(data!['soldTicket']!['orderId']);
+    };
+    const buyer = await server.tokenOf('viewer');
+    const cancelledId = await orderOf((await buy(server.url, offerId, buyer)).ticket);
+    await mutate(`cancelCustomerOrder(orderId: "${cancelledId}", reason: "asked for it")`, '{ id }');
+    const { ticket } = await buy(server.url, offerId, buyer);
+    const watchedId = await orderOf(ticket);
+    const session = randomUUID();
+    for (const message of [
+      { op: 'reserve', session, attempt: null, ticket },
+      { op: 'commit', session },
+    ])
+      expect((await server.send('/v1/redemptions', 'redemption+jwt', message)).status).toBe(200);
+    const refund = `{ orderId: "${watchedId}", amountMinor: 3, reason: "no sound", idempotencyKey: "audit-00002" }`;
+    await mutate(`refundOrder(input: ${refund})`, '{ id }');
+
+    const entries = await logged();
+    expect(entries.map(({ action, objectType, objectId }) => [action, objectType, objectId])).toEqual([
+      ['title.create', 'title', titleId],
+      ['title.update', 'title', titleId],
+      ['title.unpublish', 'title', titleId],
+      ['title.publish', 'title', titleId],
+      ['title.servers', 'title', titleId],
+      ['server.capacity', 'streaming_server', 'ss-1'],
+      ['category.create', 'category', category['id']],
+      ['category.update', 'category', category['id']],
+      ['category.delete', 'category', category['id']],
+      ['offer.create', 'offer', offerId],
+      ['offer.update', 'offer', offerId],
+      ['promotion.create', 'promotion', promotion['id']],
+      ['promotion.update', 'promotion', promotion['id']],
+      ['voucher.issue', 'voucher_batch', vouchers['batch']!['id']],
+      ['voucher.cancel', 'voucher_batch', vouchers['batch']!['id']],
+      ['order.cancel', 'order', cancelledId],
+      ['order.refund', 'order', watchedId],
+    ]);
+    const parsed = entries.map(({ after }) => JSON.parse(after ?? 'null') as unknown);
+    expect(parsed.at(-2)).toMatchObject({ state: 'cancelled', reason: 'asked for it' });
+    expect(parsed.at(-1)).toMatchObject({ amountMinor: 3, reason: 'no sound' });
+    for (const code of vouchers['codes'] as unknown as string[])
+      expect(JSON.stringify(entries)).not.toMatch(new RegExp(code.replaceAll('-', '-?')));
+  });
+
   it('tells what staff did to accounts, tickets, keys and servers, and keeps no secret', async () => {
+    const known = (await logged()).length;
     const email = `${randomUUID()}@example.com`;
     const password = 'correct horse battery';
     const customer = await createAccount(server.db, { email, password, name: 'x' }, 'viewer', new Date());
@@ -137,7 +198,7 @@ describe('the audit log', () => {
     secrets.push((await mutate('registerStreamingServer(id: "ss-new")', '{ code }'))['code']!);
     await mutate('deactivateStreamingServer(id: "ss-1")', '{ active }');
 
-    const entries = await logged();
+    const entries = (await logged()).slice(known);
     expect(entries.map(({ action }) => action)).toEqual([
       'api_key.create',
       'api_key.revoke',
@@ -174,6 +235,11 @@ describe('the audit log', () => {
       expect(String(secret).length).toBeGreaterThan(20);
       expect(JSON.stringify(entries)).not.toContain(String(secret));
     }
+  });
+
+  it('has by now an entry of every mutation of staff', async () => {
+    const written = new Set((await logged()).map(({ action }) => String(action)));
+    expect([...written].sort()).toEqual([...Object.values(actions), 'title.unpublish'].sort());
   });
 
   it('has no entry of what was refused', async () => {

@@ -7,6 +7,9 @@ const PLACE = `mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) {
   replayed ticket order { id state payment { provider state amount { amountMinor } } history { to by } } } }`;
 const ORDER =
   'query ($id: ID!) { order(id: $id) { state captured { amountMinor } refunded { amountMinor } } }';
+const STAFF_CANCEL =
+  'mutation ($id: ID!, $reason: String!) { cancelCustomerOrder(orderId: $id, reason: $reason) { state } }';
+const HISTORY = 'query ($id: ID!) { order(id: $id) { history { by reason } } }';
 const CANCEL = 'mutation ($id: ID!) { cancelOrder(orderId: $id) { state } }';
 const REFUND = 'mutation ($input: RefundInput!) { refundOrder(input: $input) { state } }';
 const STATEMENT = `{ held { amountMinor } statement { edges { node {
@@ -80,6 +83,21 @@ describe('orders and payments over HTTP', () => {
       titleStatement(titleId: $titleId, first: 1) { edges { node { kind } } } }`;
     const listed = await server.graphql(orders, { titleId }, staff);
     expect(listed).toMatchObject({ codes: [], data: { orders: { edges: [{ node: { id } }] } } });
+  });
+
+  it('what staff write about an order is for staff', async () => {
+    const { data } = await order();
+    const id = data?.['placeOrder']?.['order']?.['id'];
+    const staff = await server.tokenOf('staff');
+    const reason = 'called us again';
+    const cancelled = await server.graphql(STAFF_CANCEL, { id, reason }, staff);
+    expect(cancelled).toMatchObject({ codes: [], data: { cancelCustomerOrder: { state: 'cancelled' } } });
+    const lastOf = async (who: 'viewer' | 'staff') => {
+      const shown = await server.graphql(HISTORY, { id }, await server.tokenOf(who));
+      return Object.values(shown.data?.['order']?.['history'] ?? {}).at(-1);
+    };
+    expect(await lastOf('viewer')).toEqual({ by: 'staff', reason: null });
+    expect(await lastOf('staff')).toEqual({ by: 'staff', reason });
   });
 
   it('staff cannot refund what was not charged', async () => {

@@ -4,7 +4,7 @@ import { openDatabase } from '../../admin/db/connect.ts';
 import { createEventPort, type ServerEvent } from '../../admin/events/port.ts';
 import { startOrderServer, type TestOrderServer } from '../support/order-server.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
-import { buy, offersOf } from '../support/shop.ts';
+import { buy, createOffer, offersOf } from '../support/shop.ts';
 
 let postgres: TestPostgres;
 let one: TestOrderServer;
@@ -119,4 +119,39 @@ it('a thousand events at once come in as few texts as they fit in, each of them 
   } finally {
     await database.close();
   }
+});
+
+it('two changes of an offer at once are both kept, though each names only its own', async () => {
+  const staff = await one.tokenOf('staff');
+  const { data } = await one.graphql('{ title(path: "/live/demo") { id } }');
+  const titleId = String(data!['title']!['id']);
+  const offerId = await createOffer(one.url, staff, titleId, { validSeconds: 60, rights: { accesses: 3 } });
+  const update = (at: TestOrderServer, input: string) =>
+    at.graphql(
+      `mutation { updateOffer(id: "${offerId}", input: ${input}) { validSeconds rights { accesses } } }`,
+      {},
+      staff,
+    );
+  const blocked = async () => {
+    const rows = await one.db.execute<{ n: string }>(
+      sql`select count(*) as n from pg_stat_activity where wait_event_type = 'Lock' and query like '%"offers"%'`,
+    );
+    return Number(rows[0]?.n);
+  };
+  let changes: Promise<unknown> = Promise.resolve();
+  await one.db.transaction(async (tx) => {
+    await tx.execute(sql`select 1 from offers where id = ${offerId} for update`);
+    changes = Promise.all([
+      update(one, '{ validSeconds: 90 }'),
+      update(other, '{ rights: { accesses: 5 } }'),
+    ]);
+    await expect.poll(blocked, { timeout: 10_000 }).toBe(2);
+  });
+  await changes;
+  const after = await one.graphql(
+    `{ offers(of: "${titleId}") { id validSeconds rights { accesses } } }`,
+    {},
+    staff,
+  );
+  expect(after.data!['offers']).toContainEqual({ id: offerId, validSeconds: 90, rights: { accesses: 5 } });
 });

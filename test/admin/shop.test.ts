@@ -110,6 +110,32 @@ describe('offers', () => {
     );
     expect(data).toEqual({ updateOffer: { validSeconds: 90, rights: { accesses: 3 } } });
   });
+
+  it('lose by null what limits them, and nothing else', async () => {
+    const update = async (offer: object, fields: string, ...patches: object[]) => {
+      const made = await createOffer({ titleId: await createTitle(), priceMinor: 0, ...offer });
+      const query = `mutation ($id: ID!, $input: OfferPatch!) { updateOffer(id: $id, input: $input) { ${fields} } }`;
+      const answers = [];
+      for (const input of patches) {
+        const { data } = await server.graphql(query, { id: made.data!['createOffer']!['id'], input }, staff);
+        answers.push(data!['updateOffer']);
+      }
+      return answers;
+    };
+    const timeOption = { preview: { seconds: 30 } };
+    const offer = { timeOption, concurrent: 1, previewsPerAddress: 2, previewsPerTitle: 9 };
+    const none = { concurrent: null, previewsPerAddress: null, previewsPerTitle: null };
+    const fields = 'name previewsPerAddress previewsPerTitle rights { concurrent }';
+    expect(await update(offer, fields, { name: null }, { previewsPerAddress: null }, none)).toEqual([
+      { name: 'A', previewsPerAddress: 2, previewsPerTitle: 9, rights: { concurrent: 1 } },
+      { name: 'A', previewsPerAddress: null, previewsPerTitle: 9, rights: { concurrent: 1 } },
+      { name: 'A', previewsPerAddress: null, previewsPerTitle: null, rights: { concurrent: null } },
+    ]);
+    const raw = { validSeconds: 60, rights: { concurrent: 2 } };
+    expect(await update(raw, 'validSeconds rights { concurrent }', { ...none, validSeconds: 90 })).toEqual([
+      { validSeconds: 90, rights: { concurrent: 2 } },
+    ]);
+  });
 });
 
 describe('titles', () => {

@@ -69,6 +69,28 @@ test('limits of a tier that are null are left out, as the ticket leaves them out
   expect((await api.title('title-1'))?.offers[0]?.rights.tier).toEqual({ maxHeight: 720 });
 });
 
+test('an open order of a category has the name and the rights of its order, not those of its offer', async () => {
+  const { rights, ...offer } = { ...OFFER, categoryId: 'c-1' };
+  const tier = { maxHeight: 720, maxBitrate: null, audioBitrate: null };
+  const node = {
+    id: 'o',
+    state: 'ticketed',
+    name: 'As sold',
+    expiresAt: 'later',
+    rights: { ...rights, tier },
+  };
+  const nodes = [
+    { ...node, offer },
+    { ...node, offer: { ...offer, categoryId: null } },
+    { ...node, state: 'cancelled', offer },
+  ];
+  const orders = { edges: nodes.map((each) => ({ node: each })) };
+  const { api } = apiAnswering({ data: { me: { orders } } });
+  expect(await api.openOrders()).toEqual([
+    { id: 'o', offer: { ...offer, name: 'As sold', rights }, expiresAt: 'later' },
+  ]);
+});
+
 test('a catalog of several pages is read to its end', async () => {
   const pages = [
     { edges: [{ node: { ...TITLE, id: '1' } }], pageInfo: { hasNextPage: true, endCursor: 'c' } },

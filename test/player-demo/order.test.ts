@@ -25,7 +25,7 @@ function setUp(...answers: (string | Changes)[]) {
     const keys: OrderKeys = { ...(await createOrderKeys()), proofJwk: proofKey, sealJwk: sealKey };
     return { orderId: 'order-1', ...(await shop.deliver(keys, answer)) };
   }
-  const order = (how: How = {}) =>
+  const order = (how: How = {}, offer = OFFER) =>
     orderTicket(
       {
         issuer: ISSUER,
@@ -51,11 +51,14 @@ function setUp(...answers: (string | Changes)[]) {
       },
       'viewer@usher.example',
       TITLE,
-      OFFER,
+      offer,
       how,
     );
   return { order, asked, further, tickets, pending, endpoints };
 }
+
+/** Until the player gives up. */
+const UNREACHABLE = ['shop_unreachable', 'shop_unreachable', 'shop_unreachable'];
 
 test('a ticket that passes is stored with its keys, and the order is done', async () => {
   const { order, tickets, pending, endpoints } = setUp({});
@@ -117,15 +120,70 @@ test('a code goes along with the order', async () => {
   expect(asked[0]).toMatchObject({ offerId: OFFER.id, titleId: TITLE.id, promotionCode: 'USHER20' });
 });
 
+test('an order that got no answer is repeated with its code, though that is not typed again', async () => {
+  const { order, asked } = setUp(...UNREACHABLE, {});
+  await expect(order({ code: { voucherCode: 'A' } })).rejects.toMatchObject({ code: 'shop_unreachable' });
+  await order();
+  expect(asked[3]).toEqual(asked[0]);
+});
+
+test('with another code it is another try, until the shop says that it has the first one', async () => {
+  const { order, asked, tickets, pending } = setUp(
+    ...UNREACHABLE,
+    ...UNREACHABLE,
+    'idempotency_conflict',
+    'idempotency_conflict',
+    {},
+  );
+  await expect(order()).rejects.toMatchObject({ code: 'shop_unreachable' });
+  await expect(order({ code: { promotionCode: 'B' } })).rejects.toMatchObject({ code: 'shop_unreachable' });
+  await order({ code: { promotionCode: 'C' } });
+  expect(asked.slice(6).map(({ promotionCode }) => promotionCode)).toEqual(['C', 'B', undefined]);
+  expect(asked[8]).toEqual(asked[0]);
+  expect(tickets).toHaveLength(1);
+  expect(pending.size).toBe(0);
+});
+
+test.each(['overloaded', 'rate_limited'])(
+  'a shop that answers %s has nothing of the order',
+  async (answer) => {
+    const { order, asked, pending } = setUp(answer, {});
+    await expect(order({ code: { promotionCode: 'A' } })).rejects.toMatchObject({ code: answer });
+    expect(pending.size).toBe(0);
+    await order();
+    expect(asked[1]).not.toHaveProperty('promotionCode');
+    expect(asked[1]?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+  },
+);
+
+test('a shop that has no time for a repetition has not refused the order', async () => {
+  const { order, asked } = setUp(...UNREACHABLE, 'rate_limited', 'overloaded', {});
+  await expect(order()).rejects.toMatchObject({ code: 'shop_unreachable' });
+  await expect(order()).rejects.toMatchObject({ code: 'rate_limited' });
+  await expect(order()).rejects.toMatchObject({ code: 'overloaded' });
+  await order();
+  expect(asked[5]).toEqual(asked[0]);
+});
+
 test('a further title of a category is had within its order, for as long as that lasts', async () => {
   const { order, asked, further } = setUp({ claims: { exp: NOW_MS / 1000 + 60 } }, {});
   const within = (seconds: number) => ({
     id: 'order-1',
-    offerId: OFFER.id,
+    offer: OFFER,
     expiresAt: new Date(NOW_MS + seconds * 1000).toISOString(),
   });
   expect((await order({ within: within(60) })).expiresAtSeconds).toBe(NOW_MS / 1000 + 60);
   expect(further).toMatchObject([{ orderId: 'order-1', titleId: TITLE.id }]);
   expect(asked).toEqual([]);
   await expect(order({ within: within(90_000) })).rejects.toMatchObject({ part: 'exp' });
+});
+
+test('a further title has the rights that its order was sold with, whatever has become of the offer', async () => {
+  const expiresAt = new Date(NOW_MS + 60_000).toISOString();
+  const { order } = setUp({}, {});
+  const changed = { ...OFFER, name: 'Changed', rights: { ...OFFER.rights, concurrent: 3 } };
+  const ticket = await order({ within: { id: 'order-1', offer: OFFER, expiresAt } }, changed);
+  expect(ticket.offerName).toBe(OFFER.name);
+  const within = { id: 'order-1', offer: changed, expiresAt };
+  await expect(order({ within })).rejects.toMatchObject({ part: 'rights' });
 });

@@ -23,11 +23,13 @@ export interface TestDeskOptions {
   readonly answerWithinMs?: number;
   /** Stands between the desk and the provider. */
   readonly wrap?: (provider: PaymentProvider) => PaymentProvider;
+  /** False for a desk without any provider. Default true. */
+  readonly hasProvider?: boolean;
 }
 
 export function createTestDesk(
   { db, authority }: Pick<World, 'db' | 'authority'>,
-  { answerWithinMs = 20, wrap = (provider) => provider }: TestDeskOptions = {},
+  { answerWithinMs = 20, wrap = (provider) => provider, hasProvider = true }: TestDeskOptions = {},
 ): TestDesk {
   let nowMs = START_MS;
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs };
@@ -52,7 +54,7 @@ export function createTestDesk(
     clock,
     log: { warn: () => undefined },
     failed: (error) => failures.push(error),
-    providers: { test_card: provider },
+    providers: hasProvider ? { test_card: provider } : {},
     answerWithinMs,
   });
   return {

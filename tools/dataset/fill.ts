@@ -132,8 +132,8 @@ function ordersSql({ accounts, titles }: Sizes, from: number, until: number): st
 }
 
 /**
- * Fills a database whose tables are up to date, or goes on where it was interrupted. The rows are the same for every
- * scale; a larger one has more of them.
+ * Fills a database whose tables are up to date, or goes on where it was interrupted. Of the same sizes the rows are always
+ * the same.
  * @param sql one connection (`max: 1`)
  * @param progress told after each part how many orders there are
  */

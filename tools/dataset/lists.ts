@@ -1,4 +1,4 @@
-/** Every list that the API shows, and what the database does for it. */
+/** The API's lists that grow with what is sold and watched, and what the database does for them. */
 import { drizzle } from 'drizzle-orm/postgres-js';
 import type { Sql } from 'postgres';
 import { listAccounts } from '../../admin/accounts/staff.ts';

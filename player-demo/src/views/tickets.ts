@@ -1,7 +1,22 @@
-import type { Offer, OpenOrder } from '../api.ts';
+import type { Offer, OpenOrder, Title } from '../api.ts';
 import { h, icon } from '../dom.ts';
 import { describeRights, formatOfferPrice, formatPrice, formatSpan, formatWhen } from '../format.ts';
 import type { StoredTicket } from '../store.ts';
+
+/** The open orders of a title's categories, of each offer the newest. */
+export function heldOf(title: Title, open: readonly OpenOrder[], nowMs: number): readonly OpenOrder[] {
+  const lasting = open.filter(
+    ({ offer, expiresAt }) =>
+      Date.parse(expiresAt) > nowMs && title.categories.some(({ id }) => id === offer.categoryId),
+  );
+  return lasting.filter(({ offer }, at) => lasting.findIndex((order) => order.offer.id === offer.id) === at);
+}
+
+/** What is on sale, and what is held: that as it was sold, whether it is still on sale or not. */
+export function shownOffers(title: Title, held: readonly OpenOrder[]): readonly Offer[] {
+  const own = held.map(({ offer }) => offer);
+  return [...own, ...title.offers.filter(({ id }) => own.every((offer) => offer.id !== id))];
+}
 
 /** What can be bought, cheapest first, or is `held` already; `quiet` beside a ticket that is there already. */
 export function offerList(
@@ -15,7 +30,7 @@ export function offerList(
     'ul',
     { class: 'offers', 'data-testid': 'offers' },
     sorted.map((offer) => {
-      const own = held.find(({ offerId }) => offerId === offer.id);
+      const own = held.find((order) => order.offer.id === offer.id);
       const free = offer.price.amountMinor === 0;
       const does = own !== undefined ? 'Watch' : free ? 'Get and watch' : 'Buy and watch';
       const button = h(

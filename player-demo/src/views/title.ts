@@ -15,7 +15,7 @@ import { playerView } from './player.ts';
 import { codeField } from './code.ts';
 import { artwork } from './poster.ts';
 import { sessionPanel } from './session-panel.ts';
-import { offerList, ticketStub } from './tickets.ts';
+import { heldOf, offerList, shownOffers, ticketStub } from './tickets.ts';
 
 /** A title: the player, and beside it the ticket or what can be bought. */
 export function titleView(app: App, id: string): View {
@@ -113,7 +113,7 @@ function loadedTitle(app: App, title: Title) {
 
   async function buy(offer: Offer, button: HTMLButtonElement): Promise<void> {
     const typed = code.read();
-    const within = held.find(({ offerId }) => offerId === offer.id) ?? null;
+    const within = held.find((order) => order.offer.id === offer.id) ?? null;
     const free =
       within !== null || offer.price.amountMinor === 0 || (typed !== null && 'voucherCode' in typed);
     if (app.account.value === null && !free) {
@@ -158,15 +158,14 @@ function loadedTitle(app: App, title: Title) {
   }
 
   function renderAside(): void {
-    const offers = offerList(title.offers, held, ticket !== null, (offer, button) => void buy(offer, button));
+    const shown = shownOffers(title, held);
+    const offers = offerList(shown, held, ticket !== null, (offer, button) => void buy(offer, button));
     fill(
       aside,
       ticket === null ? null : [h('h2', {}, 'Your ticket'), ticketStub(ticket, Date.now())],
       h('h2', {}, ticket === null ? 'Tickets' : 'Buy another'),
       orderError,
-      title.offers.length === 0
-        ? h('p', { class: 'muted' }, 'Not on sale right now.')
-        : [offers, code.element],
+      shown.length === 0 ? h('p', { class: 'muted' }, 'Not on sale right now.') : [offers, code.element],
     );
   }
 
@@ -180,10 +179,10 @@ function loadedTitle(app: App, title: Title) {
   /** What the account has bought of the categories of this title: that is not to be paid for again. */
   async function showHeld(key: string): Promise<void> {
     held = [];
-    if (app.account.value === null || title.offers.every(({ categoryId }) => categoryId === null)) return;
+    if (app.account.value === null || title.categories.length === 0) return;
     const open = await app.api.openOrders().catch(() => []);
     if (shownFor !== key) return;
-    held = open.filter(({ expiresAt }) => Date.parse(expiresAt) > Date.now());
+    held = heldOf(title, open, Date.now());
     renderAside();
   }
 

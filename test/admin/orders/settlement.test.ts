@@ -66,6 +66,11 @@ it.each<[string, Partial<SettlementFacts>, unknown]>([
     { revokedAtMs: EXPIRES_MS - RECEIPTS_WITHIN_MS, nowMs: EXPIRES_MS },
     release,
   ],
+  [
+    'prepaid, revoked after it had expired: forfeited',
+    { revokedAtMs: EXPIRES_MS, nowMs: OVER_MS },
+    charge(300),
+  ],
   ['free, first picture', { terms: FREE, priceMinor: 0, isDelivered: true }, charge(0)],
   ['free, never used', { terms: FREE, priceMinor: 0, nowMs: OVER_MS }, release],
   ['on delivery, too early', { terms: ON_DELIVERY, isDelivered: true, mediaMsUsed: 29_999 }, wait],

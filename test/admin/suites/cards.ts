@@ -7,6 +7,7 @@ import {
   paymentOperations,
   payments,
   streamingServers,
+  tickets,
   vouchers,
 } from '../../../admin/db/schema.ts';
 import { newId } from '../../../admin/ids.ts';
@@ -17,6 +18,7 @@ import { refundOrder } from '../../../admin/orders/refund.ts';
 import { RECEIPTS_WITHIN_MS } from '../../../admin/orders/settlement.ts';
 import type { PaymentProvider, ProviderRequest } from '../../../admin/payments/providers.ts';
 import { createVouchers } from '../../../admin/pricing/vouchers.ts';
+import { latestSeq, readEntries } from '../../../admin/revocations/entries.ts';
 import {
   buyerOf,
   createCustomer,
@@ -203,11 +205,30 @@ export function cardsSuite(world: () => World): void {
     expect(await order()).toMatchObject({ order: { state: 'ticketed' } });
   });
 
-  it('a charge that is refused: the order has failed and nothing is booked', async () => {
-    const { desk, order } = await set('tok_capture_fails');
+  it('a charge that is refused: the order has failed, nothing is booked and the ticket ends', async () => {
+    const released: string[] = [];
+    const wrap = (provider: PaymentProvider): PaymentProvider => ({
+      ...provider,
+      release: async ({ paymentId }) => {
+        released.push(paymentId);
+        return { state: 'done' };
+      },
+    });
+    const { desk, order } = await set('tok_capture_fails', { wrap });
     const placed = await order();
+    const after = await latestSeq(world().db);
     await watch(desk, placed);
-    expect(await books(placed.order.id)).toMatchObject({ state: 'failed', captured: 0 });
+    const { id } = placed.order;
+    expect(await books(id)).toMatchObject({ state: 'failed', captured: 0 });
+    expect(released).toHaveLength(1);
+    const issued = await world().db.select().from(tickets).where(eq(tickets.orderId, id));
+    expect(issued.map(({ revokedAt }) => revokedAt)).toEqual([new Date(START_MS)]);
+    expect(await readEntries(world().db, { after, limit: 10 })).toMatchObject([
+      { kind: 'subject', value: issued[0]?.subject },
+    ]);
+    await expect(createViewing(world(), ticketed(placed)).begin()).rejects.toMatchObject({
+      code: 'ticket_revoked',
+    });
   });
 
   it('cancelled: released at the provider, and never charged', async () => {

@@ -272,6 +272,33 @@ export function catalogSuite(world: () => World): void {
     expect(await world().db.transaction((tx) => updateOffer(tx, id, patch, now))).toMatchObject(expected);
   });
 
+  it('the most that a meter can cost is no price, and a price per minute none per gigabyte', async () => {
+    const { db } = world();
+    const { id } = await createTestOffer(world());
+    const update = (patch: Parameters<typeof updateOffer>[2]) =>
+      db.transaction((tx) => updateOffer(tx, id, patch, now));
+    const by = (unit: 'minute' | 'gigabyte') =>
+      ({ kind: 'metered', unit, max: 90, validSeconds: 3600 }) as const;
+    await update({ timeOption: by('minute'), meterPriceMinor: 2 });
+    await expect(update({ timeOption: { kind: 'duration', seconds: 60 } })).rejects.toMatchObject({
+      detail: 'priceMinor: is missing',
+    });
+    await expect(update({ timeOption: by('gigabyte') })).rejects.toMatchObject({
+      detail: 'meterPriceMinor: is missing',
+    });
+    expect(await update({ timeOption: { ...by('minute'), max: 30 } })).toMatchObject({
+      price: { amountMinor: 60 },
+      meterPrice: { amountMinor: 2 },
+    });
+    expect(await update({ timeOption: by('gigabyte'), meterPriceMinor: 9 })).toMatchObject({
+      price: { amountMinor: 810 },
+    });
+    expect(await update({ timeOption: { kind: 'duration', seconds: 60 }, priceMinor: 299 })).toMatchObject({
+      price: { amountMinor: 299 },
+      meterPrice: null,
+    });
+  });
+
   it('an offer that would contradict itself stays as it was', async () => {
     const offer = await createTestOffer(world(), { priceMinor: 100 });
     const update = world().db.transaction((tx) =>

@@ -1,10 +1,16 @@
 /** Tickets for the titles of a category. */
+import { eq } from 'drizzle-orm';
 import { expect, it } from 'vitest';
 import { createCategory } from '../../../admin/catalog/categories.ts';
 import { createTitle } from '../../../admin/catalog/titles.ts';
 import { createOffer } from '../../../admin/catalog/offers.ts';
+import { tickets } from '../../../admin/db/schema.ts';
+import { loadOrderDetails } from '../../../admin/orders/details.ts';
 import { issueFurther, type FurtherTicketRequest } from '../../../admin/orders/further.ts';
+import { latestSeq, readEntries } from '../../../admin/revocations/entries.ts';
+import { findTicketsOfOrder } from '../../../admin/revocations/queries.ts';
 import { newId } from '../../../admin/ids.ts';
+import { Denial } from '../../../plugin/errors.ts';
 import {
   createCustomer,
   createOrderRequest,
@@ -27,7 +33,7 @@ export function furtherSuite(world: () => World): void {
       for (const categoryIds of [[category.id], [category.id], []]) {
         const title = {
           path: `/live/t-${newId()}`,
-          name: 'Test',
+          name: `Title ${String(made.length)}`,
           description: '',
           published: true,
           serverIds: [],
@@ -56,9 +62,14 @@ export function furtherSuite(world: () => World): void {
     return { customer, order, second, other, offerId };
   }
 
-  const issue = (request: FurtherTicketRequest, accountId: string, nowMs = START_MS) =>
+  const issue = (
+    request: FurtherTicketRequest,
+    accountId: string,
+    nowMs = START_MS,
+    beforeRevoking = () => undefined as void,
+  ) =>
     world().db.transaction((tx) =>
-      issueFurther(tx, world().authority, request, { accountId, country: null }, nowMs),
+      issueFurther(tx, world().authority, request, { accountId, country: null, beforeRevoking }, nowMs),
     );
 
   async function requestFor(orderId: string, titleId: string): Promise<FurtherTicketRequest> {
@@ -88,6 +99,56 @@ export function furtherSuite(world: () => World): void {
     const further = await issue(await requestFor(order.order.id, second), customer.id);
     await expect(createViewing(world(), order).begin()).rejects.toMatchObject({ code: 'ticket_revoked' });
     await createViewing(world(), ticketed(further)).begin();
+  });
+
+  it('the feed tells of the ticket before only while it is watched, as often as its buyer may', async () => {
+    const { customer, order, second } = await setUp(1);
+    const { db } = world();
+    const after = await latestSeq(db);
+    const refuse = () => {
+      throw new Denial('rate_limited');
+    };
+    const further = ticketed(
+      await issue(await requestFor(order.order.id, second), customer.id, START_MS, refuse),
+    );
+    expect(await readEntries(db, { after, limit: 10 })).toEqual([]);
+    await createViewing(world(), further).begin();
+    const request = await requestFor(order.order.id, second);
+    await expect(issue(request, customer.id, START_MS, refuse)).rejects.toMatchObject({
+      code: 'rate_limited',
+    });
+    await issue(request, customer.id);
+    expect(await readEntries(db, { after, limit: 10 })).toMatchObject([
+      { kind: 'ticket', value: further.issued.jti },
+    ]);
+  });
+
+  it('one after the other when they are asked for at once: the last one is good', async () => {
+    const { customer, order, second } = await setUp(1);
+    const requests = await Promise.all([1, 2, 3].map(() => requestFor(order.order.id, second)));
+    const issued = await Promise.all(requests.map((request) => issue(request, customer.id)));
+    expect(issued.map(({ replayed }) => replayed)).toEqual([false, false, false]);
+    const sold = await world()
+      .db.select({ revokedAt: tickets.revokedAt })
+      .from(tickets)
+      .where(eq(tickets.orderId, order.order.id));
+    expect(sold).toHaveLength(4);
+    expect(sold.filter(({ revokedAt }) => revokedAt === null)).toHaveLength(1);
+  });
+
+  it('its viewings have the names of their titles, its tickets the newest first', async () => {
+    const { customer, order, second } = await setUp();
+    const further = ticketed(await issue(await requestFor(order.order.id, second), customer.id));
+    for (const one of [order, further]) await createViewing(world(), one).use({ seconds: 5 });
+    const details = (await loadOrderDetails(world().db, [order.order])).get(order.order);
+    expect(new Map(details?.sessions.map(({ uri, titleName }) => [uri, titleName]))).toEqual(
+      new Map([
+        [order.issued.uri, 'Title 0'],
+        [further.issued.uri, 'Title 1'],
+      ]),
+    );
+    const sold = await findTicketsOfOrder(world().db, order.order.id);
+    expect(sold.map(({ id }) => id)).toEqual([further.issued.jti, order.issued.jti]);
   });
 
   it.each([

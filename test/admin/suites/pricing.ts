@@ -88,6 +88,16 @@ export function pricingSuite(world: () => World): void {
       });
     });
 
+    it.each([
+      ['7K3M9QRTXW2PABCD', false],
+      ['7k3m-9qrt-xw2p-abcd', false],
+      ['BLACK-FRIDAY-2027', true],
+      ['7K3M-9QRT-XW2P-ABC-DE', true],
+    ])('is not called as vouchers are: %s', (code, isPromotion) => {
+      const { success } = promotionSchema.safeParse({ code, name: 'Test', percent: 20 });
+      expect(success).toBe(isPromotion);
+    });
+
     it.each<[string, Partial<PromotionInput>, string]>([
       ['switched off', { active: false }, 'not known'],
       ['not begun', { startsAt: seconds(1) }, 'not valid yet'],
@@ -231,6 +241,20 @@ export function pricingSuite(world: () => World): void {
       });
       const balances = await Promise.all(customers.map(({ id }) => balancesOf(db, id)));
       expect(balances.flat()).toEqual([{ amountMinor: 1000, currency: 'EUR' }]);
+    });
+
+    it('that an account redeems several times at once is on its balance once, and every answer says so', async () => {
+      const { db } = world();
+      const parsed = voucherCodeSchema.parse((await issue({ amountMinor: 1000, currency: 'EUR' })).code);
+      const { id } = await createCustomer(world());
+      const answers = await Promise.all(
+        Array.from({ length: AT_ONCE }, () =>
+          db.transaction((tx) => creditVoucher(tx, parsed, id, START_MS)),
+        ),
+      );
+      expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+      expect(answers.map(({ amount }) => amount.amountMinor)).toEqual(answers.map(() => 1000));
+      expect(await balancesOf(db, id)).toEqual([{ amountMinor: 1000, currency: 'EUR' }]);
     });
 
     it('that is over, cancelled, unknown or for something else is refused', async () => {

@@ -1,13 +1,20 @@
 /** Previews and places: what there is only so much of, when many ask at once. */
 import { randomUUID } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { PLACE_SECONDS, reserveCapacity, roomAt, setCapacity } from '../../../admin/catalog/capacity.ts';
 import { updateTitle } from '../../../admin/catalog/titles.ts';
 import { previewCounts, previewDays } from '../../../admin/db/schema.ts';
 import { countPreview, prunePreviews } from '../../../admin/pricing/previews.ts';
 import { registerServer } from '../../../admin/trust/servers.ts';
 import { generateSealingKey } from '../../../plugin/ticket/index.ts';
-import { codesOf, createTestOffer, orderOffer, START_MS, type World } from '../../support/databases.ts';
+import {
+  codesOf,
+  createCustomer,
+  createTestOffer,
+  orderOffer,
+  START_MS,
+  type World,
+} from '../../support/databases.ts';
 
 const now = new Date(START_MS);
 const AT_ONCE = 12;
@@ -61,6 +68,11 @@ export function quotasSuite(world: () => World): void {
   });
 
   describe('places', () => {
+    let customerId = '';
+    beforeAll(async () => {
+      customerId = (await createCustomer(world())).id;
+    });
+
     /** A title that servers of its own carry, each with so many places. */
     async function carried(capacities: readonly (number | null)[]) {
       const { db, server } = world();
@@ -79,20 +91,31 @@ export function quotasSuite(world: () => World): void {
 
     it('are given to no more orders than there are, however many come at once', async () => {
       const { offer, serverIds } = await carried([3, 2]);
-      const tries = Array.from({ length: AT_ONCE }, () => orderOffer(world(), offer.id));
+      const tries = Array.from({ length: AT_ONCE }, () => orderOffer(world(), offer.id, customerId));
       const codes = await codesOf(tries);
       expect(codes.filter((code) => code === null)).toHaveLength(5);
       expect(codes.filter((code) => code === 'overloaded')).toHaveLength(AT_ONCE - 5);
       const room = await roomAt(world().db, serverIds, START_MS);
       expect([...room.values()].map(({ free }) => free)).toEqual([0, 0]);
-      await expect(orderOffer(world(), offer.id)).rejects.toMatchObject({
+      await expect(orderOffer(world(), offer.id, customerId)).rejects.toMatchObject({
         detail: 'every streaming server that carries this title is full',
       });
     });
 
+    it('are not kept for what anybody gets for nothing, as often as he likes', async () => {
+      const { offer, serverIds } = await carried([1]);
+      const free = async () => (await roomAt(world().db, serverIds, START_MS)).get(serverIds[0]!)?.free;
+      await orderOffer(world(), offer.id);
+      await orderOffer(world(), offer.id);
+      expect(await free()).toBe(1);
+      await orderOffer(world(), offer.id, customerId);
+      expect(await free()).toBe(0);
+      await expect(orderOffer(world(), offer.id)).rejects.toMatchObject({ code: 'overloaded' });
+    });
+
     it('come back when nobody has pressed play in time', async () => {
       const { offer, serverIds } = await carried([1]);
-      const { order } = await orderOffer(world(), offer.id);
+      const { order } = await orderOffer(world(), offer.id, customerId);
       const laterMs = START_MS + PLACE_SECONDS * 1000;
       expect((await roomAt(world().db, serverIds, laterMs - 1)).get(serverIds[0]!)?.free).toBe(0);
       const servers = await world().db.transaction((tx) =>
@@ -103,7 +126,7 @@ export function quotasSuite(world: () => World): void {
 
     it('are sought where there is most room, and a full server is not named', async () => {
       const { offer, serverIds } = await carried([1, 5, 0]);
-      const { issued } = await orderOffer(world(), offer.id);
+      const { issued } = await orderOffer(world(), offer.id, customerId);
       expect(issued.endpoints).toHaveLength(2);
       const room = await roomAt(world().db, serverIds, START_MS);
       expect(serverIds.map((id) => room.get(id)?.free)).toEqual([1, 4, 0]);
@@ -111,7 +134,7 @@ export function quotasSuite(world: () => World): void {
 
     it('are not counted where there is no limit', async () => {
       const { offer, serverIds } = await carried([null]);
-      await orderOffer(world(), offer.id);
+      await orderOffer(world(), offer.id, customerId);
       expect((await roomAt(world().db, serverIds, START_MS)).get(serverIds[0]!)).toEqual({
         capacity: null,
         taken: 0,

@@ -1,15 +1,27 @@
 /** What becomes of the money of orders, in every mode of charging. */
+import { randomUUID } from 'node:crypto';
 import { eq, sql } from 'drizzle-orm';
 import { beforeAll, expect, it } from 'vitest';
-import { orderEvents } from '../../../admin/db/schema.ts';
+import { orderEvents, promotions } from '../../../admin/db/schema.ts';
 import { reconcile } from '../../../admin/ledger/reconcile.ts';
 import { accountStatement, titleStatement } from '../../../admin/ledger/statements.ts';
 import { cancelOrder } from '../../../admin/orders/cancel.ts';
 import { refundOrder, type RefundRequest } from '../../../admin/orders/refund.ts';
 import { RECEIPTS_WITHIN_MS } from '../../../admin/orders/settlement.ts';
 import type { OfferInput } from '../../../admin/catalog/offers.ts';
+import { createPromotion } from '../../../admin/pricing/promotions.ts';
+import { createVouchers } from '../../../admin/pricing/vouchers.ts';
+import { latestSeq, readEntries } from '../../../admin/revocations/entries.ts';
 import { commit } from '../../../admin/tickets/redeem.ts';
-import { createCustomer, orderOffer, START_MS, type World } from '../../support/databases.ts';
+import { Denial } from '../../../plugin/errors.ts';
+import {
+  createCustomer,
+  createOrderRequest,
+  orderOffer,
+  place,
+  START_MS,
+  type World,
+} from '../../support/databases.ts';
 import { createTestDesk, type TestDesk } from '../../support/order-desk.ts';
 import { booksOf, createSale } from '../../support/sales.ts';
 import { createViewing } from '../../support/viewings.ts';
@@ -34,7 +46,7 @@ export function settlementSuite(world: () => World): void {
 
   const books = (id: string) => booksOf(world(), id);
 
-  const cancel = (id: string, ownerId: string | null) =>
+  const cancel = (id: string, ownerId: string | null, beforeRevoking?: () => void) =>
     world().db.transaction((tx) =>
       cancelOrder(tx, {
         orderId: id,
@@ -43,6 +55,7 @@ export function settlementSuite(world: () => World): void {
         accountId: ownerId ?? staffId,
         reason: 'test',
         now: new Date(START_MS),
+        ...(beforeRevoking === undefined ? {} : { beforeRevoking }),
       }),
     );
 
@@ -204,6 +217,48 @@ export function settlementSuite(world: () => World): void {
     expect(await books(id)).toMatchObject({ ...expected, held: 0 });
   });
 
+  it.each([
+    ['counted: not told of', undefined, 0],
+    ['not counted: told of, as often as its buyer may', { kind: 'duration', seconds: 3600 }, 1],
+  ] as const)('what is cancelled, and the revocation feed; %s', async (_what, timeOption, entries) => {
+    const { id, customer, viewing } = await sell(timeOption === undefined ? {} : { timeOption });
+    const after = await latestSeq(world().db);
+    const refuse = () => {
+      throw new Denial('rate_limited');
+    };
+    if (entries > 0)
+      await expect(cancel(id, customer.id, refuse)).rejects.toMatchObject({ code: 'rate_limited' });
+    await cancel(id, customer.id, entries > 0 ? () => undefined : refuse);
+    expect(await readEntries(world().db, { after, limit: 10 })).toHaveLength(entries);
+    await expect(viewing.begin()).rejects.toMatchObject({ code: 'ticket_revoked' });
+  });
+
+  it('cancelled, and not counted: the voucher and the use of a promotion come back with the money', async () => {
+    const { db } = world();
+    const now = new Date(START_MS);
+    const offer = await createSale(world(), { timeOption: { kind: 'duration', seconds: 3600 } });
+    const { id: promotionId } = await createPromotion(
+      db,
+      { code: `P${randomUUID().slice(0, 18).toUpperCase()}`, name: 'Test', percent: 50, maxUses: 1 },
+      now,
+    );
+    const batch = { name: 'Test', count: 1, offerId: offer.id, expiresAt: new Date(START_MS + HOUR_MS) };
+    const { codes } = await db.transaction((tx) => createVouchers(tx, batch, now));
+    const [promotion] = await db.select().from(promotions).where(eq(promotions.id, promotionId));
+    const desk = createTestDesk(world());
+    for (const code of [{ promotionCode: promotion?.code ?? '' }, { voucherCode: codes[0] ?? '' }]) {
+      const customer = await createCustomer(world(), 1000);
+      const request = async () => ({ ...(await createOrderRequest(offer.id)), ...code });
+      const { id } = (await place(world(), await request(), customer.id)).order;
+      const second = () => request().then((again) => place(world(), again, customer.id));
+      await cancel(id, customer.id);
+      await expect(second()).rejects.toMatchObject({ code: 'code_invalid' });
+      await sweepAt(desk, RECEIPTS_WITHIN_MS);
+      expect(await books(id)).toMatchObject({ state: 'released', balance: 1000, held: 0 });
+      expect((await second()).replayed).toBe(false);
+    }
+  });
+
   it('refunds in parts, up to what was charged, and each request once', async () => {
     const { id, viewing, desk } = await sell();
     await expect(refund({ orderId: id, idempotencyKey: 'refund-0' })).rejects.toMatchObject({
@@ -220,7 +275,9 @@ export function settlementSuite(world: () => World): void {
     await expect(
       refund({ orderId: id, amountMinor: 201, idempotencyKey: `more-${id}` }),
     ).rejects.toMatchObject({ code: 'conflict' });
-    await refund({ orderId: id, endTickets: true, idempotencyKey: `rest-${id}` });
+    const rest = { orderId: id, endTickets: true, idempotencyKey: `rest-${id}` };
+    expect(await refund(rest)).toMatchObject({ amountMinor: 200, replayed: false });
+    expect(await refund(rest)).toMatchObject({ amountMinor: 200, replayed: true });
     expect(await books(id)).toMatchObject({ state: 'refunded', refunded: 300, balance: 1000 });
     await expect(commit(world().db, viewing.session, world().server.id, START_MS)).rejects.toMatchObject({
       code: 'ticket_revoked',

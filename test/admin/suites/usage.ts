@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { eq } from 'drizzle-orm';
 import { expect, it } from 'vitest';
-import { accounts, titles } from '../../../admin/db/schema.ts';
+import { accounts, titles, usagePeriods } from '../../../admin/db/schema.ts';
 import { storeReceipts } from '../../../admin/receipts/store.ts';
-import { usageCsv } from '../../../admin/usage/csv.ts';
+import { usageCsv, usageRows } from '../../../admin/usage/csv.ts';
 import { listUsageReport, type UsageRequest, type UsageRow } from '../../../admin/usage/report.ts';
 import { createReceiptChain } from '../../../plugin/receipts/chain.ts';
 import {
@@ -165,6 +165,23 @@ export function usageSuite(world: () => World): void {
     expect(new Set(pages.map(({ key }) => key)).size).toBe(5);
     const back = await ask({ before: third[0]!.id, inverted: true });
     expect(back.map(({ key }) => key)).toEqual([second[1]!.key, second[0]!.key]);
+  });
+
+  it('every row is read once, though what goes on being watched becomes the most watched', async () => {
+    const { db } = world();
+    const serverId = `ss-${randomUUID().slice(0, 8)}`;
+    const watched = [];
+    for (const seconds of [10, 20, 30, 40, 50])
+      watched.push((await watch(world(), { from: START, seconds, serverId })).titleId);
+    const keys: (string | null)[] = [];
+    for await (const rows of usageRows(db, request({ groupBy: 'title', serverId }), 2)) {
+      keys.push(...rows.map(({ key }) => key));
+      // The title that has not come yet gets ahead of those that have.
+      const left = watched.find((titleId) => !keys.includes(titleId));
+      if (left !== undefined)
+        await db.update(usagePeriods).set({ mediaMs: 1_000_000 }).where(eq(usagePeriods.titleId, left));
+    }
+    expect(keys.toSorted()).toEqual(watched.toSorted());
   });
 
   it('the same receipts again change nothing', async () => {
