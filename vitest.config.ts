@@ -11,7 +11,7 @@ const REAL = [
 /** Those of them that mostly wait, for processes to start and to end, and measure no time below seconds. */
 const PATIENT = [
   'test/admin/**/!(revocation-feed).real.test.ts',
-  'test/e2e/{another-machine,bad-input,demo,elsewhere,enrolment,ipv6,proxy,refusals,tls,turn}.test.ts',
+  'test/e2e/{another-machine,bad-input,demo,elsewhere,enrolment,ipv6,proxy,refusals,shop,tls,turn}.test.ts',
   'test/examples/*.real.test.ts',
   'test/interop/*.real.test.ts',
   // Not where bandwidth is estimated.

@@ -40,6 +40,8 @@ export interface Services {
   readonly countryHeader: string | null;
   /** Money for nothing: the demo's top-up. */
   readonly demo: boolean;
+  /** Orders can be paid by cards that move no money. */
+  readonly testCards: boolean;
   /** Sessions of browsers go over TLS only. */
   readonly secureCookies: boolean;
   /** Holds the refusal of bad credentials back for a random while. */

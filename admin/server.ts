@@ -90,6 +90,7 @@ function servicesOf(
     ),
     countryHeader: config.countryHeader ?? null,
     demo: config.demo,
+    testCards: config.demo || config.testCardSecret !== undefined,
     secureCookies: config.publicUrl.startsWith('https:'),
     feed: createRevocationFeed(db, clock, {
       failed: (error) => {

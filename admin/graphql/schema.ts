@@ -7,6 +7,7 @@ import './orders.ts';
 import './place-order.ts';
 import './offers.ts';
 import './passwords.ts';
+import './payments.ts';
 import './vouchers.ts';
 import './promotions.ts';
 import './pricing.ts';

@@ -9,15 +9,24 @@ import type { Clock } from '../../plugin/ports.ts';
 import type { PaymentProvider, ProviderOutcome, ProviderRequest } from './providers.ts';
 import { checkWebhook, signWebhook } from './webhook-signature.ts';
 
-/** The cards there are. */
+/** The cards there are, by their tokens: what a shop calls them, and what they do. */
 export const TEST_CARDS = {
-  tok_ok: 'is authorized at once',
-  tok_declined: 'is declined at once',
-  tok_delayed: 'is authorized by a webhook, two seconds later',
-  tok_delayed_declined: 'is declined by a webhook, two seconds later',
-  tok_duplicate_webhook: 'is authorized by a webhook that comes twice',
-  tok_timeout: 'is authorized, but the answer gets lost; the second time it comes',
-  tok_capture_fails: 'is authorized at once; what is then to be charged is refused',
+  tok_ok: { name: 'Card that works', does: 'is authorized at once' },
+  tok_declined: { name: 'Declined card', does: 'is declined at once' },
+  tok_delayed: { name: 'Slow card', does: 'is authorized by a webhook, two seconds later' },
+  tok_delayed_declined: { name: 'Slow card, declined', does: 'is declined by a webhook, two seconds later' },
+  tok_duplicate_webhook: {
+    name: 'Card that is told of twice',
+    does: 'is authorized by a webhook that comes twice',
+  },
+  tok_timeout: {
+    name: 'Card whose answer gets lost',
+    does: 'is authorized, but the answer gets lost; the second time it comes',
+  },
+  tok_capture_fails: {
+    name: 'Card that cannot be charged',
+    does: 'is authorized at once; what is then to be charged is refused',
+  },
 } as const;
 type TestCard = keyof typeof TEST_CARDS;
 

@@ -61,6 +61,21 @@ export interface CatalogFilter {
 /** What a shop gives out to make something cheaper, or to pay for it. */
 export type Code = { readonly promotionCode: string } | { readonly voucherCode: string };
 
+/** What an order is sent with beside the offer: a code, a card's token, or a promotion's code and a card. */
+export interface Means {
+  readonly promotionCode?: string;
+  readonly voucherCode?: string;
+  readonly cardToken?: string;
+}
+
+/** A card that moves no money. */
+export interface TestCard {
+  readonly token: string;
+  readonly name: string;
+  /** Such as "is declined at once". */
+  readonly does: string;
+}
+
 export interface Title {
   readonly id: string;
   /** Stream path. */
@@ -101,11 +116,9 @@ export interface UsedSession {
   readonly reason: string | null;
 }
 
-export interface PlaceOrderInput {
+export interface PlaceOrderInput extends Means {
   readonly offerId: string;
   readonly titleId: string;
-  readonly promotionCode?: string;
-  readonly voucherCode?: string;
   readonly proofKey: JWK;
   readonly sealKey: JWK;
   readonly idempotencyKey: string;
@@ -148,6 +161,8 @@ export interface Api {
   resetPassword(token: string, newPassword: string): Promise<void>;
   /** Play money; the shop refuses it (`forbidden`) outside its demo. */
   topUp(amount: Money, idempotencyKey: string): Promise<void>;
+  /** Test cards to pay with; none where there are none. */
+  testCards(): Promise<readonly TestCard[]>;
   placeOrder(input: PlaceOrderInput): Promise<PlacedOrder>;
   /** Orders of categories that are good for further titles. */
   openOrders(): Promise<readonly OpenOrder[]>;

@@ -1,5 +1,15 @@
 import type { JSONWebKeySet } from 'jose';
-import type { Account, Api, Category, Offer, PlacedOrder, Rights, Title, UsedOrder } from './api.ts';
+import type {
+  Account,
+  Api,
+  Category,
+  Offer,
+  PlacedOrder,
+  Rights,
+  TestCard,
+  Title,
+  UsedOrder,
+} from './api.ts';
 import { Problem, readProblem } from './problems.ts';
 
 const RIGHTS = `rights {
@@ -28,6 +38,7 @@ const RESET = `mutation Reset($token: String!, $newPassword: String!) {
   resetPassword(token: $token, newPassword: $newPassword) }`;
 const TOP_UP = `mutation TopUp($amountMinor: SafeInt!, $currency: String!, $idempotencyKey: String!) {
   topUp(amountMinor: $amountMinor, currency: $currency, idempotencyKey: $idempotencyKey) { email } }`;
+const TEST_CARDS = `query TestCards { testCards { token name does } }`;
 const PLACED = 'order { id } ticket clientPart endpoints { whep }';
 const PLACE_ORDER = `mutation PlaceOrder($input: PlaceOrderInput!) { placeOrder(input: $input) { ${PLACED} } }`;
 const ORDER_TICKET = `mutation OrderTicket($input: OrderTicketInput!) { orderTicket(input: $input) { ${PLACED} } }`;
@@ -56,7 +67,10 @@ export function createApi(fetcher: typeof fetch): Api {
     }
     const body = (await response.json().catch(() => null)) as GraphqlAnswer | null;
     const error = body?.errors?.[0];
-    if (error !== undefined) throw new Problem(error.extensions?.code ?? 'internal');
+    if (error !== undefined) {
+      const { code = 'internal', retryAfterSeconds = null } = error.extensions ?? {};
+      throw new Problem(code, { retryAfterSeconds });
+    }
     if (body?.data === undefined || body.data === null) throw new Problem('shop_unreachable');
     return body.data as T;
   }
@@ -112,6 +126,9 @@ export function createApi(fetcher: typeof fetch): Api {
     async topUp(amount, idempotencyKey) {
       await ask(TOP_UP, { ...amount, idempotencyKey });
     },
+    async testCards() {
+      return (await ask<{ testCards: readonly TestCard[] }>(TEST_CARDS)).testCards;
+    },
     async placeOrder(input) {
       return placedOrder((await ask<{ placeOrder: PlacedNode }>(PLACE_ORDER, { input })).placeOrder);
     },
@@ -136,7 +153,9 @@ export function createApi(fetcher: typeof fetch): Api {
 
 interface GraphqlAnswer {
   readonly data?: unknown;
-  readonly errors?: readonly { readonly extensions?: { readonly code?: string } }[];
+  readonly errors?: readonly {
+    readonly extensions?: { readonly code?: string; readonly retryAfterSeconds?: number };
+  }[];
 }
 
 interface CatalogPage {

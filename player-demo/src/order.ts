@@ -1,4 +1,4 @@
-import type { Api, Code, Offer, OpenOrder, PlacedOrder, Title } from './api.ts';
+import type { Api, Code, Means, Offer, OpenOrder, PlacedOrder, Title } from './api.ts';
 import { createOrderKeys } from './keys.ts';
 import { Problem } from './problems.ts';
 import type { PendingOrder, StoredTicket, TicketStore } from './store.ts';
@@ -10,6 +10,9 @@ export interface Ordering {
   /** Whom the ticket must come from: `issuerOf` this page. */
   readonly issuer: string;
   readonly nowMs: () => number;
+  readonly wait: (ms: number) => Promise<void>;
+  /** Told when the payment is being decided on, and the shop will be asked again. */
+  readonly onPending?: () => void;
   /** Told where the stream will be as soon as the shop says it, before the ticket is checked. */
   readonly onEndpoint?: (url: string) => void;
 }
@@ -23,26 +26,29 @@ export function issuerOf(pageUrl: string): string {
 export interface How {
   /** Makes it cheaper, or pays for it. */
   readonly code?: Code | null;
+  /** The payment provider's token of the card that pays; `null`: the balance does. */
+  readonly cardToken?: string | null;
   /** The order of a category whose further title it is: nothing is paid. */
   readonly within?: OpenOrder | null;
 }
 
 /**
  * Orders a ticket, checks it, and only then stores it. An order that got no answer is repeated with the same keys
- * and the same idempotency key, now or after a reload, so that nothing is charged twice.
+ * and the same idempotency key, now or after a reload, so that nothing is charged twice; so is one whose payment is not
+ * decided on yet, by itself for a while.
  * @throws Problem when the shop refuses or cannot be reached; TicketMismatch when the ticket is not what was ordered.
  */
 export async function orderTicket(
-  { api, store, issuer, nowMs, onEndpoint }: Ordering,
+  { api, store, issuer, nowMs, wait, onPending, onEndpoint }: Ordering,
   account: string,
   title: Title,
   offer: Offer,
-  { code = null, within = null }: How = {},
+  { code = null, cardToken = null, within = null }: How = {},
 ): Promise<StoredTicket> {
   const sold = within?.offer ?? offer;
   const id = `${account} ${within?.id ?? offer.id} ${title.id}`;
   const before = await store.findPending(id);
-  const codes = codesToTry(code, before);
+  const codes = meansToTry(code, cardToken, before);
   const order = {
     ...(before ?? { id, idempotencyKey: crypto.randomUUID(), keys: await createOrderKeys() }),
     codes,
@@ -56,12 +62,17 @@ export async function orderTicket(
     };
     const place = () =>
       within === null
-        ? withAnyCode(codes, (each) => api.placeOrder({ ...input, offerId: offer.id, ...each }))
+        ? withAnyMeans(codes, (each) => api.placeOrder({ ...input, offerId: offer.id, ...each }))
         : api.orderTicket({ ...input, orderId: within.id });
     const [placed, keySet] = await Promise.all([
-      withRetry(place, async ({ code: answer }) => {
-        if (before === null && TURNED_AWAY.has(answer)) await store.removePending(id);
-      }).then((answer) => {
+      decided(
+        () =>
+          withRetry(place, async ({ code: answer }) => {
+            if (before === null && TURNED_AWAY.has(answer)) await store.removePending(id);
+          }),
+        wait,
+        onPending,
+      ).then((answer) => {
         onEndpoint?.(answer.whep);
         return answer;
       }),
@@ -96,26 +107,39 @@ export async function orderTicket(
   }
 }
 
-/** What was typed, and what an order that got no answer was sent with: its code need not be typed again. */
-function codesToTry(typed: Code | null, before: PendingOrder | null): readonly (Code | null)[] {
-  if (before === null) return [typed];
-  const sent = before.codes ?? [null];
-  if (typed === null) return sent;
-  return [typed, ...sent.filter((code) => JSON.stringify(code) !== JSON.stringify(typed))];
+/**
+ * What was chosen, and what an order that got no answer was sent with: its code need not be typed again. A voucher pays
+ * alone.
+ */
+function meansToTry(
+  typed: Code | null,
+  cardToken: string | null,
+  before: PendingOrder | null,
+): readonly (Means | null)[] {
+  const sent = before === null ? [] : (before.codes ?? [null]);
+  const code = typed ?? codeOf(sent[0] ?? null);
+  const isByCard = cardToken !== null && !(code !== null && 'voucherCode' in code);
+  const chosen = isByCard ? { ...code, cardToken } : code;
+  return [chosen, ...sent.filter((means) => JSON.stringify(means) !== JSON.stringify(chosen))];
 }
 
-/** The shop knows the order by its key: had it come through with another code, `idempotency_conflict` says so. */
-async function withAnyCode(
-  codes: readonly (Code | null)[],
-  place: (code: Code | null) => Promise<PlacedOrder>,
+function codeOf(means: Means | null): Code | null {
+  if (means?.voucherCode !== undefined) return { voucherCode: means.voucherCode };
+  return means?.promotionCode === undefined ? null : { promotionCode: means.promotionCode };
+}
+
+/** The shop knows the order by its key: had it come through by other means, `idempotency_conflict` says so. */
+async function withAnyMeans(
+  all: readonly (Means | null)[],
+  place: (means: Means | null) => Promise<PlacedOrder>,
 ): Promise<PlacedOrder> {
-  const [first = null, ...others] = codes;
+  const [first = null, ...others] = all;
   try {
     return await place(first);
   } catch (error) {
     const isOther = error instanceof Problem && error.code === 'idempotency_conflict';
     if (!isOther || others.length === 0) throw error;
-    return withAnyCode(others, place);
+    return withAnyMeans(others, place);
   }
 }
 
@@ -139,6 +163,32 @@ const UNANSWERED = new Set([
 /** To the very first try they say that nothing was written; to a repetition they say nothing of the first. */
 const TURNED_AWAY = new Set(['overloaded', 'rate_limited']);
 const TRIES = 3;
+
+/** Between two questions about a payment: seldom, since each counts as a try of a code; a minute and a half in all. */
+const PAUSES_MS = [1000, 2000, 2000, 5000, 10_000, 10_000, 10_000, 10_000, 20_000, 20_000];
+
+/** Asks again while the payment is being decided on, or the same order is being worked on for an earlier request. */
+async function decided(
+  place: () => Promise<PlacedOrder>,
+  wait: (ms: number) => Promise<void>,
+  onPending: () => void = () => undefined,
+): Promise<PlacedOrder> {
+  for (const pauseMs of PAUSES_MS) {
+    try {
+      return await place();
+    } catch (error) {
+      if (!(error instanceof Problem) || !isUndecided(error)) throw error;
+      onPending();
+      await wait(Math.max(pauseMs, (error.retryAfterSeconds ?? 0) * 1000));
+    }
+  }
+  return place();
+}
+
+/** A `conflict` that says when to come again is none for ever. */
+function isUndecided({ code, retryAfterSeconds }: Problem): boolean {
+  return code === 'payment_pending' || (code === 'conflict' && retryAfterSeconds !== null);
+}
 
 /** @param onFirst told what came of the first try, if that was a problem. */
 async function withRetry(

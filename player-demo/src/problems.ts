@@ -154,12 +154,12 @@ const WORDS: Readonly<Record<string, Words>> = {
   },
   payment_declined: {
     title: 'The payment was declined',
-    text: 'Nothing was charged. Try another way to pay.',
+    text: 'Nothing was charged. Try another card, or another way to pay.',
     remedy: 'none',
   },
   payment_pending: {
     title: 'The payment is being checked',
-    text: 'Order again in a moment: the same order is not charged twice.',
+    text: 'That takes longer than usual. Order again in a moment: the same order is not charged twice.',
     remedy: 'retry',
   },
   conflict: { title: 'That is taken', text: 'This contradicts what is already there.', remedy: 'none' },

@@ -1,4 +1,4 @@
-import type { Code } from './api.ts';
+import type { Means } from './api.ts';
 import type { OrderKeys } from './keys.ts';
 
 /** A ticket that passed every check, with the keys that go with it. */
@@ -26,8 +26,8 @@ export interface PendingOrder {
   readonly id: string;
   readonly idempotencyKey: string;
   readonly keys: OrderKeys;
-  /** Those that it was sent with (`null`: without one), the last first; not there in orders of earlier versions. */
-  readonly codes?: readonly (Code | null)[];
+  /** What it was sent with (`null`: nothing), the last first; not there in orders of earlier versions. */
+  readonly codes?: readonly (Means | null)[];
 }
 
 /** The token store: IndexedDB, which keeps non-extractable CryptoKeys as they are. */

@@ -32,6 +32,7 @@ const rules: Record<string, string> = {
   'Query.orders': 'orders:read',
   'Query.statement': 'account',
   'Query.titleStatement': 'finance:read',
+  'Query.testCards': 'anyone',
   'Query.title': 'anyone',
   'Query.voucherBatches': 'finance:read',
   'Query.usageReport': 'finance:read',

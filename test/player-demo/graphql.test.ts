@@ -39,6 +39,7 @@ const CALLS: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
   resetPassword: (api) => api.resetPassword('token', 'password'),
   topUp: (api) => api.topUp({ amountMinor: 1, currency: 'EUR' }, 'key'),
   openOrders: (api) => api.openOrders(),
+  testCards: (api) => api.testCards(),
   orderTicket: (api) =>
     api.orderTicket({ orderId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
   placeOrder: (api) =>

@@ -12,16 +12,19 @@ beforeAll(async () => {
 });
 
 /** A shop that answers each `placeOrder` with the next of `answers`: a code to fail with, or changes to the ticket. */
-function setUp(...answers: (string | Changes)[]) {
+function setUp(...answers: (string | Problem | Changes)[]) {
   const asked: PlaceOrderInput[] = [];
   const further: FurtherTicketInput[] = [];
   const tickets: StoredTicket[] = [];
   const pending = new Map<string, PendingOrder>();
   const endpoints: string[] = [];
+  const waits: number[] = [];
+  let pendings = 0;
   async function deliver({ proofKey, sealKey }: Pick<PlaceOrderInput, 'proofKey' | 'sealKey'>) {
     const answer = answers.shift();
     if (answer === undefined) throw new Error('one order too many');
     if (typeof answer === 'string') throw new Problem(answer);
+    if (answer instanceof Problem) throw answer;
     const keys: OrderKeys = { ...(await createOrderKeys()), proofJwk: proofKey, sealJwk: sealKey };
     return { orderId: 'order-1', ...(await shop.deliver(keys, answer)) };
   }
@@ -30,6 +33,10 @@ function setUp(...answers: (string | Changes)[]) {
       {
         issuer: ISSUER,
         nowMs: () => NOW_MS,
+        wait: async (ms) => void waits.push(ms),
+        onPending: () => {
+          pendings++;
+        },
         onEndpoint: (url) => void endpoints.push(url),
         api: {
           keySet: async () => shop.keySet,
@@ -54,7 +61,7 @@ function setUp(...answers: (string | Changes)[]) {
       offer,
       how,
     );
-  return { order, asked, further, tickets, pending, endpoints };
+  return { order, asked, further, tickets, pending, endpoints, waits, pendings: () => pendings };
 }
 
 /** Until the player gives up. */
@@ -163,6 +170,62 @@ test('a shop that has no time for a repetition has not refused the order', async
   await expect(order()).rejects.toMatchObject({ code: 'overloaded' });
   await order();
   expect(asked[5]).toEqual(asked[0]);
+});
+
+test('a payment that is being decided on is asked after by itself, as the same order', async () => {
+  const worked = new Problem('conflict', { retryAfterSeconds: 3 });
+  const { order, asked, tickets, waits, pendings } = setUp('payment_pending', 'payment_pending', worked, {});
+  await order({ cardToken: 'tok_delayed' });
+  expect(asked).toHaveLength(4);
+  expect(asked[0]).toMatchObject({ cardToken: 'tok_delayed' });
+  for (const each of asked) expect(each).toEqual(asked[0]);
+  expect([waits, pendings()]).toEqual([[1000, 2000, 3000], 3]);
+  expect(tickets).toHaveLength(1);
+});
+
+test('a payment that is not decided on for long is left to the viewer, and stays the same order', async () => {
+  const { order, asked, pending, waits } = setUp(...new Array<string>(11).fill('payment_pending'), {});
+  await expect(order({ cardToken: 'tok_ok' })).rejects.toMatchObject({ code: 'payment_pending' });
+  expect(waits.reduce((sum, ms) => sum + ms, 0)).toBe(90_000);
+  expect(pending.size).toBe(1);
+  await order({ cardToken: 'tok_ok' });
+  expect(asked[11]).toEqual(asked[0]);
+});
+
+test.each(['payment_declined', 'conflict'])('after %s there is nothing to wait for', async (code) => {
+  const { order, asked, waits } = setUp(code);
+  await expect(order({ cardToken: 'tok_declined' })).rejects.toMatchObject({ code });
+  expect([asked.length, waits]).toEqual([1, []]);
+});
+
+test('after a declined card, another one is a new order', async () => {
+  const { order, asked } = setUp('payment_pending', 'payment_declined', {});
+  await expect(order({ cardToken: 'tok_delayed_declined' })).rejects.toMatchObject({
+    code: 'payment_declined',
+  });
+  await order({ cardToken: 'tok_ok' });
+  expect(asked[2]).toMatchObject({ cardToken: 'tok_ok' });
+  expect(asked[2]?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+});
+
+test('a card goes along with a promotion, and not with a voucher, which pays alone', async () => {
+  const { order, asked } = setUp({}, {});
+  await order({ code: { promotionCode: 'USHER20' }, cardToken: 'tok_ok' });
+  await order({ code: { voucherCode: 'A' }, cardToken: 'tok_ok' });
+  expect(asked[0]).toMatchObject({ promotionCode: 'USHER20', cardToken: 'tok_ok' });
+  expect(asked[1]).toMatchObject({ voucherCode: 'A' });
+  expect(asked[1]).not.toHaveProperty('cardToken');
+});
+
+test('an order that got no answer, and is paid otherwise now, is charged to what the shop had of it first', async () => {
+  const { order, asked, tickets } = setUp(...UNREACHABLE, 'idempotency_conflict', {});
+  const code = { promotionCode: 'A' };
+  await expect(order({ code, cardToken: 'tok_ok' })).rejects.toMatchObject({ code: 'shop_unreachable' });
+  await order();
+  expect(asked[3]).toMatchObject(code);
+  expect(asked[3]).not.toHaveProperty('cardToken');
+  expect(asked[4]).toEqual(asked[0]);
+  expect(tickets).toHaveLength(1);
 });
 
 test('a further title of a category is had within its order, for as long as that lasts', async () => {

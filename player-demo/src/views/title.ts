@@ -11,6 +11,7 @@ import { beginHeadStart, createViewing, waitMs, type HeadStart, type Viewing } f
 import type { WatchState } from '../watch.ts';
 import { elsewhereView } from './elsewhere.ts';
 import { describeError, problemCard } from './notice.ts';
+import { paymentField } from './payment.ts';
 import { playerView } from './player.ts';
 import { codeField } from './code.ts';
 import { artwork } from './poster.ts';
@@ -67,6 +68,8 @@ function loadedTitle(app: App, title: Title) {
   const elsewhere = elsewhereView(app.announce);
   const aside = h('aside', { class: 'aside', 'aria-label': 'Tickets' });
   const code = codeField();
+  const payment = paymentField();
+  const orderNote = h('p', { class: 'order-note', role: 'status', 'data-testid': 'order-note' });
   const orderError = h('div', { class: 'order-error', role: 'alert', 'data-testid': 'order-error' });
 
   const player = playerView(artwork(title), {
@@ -120,6 +123,7 @@ function loadedTitle(app: App, title: Title) {
       navigate({ page: 'sign-in', returnTo: { page: 'title', id: title.id } });
       return;
     }
+    const key = accountKey(app.account.value);
     const buttons = aside.querySelectorAll<HTMLButtonElement>('[data-testid="buy"]');
     fill(orderError);
     for (const each of buttons) each.disabled = true;
@@ -131,14 +135,19 @@ function loadedTitle(app: App, title: Title) {
         store: app.store,
         issuer: issuerOf(document.baseURI),
         nowMs: () => Date.now(),
+        wait: (ms) => waitMs(ms, NEVER),
+        onPending: () => void (orderNote.textContent = PENDING),
         onEndpoint: (url) => void headStart.nonces.refresh(url, FRESH_MS),
       };
-      const bought = await orderTicket(ordering, accountKey(app.account.value), title, offer, {
+      const bought = await orderTicket(ordering, key, title, offer, {
         code: typed,
+        cardToken: free ? null : payment.read(),
         within,
       });
       code.clear();
       void app.refreshAccount();
+      // Its payment took a while: the page is another one, or somebody else's. The ticket is kept for who has bought it.
+      if (shownFor !== key) return;
       await useTicket(bought, headStart);
       player.element.scrollIntoView({ block: 'nearest' });
       viewing?.watch.play();
@@ -152,6 +161,7 @@ function loadedTitle(app: App, title: Title) {
         short ? topUpButton(app, offer, orderError) : null,
       );
     } finally {
+      orderNote.textContent = '';
       for (const each of buttons) each.disabled = false;
       button.classList.remove('is-busy');
     }
@@ -165,7 +175,10 @@ function loadedTitle(app: App, title: Title) {
       ticket === null ? null : [h('h2', {}, 'Your ticket'), ticketStub(ticket, Date.now())],
       h('h2', {}, ticket === null ? 'Tickets' : 'Buy another'),
       orderError,
-      shown.length === 0 ? h('p', { class: 'muted' }, 'Not on sale right now.') : [offers, code.element],
+      orderNote,
+      shown.length === 0
+        ? h('p', { class: 'muted' }, 'Not on sale right now.')
+        : [payment.element, offers, code.element],
     );
   }
 
@@ -192,10 +205,13 @@ function loadedTitle(app: App, title: Title) {
     const key = accountKey(account);
     if (key === shownFor) return;
     shownFor = key;
+    payment.show(account !== null);
     void showStoredTicket(key);
     void showHeld(key);
   });
 
+  // Where the shop does not answer, the balance is left.
+  void app.api.testCards().then(payment.offer, () => undefined);
   renderAside();
   return {
     content: [
@@ -221,7 +237,7 @@ function loadedTitle(app: App, title: Title) {
       ),
     ],
     dispose() {
-      shownFor = '';
+      shownFor = null;
       unsubscribe();
       panel.stop();
       elsewhere.dispose();
@@ -269,6 +285,9 @@ function topUpButton(app: App, offer: Offer, place: HTMLElement): HTMLElement {
     `Top up ${formatMoney(amount)} of play money`,
   );
 }
+
+const PENDING =
+  'Your card is being checked. This page asks again by itself; nothing is charged twice, even if you close it.';
 
 /** After these the ticket opens nothing any more. */
 const USED_UP: ReadonlySet<string> = new Set(['ticket_expired', 'rights_exhausted', 'ticket_revoked']);

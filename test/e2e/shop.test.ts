@@ -1,0 +1,111 @@
+/** The player's shop in a browser: paying by card. Nothing is played, so that no media server is needed. */
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DEMO_LOGINS } from '../../admin/seed.ts';
+import { launchBrowser } from '../support/browser.ts';
+import { startOrderServer, type Json, type TestOrderServer } from '../support/order-server.ts';
+import { freePorts } from '../support/stack.ts';
+
+const [LOGIN] = DEMO_LOGINS;
+
+let server: TestOrderServer;
+let url: string;
+let browser: Browser;
+let page: Page;
+beforeAll(async () => {
+  const [port = 0] = await freePorts(1);
+  url = `http://localhost:${String(port)}`;
+  [server, browser] = await Promise.all([startOrderServer({ port, publicUrl: url }), launchBrowser()]);
+});
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+});
+beforeEach(async () => {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  page = await context.newPage();
+  await page.goto(`${url}/#/sign-in`);
+  await page.getByLabel(/e-?mail/i).fill(LOGIN?.email ?? '');
+  await page.getByLabel(/password/i).fill(LOGIN?.password ?? '');
+  await page.getByRole('button', { name: /sign in/i }).click();
+  await page.getByTestId('title-card').filter({ hasText: 'Evening show' }).click();
+});
+afterEach(() => page.context().close());
+
+interface Sold {
+  readonly state: string;
+  readonly provider: string | undefined;
+}
+
+/** The viewer's orders, newest first. */
+async function sold(): Promise<Sold[]> {
+  const { data } = await server.graphql(
+    '{ me { orders(first: 100) { edges { node { state payment { provider } } } } } }',
+    {},
+    await server.tokenOf('viewer'),
+  );
+  const edges = data?.['me']?.['orders']?.['edges'] as unknown as { node: Json }[];
+  return edges.map(({ node }) => ({
+    state: String(node['state']),
+    provider: (node['payment'] as Json | null)?.['provider'] as string | undefined,
+  }));
+}
+
+const buy = (): Promise<void> => page.getByRole('button', { name: /Tonight/ }).click();
+const payWith = async (card: string): Promise<void> => {
+  await page.getByLabel('Pay with').selectOption({ label: card });
+};
+
+describe('a viewer pays by card', () => {
+  it('that is said to be a test, and asks for no number', async () => {
+    await payWith('Card that works');
+    await expect.poll(() => page.getByTestId('card-note').textContent()).toMatch(/no money moves/);
+    expect(await page.locator('input[autocomplete^="cc-"], input[inputmode="numeric"]').count()).toBe(0);
+    await buy();
+    await page.getByTestId('ticket').waitFor();
+    expect((await sold())[0]).toEqual({ state: 'ticketed', provider: 'test_card' });
+  });
+
+  it('that takes its time: the page says so, and has the ticket by itself', async () => {
+    const before = (await sold()).length;
+    await payWith('Slow card');
+    await buy();
+    await page.getByTestId('order-note').getByText('is being checked').waitFor();
+    await page.getByTestId('ticket').waitFor();
+    expect(await page.getByTestId('order-note').textContent()).toBe('');
+    expect((await sold()).length).toBe(before + 1);
+  });
+
+  it.each(['Declined card', 'Slow card, declined'])(
+    '%s: nothing is charged, and it says so',
+    async (card) => {
+      await payWith(card);
+      await buy();
+      await page.getByTestId('order-error').getByText('The payment was declined').waitFor();
+      expect(await page.getByTestId('ticket').count()).toBe(0);
+      expect((await sold())[0]).toEqual({ state: 'failed', provider: 'test_card' });
+    },
+  );
+
+  it('and whose answers are lost is charged once, though he orders again after a reload', async () => {
+    const before = (await sold()).length;
+    let lost = 0;
+    await page.route('**/graphql', async (route) => {
+      if (!(route.request().postData() ?? '').includes('PlaceOrder')) return route.continue();
+      lost++;
+      await route.fetch(); // The shop has it; the answer does not come.
+      await route.abort();
+    });
+    await payWith('Card that works');
+    await buy();
+    await page.getByTestId('order-error').getByText('cannot be reached').waitFor();
+    expect(lost).toBe(3);
+    await page.unroute('**/graphql');
+    await page.reload();
+    // He does not choose the card again: the shop knows the order.
+    await buy();
+    await page.getByTestId('ticket').waitFor();
+    expect((await sold()).length).toBe(before + 1);
+    expect((await sold())[0]).toEqual({ state: 'ticketed', provider: 'test_card' });
+  });
+});
