@@ -111,6 +111,9 @@ export const receiptSchema = z
   );
 export type Receipt = z.infer<typeof receiptSchema>;
 
+/** What the receipts of a session have in common, known when its first media leaves. */
+export type SessionOpening = Pick<Receipt, 'session' | 'ticket' | 'uri' | 'startedAt'>;
+
 export const MAX_RECEIPTS_PER_BATCH = 500;
 
 // ---------------------------------------------------------------- publisher health

@@ -243,6 +243,7 @@ export function createGate(options: GateOptions): Gate {
     const { claims } = presented;
     if (!media.isLive()) throw new Denial('stream_offline');
     if (closed || running.size + opening >= maxSessions) throw new Denial('overloaded');
+    if (!sink.takesSessions()) throw new Denial('overloaded', { detail: 'receipts cannot be kept' });
     opening += 1;
     try {
       const grant = grantOf(presented);

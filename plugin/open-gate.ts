@@ -16,7 +16,7 @@ import { createMediaMetrics, type MediaMetrics } from './metrics.ts';
 import { createOrderServer } from './order-server.ts';
 import type { Clock, Log } from './ports.ts';
 import type { PublicUrls } from './public-urls.ts';
-import { createOutbox } from './receipts/outbox.ts';
+import { openDurableOutbox } from './receipts/durable-outbox.ts';
 import { createReports } from './reports.ts';
 import { createRevocationFeed } from './revocations/feed.ts';
 import { loadOrCreateServerKeys } from './server-keys.ts';
@@ -59,7 +59,7 @@ const FIRST_SNAPSHOT_WITHIN_MS = 1000;
 /**
  * Opens the gate for settings that have been read.
  * @param liveStreams how many streams there are, where that is not what `reportStreams` is told
- * @throws Error when the key file cannot be read or is not one
+ * @throws Error when the key file cannot be read or is not one, or receipts cannot be kept on the disk
  */
 export async function openGateFor(
   config: MediaConfig,
@@ -76,7 +76,15 @@ export async function openGateFor(
     signingKey: () => serverKeys.signing,
     clock,
   });
-  const outbox = createOutbox({ delivery: orderServer, log });
+  const outbox = await openDurableOutbox({
+    directory: join(dataDir, 'receipts'),
+    delivery: orderServer,
+    log,
+    clock,
+    maxBytes: config.USHER_SPOOL_MAX_BYTES,
+    whenFull: config.USHER_SPOOL_FULL,
+    endSessions: () => gate.sessions().forEach((session) => void session.end('server_stopped')),
+  });
   const streamReaders: (() => readonly StreamStatus[])[] = [];
   let report: StreamsReport | undefined;
 
@@ -103,6 +111,7 @@ export async function openGateFor(
     sessions: () => gate.sessions().length,
     liveStreams: liveStreams ?? (() => readStreams().length),
     receiptsWaiting: () => outbox.waiting(),
+    spool: () => outbox.stats(),
     streams: () => readStreams(),
     revocationFeed: () => revocations.stats(),
   });
@@ -131,12 +140,12 @@ export async function openGateFor(
     revocations.close();
     await gate.close('server_stopped');
     const late = new Promise((resolve) => setTimeout(resolve, LAST_RECEIPTS_WITHIN_MS).unref());
-    const [lost] = await Promise.all([
+    const [waiting] = await Promise.all([
       outbox.close(LAST_RECEIPTS_WITHIN_MS),
       Promise.race([report?.close(), late]),
     ]);
     shared?.close();
-    if (lost > 0) log.error({ receipts: lost }, 'receipts could not be delivered before the end');
+    if (waiting > 0) log.warn({ receipts: waiting }, 'receipts wait on the disk for the next start');
   }
   const close = (): Promise<void> => (closing ??= shutDown());
 

@@ -180,7 +180,9 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   /** Media flows under the grant: its access is taken, its chain begins. */
   function beginChain(): void {
     const { sessionId: session, ticketId: ticket, uri } = grant;
-    chain = createReceiptChain({ session, ticket, uri, startedAt: Math.floor(clock.nowMs() / 1000) });
+    const opening = { session, ticket, uri, startedAt: Math.floor(clock.nowMs() / 1000) };
+    chain = createReceiptChain(opening);
+    sink.open(opening);
     if (limits !== null) guard(commit());
     guard(watchBudgets());
   }
@@ -294,6 +296,6 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     renew,
     end,
     // What a crash could take back, another receipt could be put in the place of.
-    receipts: () => kept,
+    receipts: () => kept.filter((receipt) => sink.isKept(receipt)),
   };
 }

@@ -127,7 +127,7 @@ describe('openGate', () => {
     expect(received.filter(({ path }) => path === '/v1/receipts')).toHaveLength(1);
   });
 
-  it('says how many receipts were lost when the order server is away at the end', async () => {
+  it('says how many receipts wait for the next start when the order server is away at the end', async () => {
     const log = recordingLog();
     await usher.close();
     usher = await openGate(env(), log);
@@ -136,7 +136,7 @@ describe('openGate', () => {
     orderServer.closeAllConnections();
     await new Promise((done) => orderServer.close(done));
     await usher.close();
-    expect(log.lines.join()).toContain('[{"receipts":1},"receipts could not be delivered before the end"]');
+    expect(log.lines.join()).toContain('[{"receipts":1},"receipts wait on the disk for the next start"]');
   });
 
   it('reports what is on the air, to the order server and in the metrics', async () => {
