@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
 import { readMediaConfig, type MediaConfig, type RtcAddress } from './config.ts';
-import type { StreamStatus } from './contract.ts';
+import type { Receipt, StreamStatus } from './contract.ts';
 import { exitOnSignals } from './exit.ts';
 import { createGate, type Gate } from './gate.ts';
 import { createIceServers, type IceServerLinks } from './http/ice-servers.ts';
@@ -17,6 +17,7 @@ import { createOrderServer } from './order-server.ts';
 import type { Clock, Log } from './ports.ts';
 import type { PublicUrls } from './public-urls.ts';
 import { openDurableOutbox } from './receipts/durable-outbox.ts';
+import { signReceiptHeads, type SignedReceipts } from './receipts/heads.ts';
 import { createReports } from './reports.ts';
 import { createRevocationFeed } from './revocations/feed.ts';
 import { loadOrCreateServerKeys } from './server-keys.ts';
@@ -37,6 +38,8 @@ export interface OpenedGate {
   readonly rtcListen: readonly (RtcAddress & { readonly port: number })[];
   /** STUN and TURN servers that admitted viewers are told of. */
   readonly iceServers: IceServerLinks;
+  /** Signs the last of some receipts, and with it those before it, for the viewer that they are about. */
+  signReceipts(this: void, receipts: readonly Receipt[]): SignedReceipts;
   /** Reverse proxies in front that set X-Forwarded-For and X-Forwarded-Proto. */
   readonly trustedProxies: number;
   /**
@@ -162,6 +165,7 @@ export async function openGateFor(
       turnSecret: config.USHER_TURN_SECRET,
       clock,
     }),
+    signReceipts: (receipts) => signReceiptHeads(receipts, { serverId, key: serverKeys.signing, clock }),
     trustedProxies: config.USHER_TRUSTED_PROXIES,
     reportStreams(read) {
       streamReaders.push(read);

@@ -10,7 +10,14 @@ const LISTEN_FIRST_MS = 60_000;
 
 /** Closes sessions that went silent, from a minute after the start on. */
 export function watchSilence(
-  { db, clock, events, log }: Pick<Services, 'db' | 'clock' | 'events' | 'log'>,
+  {
+    db,
+    clock,
+    events,
+    log,
+  }: Pick<Services, 'db' | 'clock' | 'log'> & {
+    readonly events: Pick<Services['events'], 'publish'>;
+  },
   pauseMs = PAUSE_MS,
 ): Sweeper {
   const startedMs = clock.monotonicMs();

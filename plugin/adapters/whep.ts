@@ -3,6 +3,7 @@
  * server. It decides nothing: the gate admits, the stage plays.
  */
 import { createHash } from 'node:crypto';
+import type { Receipt } from '../contract.ts';
 import { Denial } from '../errors.ts';
 import type { Gate } from '../gate.ts';
 import { readText, requireContentType } from '../http/body.ts';
@@ -12,6 +13,7 @@ import { answer, methodNotAllowed, optionsReply } from '../http/endpoint.ts';
 import type { IceServerLinks } from '../http/ice-servers.ts';
 import { MAX_OFFER_BYTES, parseOffer, type Offer } from '../media/offer.ts';
 import type { Clock, Log, Viewing } from '../ports.ts';
+import type { SignedReceipts } from '../receipts/heads.ts';
 import { isStreamPath, tierOf, type Tier } from '../rights/index.ts';
 import type { Session } from '../session.ts';
 import { createEndedSessions } from './whep/ended.ts';
@@ -45,6 +47,8 @@ export interface WhepOptions<V extends WhepViewing> {
   readonly clock: Clock;
   /** STUN and TURN servers that admitted viewers are told of; default none. */
   readonly iceServers?: IceServerLinks;
+  /** What goes with receipts, so that a viewer can prove them; default nothing. */
+  readonly signReceipts?: (receipts: readonly Receipt[]) => SignedReceipts;
   /** Pages that may call; default `*`. */
   readonly corsOrigins?: CorsOrigins;
   /** Milliseconds for a request's body; default 10,000. */
@@ -80,7 +84,7 @@ const isRead = ({ method }: Request): boolean => method === 'GET' || method === 
 /** Makes the handler. */
 export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep {
   const { gate, stage, publicUrl, log, clock, corsOrigins = '*', bodyDeadlineMs = 10_000 } = options;
-  const { iceServers = () => [] } = options;
+  const { iceServers = () => [], signReceipts } = options;
   const base = publicUrl.pathname.replace(/\/$/, '');
   const running = new Map<string, Running<V>>();
   const ended = createEndedSessions({ clock });
@@ -209,7 +213,10 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
       if (session.isMediaLost()) throw new Denial('media_lost');
       return patch(request, entry);
     }
-    if (request.method === 'GET') return Response.json({ receipts: session.receipts() });
+    if (request.method === 'GET') {
+      const receipts = session.receipts();
+      return Response.json({ receipts, ...(receipts.length === 0 ? {} : signReceipts?.(receipts)) });
+    }
     await session.end('viewer_left');
     return new Response(null, { status: 200 });
   }

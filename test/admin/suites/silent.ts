@@ -1,10 +1,12 @@
 import { eq } from 'drizzle-orm';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { mediaSessions, tickets } from '../../../admin/db/schema.ts';
 import { findHistory } from '../../../admin/orders/orders.ts';
 import { closeSilentSessions, SILENT } from '../../../admin/receipts/silent.ts';
+import { watchSilence } from '../../../admin/receipts/silence-watch.ts';
 import { commit } from '../../../admin/tickets/redeem.ts';
 import { createTestOffer, orderOffer, START_MS, type World } from '../../support/databases.ts';
+import { silentLog } from '../../support/doubles.ts';
 import { createViewing } from '../../support/viewings.ts';
 
 /** After the last receipt: the lease, and the patience that follows it. */
@@ -72,6 +74,33 @@ export function silentSuite(world: () => World): void {
     ]);
     // And may go silent once more.
     expect(await close(heardMs + 205_000 + SILENT_AFTER_MS + 1)).toContain(viewing.session);
+  });
+
+  it('looks by itself, from a minute after its start on', async () => {
+    const { viewing, heardMs } = await watch();
+    let uptimeMs = 0;
+    let looks = 0;
+    const told: string[] = [];
+    const watching = watchSilence(
+      {
+        db: world().db,
+        clock: {
+          nowMs: () => heardMs + SILENT_AFTER_MS + 1,
+          monotonicMs: () => {
+            looks += 1;
+            return uptimeMs;
+          },
+        },
+        events: { publish: (events) => void told.push(...events.map(({ id }) => id)) },
+        log: silentLog,
+      },
+      1,
+    );
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(5));
+    expect(told).toEqual([]);
+    uptimeMs = 60_000;
+    await vi.waitFor(() => expect(told).toContain(viewing.session));
+    await watching.stop();
   });
 
   it('lets a media server that comes back commit what it has been sending', async () => {
