@@ -1,11 +1,12 @@
-import type { Api, Code, Offer, OpenOrder, PlacedOrder, Title } from './api.ts';
-import { createOrderKeys } from './keys.ts';
+import { decodeJwt } from 'jose';
+import type { Api, Code, Offer, OpenOrder, PlacedOrder, PlaceOrderInput, Title } from './api.ts';
+import { createOrderKeys, type OrderKeys } from './keys.ts';
 import { Problem } from './problems.ts';
 import type { StoredTicket, TicketStore } from './store.ts';
 import { checkTicket, TicketMismatch } from './ticket.ts';
 
 export interface Ordering {
-  readonly api: Pick<Api, 'placeOrder' | 'orderTicket' | 'keySet'>;
+  readonly api: Pick<Api, 'placeOrder' | 'orderTicket' | 'renewTicket' | 'keySet'>;
   readonly store: Pick<TicketStore, 'putTicket' | 'putPending' | 'findPending' | 'removePending'>;
   /** Whom the ticket must come from: `issuerOf` this page. */
   readonly issuer: string;
@@ -32,32 +33,67 @@ export interface How {
  * and the same idempotency key, now or after a reload, so that nothing is charged twice.
  * @throws Problem when the shop refuses or cannot be reached; TicketMismatch when the ticket is not what was ordered.
  */
-export async function orderTicket(
-  { api, store, issuer, nowMs, onEndpoint }: Ordering,
+export function orderTicket(
+  ordering: Ordering,
   account: string,
   title: Title,
   offer: Offer,
   { code = null, within = null }: How = {},
 ): Promise<StoredTicket> {
-  const id = `${account} ${within?.id ?? offer.id} ${title.id}`;
+  const { api } = ordering;
+  return obtain(ordering, { account, title, offer, within, of: within?.id ?? offer.id }, null, (input) =>
+    within === null
+      ? api.placeOrder({ ...input, titleId: title.id, offerId: offer.id, ...code })
+      : api.orderTicket({ ...input, titleId: title.id, orderId: within.id }),
+  );
+}
+
+/**
+ * Buys a ticket that may take the place of another one in its running session: for the same proof key. Checked, stored
+ * and repeated as `orderTicket` does.
+ * @throws Problem, TicketMismatch
+ */
+export function renewTicket(
+  ordering: Ordering,
+  { account, orderId, ticket, keys }: StoredTicket,
+  title: Title,
+  offer: Offer,
+): Promise<StoredTicket> {
+  const { jti: ticketId = '' } = decodeJwt(ticket);
+  const what = { account, title, offer, within: null, of: `${orderId} ${offer.id}` };
+  return obtain(ordering, what, keys, (input) =>
+    ordering.api.renewTicket({ ...input, ticketId, offerId: offer.id }),
+  );
+}
+
+interface What {
+  readonly account: string;
+  readonly title: Title;
+  readonly offer: Offer;
+  readonly within: OpenOrder | null;
+  /** What the order is repeated by, beside account and title. */
+  readonly of: string;
+}
+
+/** @param proof whose proof key the ticket is for; `null`: a fresh one */
+async function obtain(
+  { api, store, issuer, nowMs, onEndpoint }: Ordering,
+  { account, title, offer, within, of }: What,
+  proof: OrderKeys | null,
+  place: (input: Pick<PlaceOrderInput, 'proofKey' | 'sealKey' | 'idempotencyKey'>) => Promise<PlacedOrder>,
+): Promise<StoredTicket> {
+  const id = `${account} ${of} ${title.id}`;
   const order = (await store.findPending(id)) ?? {
     id,
     idempotencyKey: crypto.randomUUID(),
-    keys: await createOrderKeys(),
+    keys: withProofOf(await createOrderKeys(), proof),
   };
   await store.putPending(order);
   const { keys, idempotencyKey } = order;
   try {
-    const input = {
-      ...{ titleId: title.id, idempotencyKey },
-      ...{ proofKey: keys.proofJwk, sealKey: keys.sealJwk },
-    };
-    const place = () =>
-      within === null
-        ? api.placeOrder({ ...input, offerId: offer.id, ...code })
-        : api.orderTicket({ ...input, orderId: within.id });
+    const input = { idempotencyKey, proofKey: keys.proofJwk, sealKey: keys.sealJwk };
     const [placed, keySet] = await Promise.all([
-      withRetry(place).then((answer) => {
+      withRetry(() => place(input)).then((answer) => {
         onEndpoint?.(answer.whep);
         return answer;
       }),
@@ -90,6 +126,13 @@ export async function orderTicket(
     if (isFinal(error)) await store.removePending(id);
     throw error;
   }
+}
+
+/** A renewed ticket's client part has a key of its own; its proof key is the one that the session is known by. */
+function withProofOf(fresh: OrderKeys, proof: OrderKeys | null): OrderKeys {
+  if (proof === null) return fresh;
+  const { proofAlg, proofPrivateKey, proofJwk } = proof;
+  return { ...fresh, proofAlg, proofPrivateKey, proofJwk };
 }
 
 function validityOf({ validSeconds, validUntil }: Offer, within: OpenOrder | null) {

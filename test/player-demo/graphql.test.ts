@@ -41,6 +41,8 @@ const CALLS: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
   openOrders: (api) => api.openOrders(),
   orderTicket: (api) =>
     api.orderTicket({ orderId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
+  renewTicket: (api) =>
+    api.renewTicket({ ticketId: 'j', offerId: 'o', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
   placeOrder: (api) =>
     api.placeOrder({ offerId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
 };

@@ -2,18 +2,20 @@ import { accountKey, type App, type View } from '../app.ts';
 import type { Offer, OpenOrder, Title } from '../api.ts';
 import { fill, h, icon } from '../dom.ts';
 import { FRESH_MS } from '../nonces.ts';
-import { issuerOf, orderTicket, type Ordering } from '../order.ts';
+import { issuerOf, orderTicket, renewTicket, type Ordering } from '../order.ts';
 import { Problem } from '../problems.ts';
 import { formatMoney } from '../format.ts';
+import { createRenewals, isRenewable, type Renewals } from '../renewal.ts';
 import { hrefOf, navigate } from '../router.ts';
 import type { StoredTicket } from '../store.ts';
-import { beginHeadStart, createViewing, waitMs, type HeadStart, type Viewing } from '../viewing.ts';
+import { beginHeadStart, createViewing, termsOf, waitMs, type HeadStart, type Viewing } from '../viewing.ts';
 import type { WatchState } from '../watch.ts';
 import { elsewhereView } from './elsewhere.ts';
 import { describeError, problemCard } from './notice.ts';
 import { playerView } from './player.ts';
 import { codeField } from './code.ts';
 import { artwork } from './poster.ts';
+import { renewalBar } from './renewal-bar.ts';
 import { sessionPanel } from './session-panel.ts';
 import { offerList, ticketStub } from './tickets.ts';
 
@@ -63,6 +65,9 @@ function loadedTitle(app: App, title: Title) {
   let ticket: StoredTicket | null = null;
   let held: readonly OpenOrder[] = [];
   let viewing: Viewing | null = null;
+  let renewals: Renewals | null = null;
+  let looking: ReturnType<typeof setInterval> | undefined;
+  const bar = renewalBar(() => void renewals?.renewNow(), app.announce);
   const panel = sessionPanel();
   const elsewhere = elsewhereView(app.announce);
   const aside = h('aside', { class: 'aside', 'aria-label': 'Tickets' });
@@ -85,9 +90,14 @@ function loadedTitle(app: App, title: Title) {
     player.show(state);
     if (state.phase === 'live' && viewing !== null) panel.start(viewing.watch);
     else panel.stop();
+    clearInterval(looking);
+    // Nothing is bought while nothing is to be seen.
+    if (state.phase === 'live') looking = setInterval(() => void renewals?.look(), LOOK_EVERY_MS);
+    else if (state.phase === 'ended') bar.show(null);
     if (state.phase === 'ended' && USED_UP.has(state.code) && ticket !== null) {
       void app.store.removeTicket(ticket.orderId);
       ticket = null;
+      bar.use(undefined);
       elsewhere.use(null);
       renderAside();
     }
@@ -98,7 +108,9 @@ function loadedTitle(app: App, title: Title) {
     viewing = null;
     ticket = next;
     renderAside();
+    renewals = null;
     if (next === null) {
+      bar.use(undefined);
       player.show(null);
       elsewhere.use(null);
       app.watching.set(null);
@@ -106,10 +118,52 @@ function loadedTitle(app: App, title: Title) {
     }
     const explain = (sessionId: string): Promise<string | null> => explainEnd(app, sessionId);
     viewing = createViewing(next, { onState, onStream: player.attach, explainEnd: explain }, headStart);
+    renewals = renewalsOf(next, viewing);
     elsewhere.use(viewing.mintPass);
     app.watching.set(viewing.watch);
     player.show(viewing.watch.state);
   }
+
+  /** The ticket's renewals, one after the other, each by the offer that it was bought by. */
+  function renewalsOf(first: StoredTicket, { watch }: Viewing): Renewals {
+    const own = title.offers.find(({ id }) => id === first.offerId);
+    const offer = isRenewable(own) ? own : null;
+    let held = first;
+    /** Bought, and not taken by the streaming server yet: it is not to be bought again. */
+    let bought: StoredTicket | null = null;
+    bar.use(offer);
+    return createRenewals({
+      leftMs: watch.leftMs,
+      offer,
+      mayPay: bar.mayPay,
+      onEnding(ending) {
+        bar.show(ending);
+        // It says the same, as of when it was drawn.
+        const left = aside.querySelector<HTMLElement>('[data-testid="ticket-left"]');
+        if (left !== null) left.hidden = ending !== null;
+      },
+      nowMs: () => Date.now(),
+      async renew() {
+        if (offer === null) return;
+        bought ??= await renewTicket(ordering(), held, title, offer);
+        await watch.renew(bought.ticket, termsOf(bought));
+        [held, bought] = [bought, null];
+        void app.refreshAccount();
+        app.announce('Your ticket has been renewed.');
+        if (viewing?.watch !== watch) return;
+        ticket = held;
+        renderAside();
+      },
+    });
+  }
+
+  const ordering = (onEndpoint?: (url: string) => void): Ordering => ({
+    api: app.api,
+    store: app.store,
+    issuer: issuerOf(document.baseURI),
+    nowMs: () => Date.now(),
+    ...(onEndpoint === undefined ? {} : { onEndpoint }),
+  });
 
   async function buy(offer: Offer, button: HTMLButtonElement): Promise<void> {
     const typed = code.read();
@@ -126,17 +180,13 @@ function loadedTitle(app: App, title: Title) {
     button.classList.add('is-busy');
     try {
       const headStart = beginHeadStart();
-      const ordering: Ordering = {
-        api: app.api,
-        store: app.store,
-        issuer: issuerOf(document.baseURI),
-        nowMs: () => Date.now(),
-        onEndpoint: (url) => void headStart.nonces.refresh(url, FRESH_MS),
-      };
-      const bought = await orderTicket(ordering, accountKey(app.account.value), title, offer, {
-        code: typed,
-        within,
-      });
+      const bought = await orderTicket(
+        ordering((url) => void headStart.nonces.refresh(url, FRESH_MS)),
+        accountKey(app.account.value),
+        title,
+        offer,
+        { code: typed, within },
+      );
       code.clear();
       void app.refreshAccount();
       await useTicket(bought, headStart);
@@ -208,6 +258,7 @@ function loadedTitle(app: App, title: Title) {
           'div',
           { class: 'watch-main' },
           player.element,
+          bar.element,
           h(
             'div',
             { class: 'about' },
@@ -225,6 +276,7 @@ function loadedTitle(app: App, title: Title) {
       shownFor = '';
       unsubscribe();
       panel.stop();
+      clearInterval(looking);
       elsewhere.dispose();
       player.dispose();
       void viewing?.watch.stop();
@@ -243,6 +295,8 @@ function titleFacts({ onAir, categories, languages }: Title): HTMLElement {
   ];
   return h('p', { class: 'muted' }, facts.filter((fact) => fact !== null).join(' · '));
 }
+
+const LOOK_EVERY_MS = 1000;
 
 const TOP_UP_MINOR = 2000;
 
