@@ -66,6 +66,8 @@ const mediaSchema = z.object({
    * (a local one) and stand behind one URL.
    */
   USHER_REPLAY_MEMORY: z.enum(['process', 'shared']).default('process'),
+  /** Seconds between two receipts of a session; the order server takes 30 s without one for its end. */
+  USHER_RECEIPT_SECONDS: z.coerce.number().int().min(1).max(15).default(5),
   /** The most that receipts may take on the disk before the order server has them; of one process. */
   USHER_SPOOL_MAX_BYTES: z.coerce
     .number()

@@ -130,6 +130,7 @@ export async function openGateFor(
     reports: createReports({ send: orderServer.reportReplay, clock, log }),
     streamKeys: orderServer,
     sink: outbox,
+    receiptIntervalMs: config.USHER_RECEIPT_SECONDS * 1000,
     clock,
     log,
     observe: metrics.observe,

@@ -77,11 +77,13 @@ export async function openDurableOutbox(options: DurableOutboxOptions): Promise<
     return waiting;
   }
 
-  /** What other processes have left behind goes out from here. */
+  /** What other processes have left behind goes out from here; if it cannot be read, this one does its own work still. */
   async function adopt(): Promise<void> {
     adoptedAtMs = clock.monotonicMs();
-    for (const slot of takeOrphans(directory, new Set([own.slot.number, ...adopted.keys()]))) {
-      adopted.set(slot.number, await openSlot(slot));
+    const complain = (error: unknown): void =>
+      log.error(errorFields(error), 'receipts that a process has left behind cannot be read');
+    for (const slot of takeOrphans(directory, new Set([own.slot.number, ...adopted.keys()]), complain)) {
+      await openSlot(slot).then((opened) => adopted.set(slot.number, opened), complain);
     }
   }
 

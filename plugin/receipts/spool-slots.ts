@@ -53,10 +53,23 @@ export function takeSlot(directory: string): Slot {
   throw new Error(`receipts cannot be kept in ${directory}: ${String(MAX_SLOTS)} processes use it already`);
 }
 
-/** Takes every other slot that a process has left behind. */
-export function takeOrphans(directory: string, own: ReadonlySet<number>): Slot[] {
+/**
+ * Takes every other slot that a process has left behind.
+ * @param complain told of each that is of no use
+ */
+export function takeOrphans(
+  directory: string,
+  own: ReadonlySet<number>,
+  complain: (error: unknown) => void,
+): Slot[] {
   return readdirSync(directory)
     .filter((name) => SLOT.test(name) && !own.has(Number(name)))
-    .map((name) => lockSlot(directory, Number(name)))
-    .filter((slot) => slot !== null);
+    .flatMap((name) => {
+      try {
+        return lockSlot(directory, Number(name)) ?? [];
+      } catch (error) {
+        complain(error);
+        return [];
+      }
+    });
 }

@@ -158,6 +158,20 @@ describe('openGate', () => {
     await back.close();
   });
 
+  it('writes receipts as often as it is set to', async () => {
+    await usher.close();
+    usher = await openGate(env({ USHER_RECEIPT_SECONDS: '1' }), silentLog);
+    const { viewing } = await play();
+    viewing.firstMedia();
+    await vi.waitFor(
+      () => expect(received.filter(({ path }) => path === '/v1/receipts').length).toBeGreaterThan(0),
+      3000,
+    );
+    await expect(openGate(env({ USHER_RECEIPT_SECONDS: '16' }), silentLog)).rejects.toThrow(
+      /USHER_RECEIPT_SECONDS/,
+    );
+  });
+
   it('signs what it shows a viewer of receipts, by the key that is registered', async () => {
     const writer = createWriter();
     const receipts = [writer.next(), writer.next()];

@@ -8,7 +8,7 @@ import { openSpoolDisk } from '../../../plugin/receipts/spool-disk.ts';
 import { takeSlot } from '../../../plugin/receipts/spool-slots.ts';
 import { openSpool } from '../../../plugin/receipts/spool.ts';
 import { Denial } from '../../../plugin/errors.ts';
-import { silentLog } from '../../support/doubles.ts';
+import { recordingLog, silentLog } from '../../support/doubles.ts';
 import { createMemoryDisk } from '../../support/memory-disk.ts';
 import { createReceiptBook, createWriter, type ReceiptBook } from '../../support/receipt-book.ts';
 
@@ -97,6 +97,18 @@ describe('the durable outbox', () => {
     await open();
     await vi.waitFor(() => expect(book.chains.size).toBe(3));
     expect(new Set(book.chains.values())).toEqual(new Set(left));
+  });
+
+  it('does its own work when it cannot read what another has left behind', async () => {
+    await leaveBehind(3);
+    await rm(join(directory, '1', 'lock'));
+    await mkdir(join(directory, '1', 'lock'));
+    const log = recordingLog();
+    const outbox = await open({ log });
+    append(outbox, 2);
+    // Its own, what it found in its own place, and what the third had.
+    await vi.waitFor(() => expect(book.chains.size).toBe(3));
+    expect(log.lines.join()).toContain('cannot be read');
   });
 
   it.each([
