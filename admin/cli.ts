@@ -5,6 +5,7 @@ import { ACCOUNT_COMMANDS } from './cli/accounts.ts';
 import { KEY_COMMANDS } from './cli/keys.ts';
 import { MEDIA_COMMANDS } from './cli/media.ts';
 import { reconcileCommand } from './cli/reconcile.ts';
+import { receiptVerify } from './cli/receipt-verify.ts';
 import { REPORT_COMMANDS } from './cli/report.ts';
 import { ticketInspect } from './cli/ticket-inspect.ts';
 import { whepCheck } from './cli/whep-check.ts';
@@ -65,6 +66,7 @@ const COMMANDS: CommandTable = {
   ...KEY_COMMANDS,
   ...REPORT_COMMANDS,
   reconcile: reconcileCommand,
+  'receipt verify': receiptVerify,
   'ticket inspect': ticketInspect,
   'whep-check': whepCheck,
 };

@@ -28,6 +28,7 @@ import { openMailTransport } from './mail/transport.ts';
 import { createOrderDesk, type OrderDesk } from './orders/desk.ts';
 import { startSweeper } from './orders/sweeper.ts';
 import { createTestCardProvider } from './payments/test-card.ts';
+import { watchSilence } from './receipts/silence-watch.ts';
 import { createRevocationFeed } from './revocations/feed.ts';
 import { prunePreviews } from './pricing/previews.ts';
 import { createMessageReader, pruneMessages } from './trust/messages.ts';
@@ -217,6 +218,7 @@ export async function createOrderServer(
     const sweeper = startSweeper(desk, (error) => {
       log.error(errorFields(error), 'orders that are due cannot be read');
     });
+    const silence = watchSilence(services);
     const refreshing = setInterval(() => void authority.refresh(), REFRESH_KEYS_EVERY_MS);
     const { port } = server.address() as AddressInfo;
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;
@@ -226,7 +228,7 @@ export async function createOrderServer(
       if (config.drainSeconds > 0) await setTimeout(config.drainSeconds * 1000);
       clearInterval(pruning);
       clearInterval(refreshing);
-      await sweeper.stop();
+      await Promise.all([sweeper.stop(), silence.stop()]);
       // Answers without an end of their own.
       closing.abort();
       base.feed.close();

@@ -3,6 +3,7 @@ import { createPrivateKey, randomBytes, randomUUID, sign, type KeyObject } from 
 import { uuidv7 } from 'uuidv7';
 import type { AccessRequest } from '../plugin/contract.ts';
 import { createGate, type Gate, type Media } from '../plugin/gate.ts';
+import { createMemoryQueue } from '../plugin/receipts/queue.ts';
 import { UNLIMITED_PLAY } from '../plugin/rights/index.ts';
 import { sha256Base64url } from '../plugin/ticket/encoding.ts';
 import {
@@ -65,7 +66,7 @@ export async function createAdmitWorld(): Promise<AdmitWorld> {
     redemptions: recordedRedemptions(),
     revocations: nothingRevoked,
     streamKeys: { authorizePublish: () => Promise.resolve() },
-    sink: { append: () => undefined, hasRoom: () => true },
+    sink: createMemoryQueue(Number.POSITIVE_INFINITY),
     clock,
     log: silentLog,
   });

@@ -85,7 +85,13 @@ async function openBare(worker: types.Worker, sampleOffer: string): Promise<Side
       const offer = parseOffer(sdp);
       const { answer } = await openViewing({
         ...{ router, webRtcServer, offer, match: match(offer), clock, log },
-        feed: { video: producer, audio: undefined, release: () => undefined },
+        feed: {
+          video: producer,
+          audio: undefined,
+          layers: { video: () => [], audio: () => [] },
+          release: () => undefined,
+        },
+        tier: {},
         mediaMs: () => 0,
         connectTimeoutMs: 20_000,
         silenceMs: 15_000,

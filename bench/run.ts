@@ -10,7 +10,9 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   delay: () => import('./delay.ts'),
   admit: () => import('./admit.ts'),
   receipts: () => import('./receipts.ts'),
+  spool: () => import('./spool.ts'),
   orders: () => import('./orders.ts'),
+  stops: () => import('./stops.ts'),
 };
 
 const { values, positionals } = parseArgs({

@@ -53,7 +53,7 @@ const mediaSchema = z.object({
     .default('demo'),
   /** Base URL of the order server: the one trusted issuer. */
   USHER_ORDER_SERVER_URL: httpBase.default('http://localhost:4000'),
-  /** Directory of this server's keys. */
+  /** Directory of this server's keys and of receipts on their way. */
   USHER_MEDIA_DATA: z.string().min(1).default('.usher/media'),
   /** What this server's private keys are encrypted under in their file. */
   USHER_MEDIA_MASTER_KEY: masterKeySchema.optional(),
@@ -66,6 +66,17 @@ const mediaSchema = z.object({
    * (a local one) and stand behind one URL.
    */
   USHER_REPLAY_MEMORY: z.enum(['process', 'shared']).default('process'),
+  /** Seconds between two receipts of a session; the order server takes 30 s without one for its end. */
+  USHER_RECEIPT_SECONDS: z.coerce.number().int().min(1).max(15).default(5),
+  /** The most that receipts may take on the disk before the order server has them; of one process. */
+  USHER_SPOOL_MAX_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1024 * 1024)
+    .max(1024 ** 4)
+    .default(1024 ** 3),
+  /** When receipts can no longer be kept on the disk, sessions end (and none begins), or go on. */
+  USHER_SPOOL_FULL: z.enum(['end', 'continue']).default('end'),
   /** The ffmpeg to run. */
   USHER_FFMPEG: z.string().min(1).default('ffmpeg'),
   /** Whether video that WebRTC viewers cannot be shown is re-encoded for them, or refused. */

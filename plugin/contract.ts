@@ -34,6 +34,9 @@ export interface AccessRequest {
 /** A request that belongs to a running session. */
 export type SessionRequest = Pick<AccessRequest, 'authorization' | 'proof' | 'method' | 'url'>;
 
+/** A request that brings another ticket for a running session. */
+export type RenewalRequest = SessionRequest & Pick<AccessRequest, 'protocol' | 'peer' | 'confidential'>;
+
 /** The outcome of a positive decision: rights and keys, for one session. */
 export interface Grant {
   /** UUIDv7, for logs, receipts and the order server. */
@@ -107,6 +110,9 @@ export const receiptSchema = z
     'the first receipt, and only it, has no prev',
   );
 export type Receipt = z.infer<typeof receiptSchema>;
+
+/** What the receipts of a session have in common, known when its first media leaves. */
+export type SessionOpening = Pick<Receipt, 'session' | 'ticket' | 'uri' | 'startedAt'>;
 
 export const MAX_RECEIPTS_PER_BATCH = 500;
 

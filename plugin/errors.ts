@@ -201,6 +201,8 @@ export interface DenialOptions {
   readonly detail?: string;
   /** Seconds; overrides the table's. */
   readonly retryAfterSeconds?: number;
+  /** Of a session that has ended: why, one of `END_REASONS` (contract.ts). */
+  readonly reason?: string;
   readonly cause?: unknown;
 }
 
@@ -210,11 +212,13 @@ export class Denial extends Error {
   readonly code: Code;
   readonly detail: string | undefined;
   readonly retryAfterSeconds: number | undefined;
+  readonly reason: string | undefined;
 
   constructor(code: Code, options: DenialOptions = {}) {
     super(REFUSALS[code].title, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.detail = options.detail;
+    this.reason = options.reason;
     this.retryAfterSeconds = options.retryAfterSeconds ?? refusalOf(code).retryAfterSeconds;
   }
 }
@@ -244,6 +248,7 @@ export function problemResponse(denial: Denial, headers: Record<string, string> 
     status: row.http,
     code: denial.code,
     ...(denial.detail === undefined ? {} : { detail: denial.detail }),
+    ...(denial.reason === undefined ? {} : { reason: denial.reason }),
   };
   return new Response(JSON.stringify(body), {
     status: row.http,

@@ -1,7 +1,15 @@
 /** The gate: access request in, session or denial out. Decisions only; timers and counters are the session's. */
 import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
-import type { AccessRequest, EndReason, Grant, Protocol, Redeemed, SessionRequest } from './contract.ts';
+import { createAccesses } from './accesses.ts';
+import type {
+  AccessRequest,
+  EndReason,
+  Grant,
+  Protocol,
+  RenewalRequest,
+  SessionRequest,
+} from './contract.ts';
 import { asDenial, Denial, type Code } from './errors.ts';
 import type {
   Clock,
@@ -17,8 +25,9 @@ import type {
   Viewing,
 } from './ports.ts';
 import { createRefusalDelay } from './refusal-delay.ts';
+import { createRenewals } from './renewal.ts';
 import { createEnforcer } from './revocations/enforce.ts';
-import { authorizeAsk, isCounted, type Ask } from './rights/index.ts';
+import { authorizeAsk, type Ask } from './rights/index.ts';
 import { startSession, type Session } from './session.ts';
 import {
   authorizeTicket,
@@ -86,6 +95,13 @@ export interface Gate {
    */
   prove(session: Session, request: SessionRequest): Promise<void>;
   /**
+   * Puts another ticket in the place of the one that a running session was admitted with; the media goes on. The same
+   * ticket again changes nothing. When it throws, the session goes on as it was.
+   * @throws Denial as `admit`; `session_ended`; for a ticket of another key `proof_invalid`, for one that takes away
+   *   what the viewer has `rights_insufficient`
+   */
+  renew(session: Session, request: RenewalRequest): Promise<void>;
+  /**
    * Decides on a request to publish.
    * @throws Denial `stream_key_invalid`, `order_server_unreachable`
    */
@@ -121,6 +137,24 @@ interface Attempt {
 
 const DEFAULT_ASK: Ask = { action: 'play' };
 
+/** For a session of its own. */
+const grantOf = ({ claims, ask, attempt, key, watermark }: Presented): Grant => ({
+  sessionId: uuidv7(),
+  ticketId: claims.jti,
+  issuer: claims.iss,
+  subject: claims.sub,
+  uri: claims.uri,
+  rights: claims.rights,
+  ask,
+  jkt: claims.cnf?.jkt ?? null,
+  attempt,
+  expiresAtSeconds: claims.exp,
+  key,
+  watermark,
+});
+
+const attemptName = (ticketId: string, attempt: string | null): string => `${ticketId} ${attempt ?? ''}`;
+
 const ticketHash = (ticket: string): string => createHash('sha256').update(ticket).digest('base64url');
 
 /** Makes the gate of one streaming server. */
@@ -130,9 +164,12 @@ export function createGate(options: GateOptions): Gate {
   const { delayRefusal = createRefusalDelay() } = options;
   const proofs = createProofVerifier({ nonces, replay, clock });
   const enforcer = createEnforcer(revocations);
-  /** Every session that is being opened or running, and the hash of the ticket that it was admitted with. */
+  const accesses = createAccesses({ redemptions, log });
+  /** Every session that is being opened or running, and the hash of its ticket. */
   const running = new Map<Session, string>();
   const attempts = new Map<string, Attempt>();
+  const isHeld = (session: Session, ticket: string): boolean => running.get(session) === ticketHash(ticket);
+  const renewals = createRenewals({ accesses, isHeld, requireUnrevoked, onRenewed: follow });
   const passes = createPassBook<Presented>({ clock });
   let opening = 0;
   let closed = false;
@@ -202,80 +239,20 @@ export function createGate(options: GateOptions): Gate {
     if (!confidential && claims.transport !== 'clear') throw new Denial('transport_insecure');
   }
 
-  /** Takes the access; `null` when nothing is counted, and then the order server may be away. */
-  async function reserve(
-    sessionId: string,
-    { ticket, claims, attempt }: Presented,
-  ): Promise<Redeemed | null> {
-    if (!isCounted(claims.rights)) return null;
-    const redeemed = await redemptions.reserve(sessionId, attempt, ticket).catch((error: unknown) => {
-      // The answer may have been lost after the access was taken: give it back, so that a new try finds it.
-      if (asDenial(error).code === 'order_server_unreachable') void release(sessionId);
-      throw error;
-    });
-    // The attempt already has a session elsewhere (or had one here): it must not get a second for one access.
-    if (redeemed.session !== sessionId) throw new Denial('proof_replayed', { detail: 'attempt' });
-    return redeemed;
-  }
-
-  /**
-   * The access and the media, at the same time: until the answer leaves, the viewer lacks the ICE password without
-   * which nothing can be sent. Both or neither.
-   */
-  async function take<V extends Viewing>(
-    grant: Grant,
-    presented: Presented,
-    media: Media<V>,
-  ): Promise<{ redeemed: Redeemed | null; viewing: V }> {
-    // The order server first: its answer takes longer, and preparing media keeps this thread busy.
-    const reserving = reserve(grant.sessionId, presented);
-    const opening = media.open(grant);
-    // It may fail while the order server is still asked, and a rejection that nobody awaits would end the process.
-    opening.catch(() => undefined);
-    let redeemed: Redeemed | null;
-    try {
-      redeemed = await reserving;
-    } catch (error) {
-      opening.then(
-        (viewing) => viewing.close('completed'),
-        () => undefined,
-      );
-      throw error;
-    }
-    try {
-      return { redeemed, viewing: await opening };
-    } catch (error) {
-      if (redeemed !== null) await release(grant.sessionId);
-      throw error;
-    }
-  }
-
   async function open<V extends Viewing>(presented: Presented, media: Media<V>): Promise<Session<V>> {
-    const { claims, ask, attempt, key, watermark } = presented;
+    const { claims } = presented;
     if (!media.isLive()) throw new Denial('stream_offline');
     if (closed || running.size + opening >= maxSessions) throw new Denial('overloaded');
+    if (!sink.takesSessions()) throw new Denial('overloaded', { detail: 'receipts cannot be kept' });
     opening += 1;
     try {
-      const grant: Grant = {
-        sessionId: uuidv7(),
-        ticketId: claims.jti,
-        issuer: claims.iss,
-        subject: claims.sub,
-        uri: claims.uri,
-        rights: claims.rights,
-        ask,
-        jkt: claims.cnf?.jkt ?? null,
-        attempt,
-        expiresAtSeconds: claims.exp,
-        key,
-        watermark,
-      };
-      const { redeemed, viewing } = await take(grant, presented, media);
+      const grant = grantOf(presented);
+      const { redeemed, viewing } = await accesses.take(grant, presented, (to) => media.open(to));
       // It may have been revoked while the order server was asked and the media were opened.
       const lost = revocations.find(grant);
       if (lost !== null) {
         viewing.close(lost);
-        if (redeemed !== null) void release(grant.sessionId);
+        if (redeemed !== null) void accesses.release(grant.sessionId);
         throw new Denial(lost === 'kicked' ? 'session_ended' : 'ticket_revoked');
       }
       const session = startSession({
@@ -296,14 +273,6 @@ export function createGate(options: GateOptions): Gate {
       return session;
     } finally {
       opening -= 1;
-    }
-  }
-
-  async function release(sessionId: string): Promise<void> {
-    try {
-      await redemptions.release(sessionId);
-    } catch (error) {
-      log.warn({ session: sessionId, code: asDenial(error).code }, 'the access could not be released');
     }
   }
 
@@ -336,7 +305,7 @@ export function createGate(options: GateOptions): Gate {
     if (request.pass !== undefined) return admitPass(request, request.pass, media);
     const presented = await check(request);
     if (presented.attempt === null) return open(presented, media);
-    const name = `${presented.claims.jti} ${presented.attempt}`;
+    const name = attemptName(presented.claims.jti, presented.attempt);
     const before = attempts.get(name);
     if (before !== undefined) {
       if (before.running?.isMediaLost() === true) return regain(name, before, before.running, request, media);
@@ -383,7 +352,44 @@ export function createGate(options: GateOptions): Gate {
     return reopening;
   }
 
-  function logRefusal({ protocol, uri, peer }: AccessRequest, error: unknown): void {
+  async function prove(session: Session, { authorization, proof, method, url }: SessionRequest) {
+    if (!running.has(session) || session.isEnded()) throw new Denial('session_ended');
+    const { jkt } = session.grant;
+    if (jkt === null) return; // A bearer ticket: who knows the session's URL is its holder.
+    const { scheme, ticket } = parseAuthorization(authorization);
+    if (!isHeld(session, ticket))
+      throw new Denial('ticket_untrusted', { detail: 'not the ticket of this session' });
+    if (scheme !== 'dpop') throw new Denial('proof_missing');
+    const { ticketId, sessionId } = session.grant;
+    await verifyProof({ proof, method, url, ticket, jkt }, ticketId, sessionId);
+  }
+
+  async function renew(session: Session, request: RenewalRequest): Promise<void> {
+    if (!running.has(session) || session.isEnded()) throw new Denial('session_ended');
+    const { ticket } = parseAuthorization(request.authorization);
+    if (isHeld(session, ticket)) return prove(session, request);
+    const presented = await check({ ...request, uri: session.grant.uri, bodyHash: '' });
+    // The session's own attempt: by it its media can be had anew, if that is lost.
+    await renewals.renew(session, presented, { ...grantOf(presented), attempt: session.grant.attempt });
+  }
+
+  /** What is known of a session by its ticket is from now on known by the one that it was renewed with. */
+  function follow(session: Session, old: Grant, ticket: string): void {
+    const { ticketId, attempt } = session.grant;
+    running.set(session, ticketHash(ticket));
+    enforcer.watch(session);
+    const name = attemptName(ticketId, attempt);
+    const opened = attempts.get(attemptName(old.ticketId, attempt));
+    if (opened === undefined) return;
+    attempts.delete(attemptName(old.ticketId, attempt));
+    attempts.set(name, { ...opened, session: Promise.resolve(session), running: session });
+    void session.ended.then(() => attempts.delete(name));
+  }
+
+  function logRefusal(
+    { protocol, uri, peer }: Pick<AccessRequest, 'protocol' | 'uri' | 'peer'>,
+    error: unknown,
+  ): void {
     const { code, detail } = asDenial(error);
     options.observe?.(code, protocol);
     log.info({ code, detail, protocol, uri, peer }, 'refused');
@@ -412,17 +418,14 @@ export function createGate(options: GateOptions): Gate {
         throw error;
       }
     },
-    async prove(session, { authorization, proof, method, url }) {
-      const admittedWith = running.get(session);
-      if (admittedWith === undefined || session.isEnded()) throw new Denial('session_ended');
-      const { jkt } = session.grant;
-      if (jkt === null) return; // A bearer ticket: who knows the session's URL is its holder.
-      const { scheme, ticket } = parseAuthorization(authorization);
-      if (ticketHash(ticket) !== admittedWith)
-        throw new Denial('ticket_untrusted', { detail: 'not the ticket of this session' });
-      if (scheme !== 'dpop') throw new Denial('proof_missing');
-      const { ticketId, sessionId } = session.grant;
-      await verifyProof({ proof, method, url, ticket, jkt }, ticketId, sessionId);
+    prove,
+    async renew(session, request) {
+      try {
+        await renew(session, request);
+      } catch (error) {
+        logRefusal({ ...request, uri: session.grant.uri }, error);
+        throw error;
+      }
     },
     async authorizePublish({ uri, streamKey, peer }) {
       try {

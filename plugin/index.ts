@@ -59,6 +59,11 @@ export { createOrderServer, type OrderServer, type OrderServerOptions } from './
 export type * from './ports.ts';
 export { playEndpoints, type PlayEndpoints, type PublicUrls } from './public-urls.ts';
 export { createReceiptChain, receiptHash } from './receipts/chain.ts';
+export {
+  openDurableOutbox,
+  type DurableOutbox,
+  type DurableOutboxOptions,
+} from './receipts/durable-outbox.ts';
 export { createOutbox, type Outbox, type OutboxOptions } from './receipts/outbox.ts';
 export { createReports, type ReportsOptions } from './reports.ts';
 export {

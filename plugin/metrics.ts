@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Protocol, PublisherHealth, StreamStatus } from './contract.ts';
 import type { Code } from './errors.ts';
+import type { SpoolStats } from './receipts/spool.ts';
 import type { FeedStats } from './revocations/feed.ts';
 
 export interface MediaMetrics {
@@ -89,6 +90,7 @@ export function createMediaMetrics(read: {
   sessions(): number;
   liveStreams(): number;
   receiptsWaiting(): number;
+  spool(): SpoolStats;
   streams(): readonly StreamStatus[];
   revocationFeed(): FeedStats;
 }): MediaMetrics {
@@ -104,6 +106,17 @@ export function createMediaMetrics(read: {
   gauge('usher_live_streams', 'Streams that are on the air', () => read.liveStreams());
   gauge('usher_receipts_waiting', 'Receipts that the order server has not acknowledged yet', () =>
     read.receiptsWaiting(),
+  );
+  gauge('usher_spool_bytes', 'That receipts take on the disk', () => read.spool().bytes);
+  gauge(
+    'usher_spool_failing',
+    '1 while receipts cannot be kept: the disk cannot be written to, or the spool is full',
+    () => (read.spool().trouble === null ? 0 : 1),
+  );
+  gauge(
+    'usher_spool_set_aside',
+    'Files with receipts that were damaged on the disk and are not delivered, since the start',
+    () => read.spool().setAside,
   );
   gauge(
     'usher_revocation_feed_age_seconds',

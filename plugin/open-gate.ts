@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { systemClock } from './clock.ts';
 import { readMediaConfig, type MediaConfig, type RtcAddress } from './config.ts';
-import type { StreamStatus } from './contract.ts';
+import type { Receipt, StreamStatus } from './contract.ts';
 import { exitOnSignals } from './exit.ts';
 import { createGate, type Gate } from './gate.ts';
 import { createIceServers, type IceServerLinks } from './http/ice-servers.ts';
@@ -16,7 +16,8 @@ import { createMediaMetrics, type MediaMetrics } from './metrics.ts';
 import { createOrderServer } from './order-server.ts';
 import type { Clock, Log } from './ports.ts';
 import type { PublicUrls } from './public-urls.ts';
-import { createOutbox } from './receipts/outbox.ts';
+import { openDurableOutbox } from './receipts/durable-outbox.ts';
+import { signReceiptHeads, type SignedReceipts } from './receipts/heads.ts';
 import { createReports } from './reports.ts';
 import { createRevocationFeed } from './revocations/feed.ts';
 import { loadOrCreateServerKeys } from './server-keys.ts';
@@ -42,6 +43,8 @@ export interface OpenedGate {
   readonly rtcListen: readonly (RtcAddress & { readonly port: number })[];
   /** STUN and TURN servers that admitted viewers are told of. */
   readonly iceServers: IceServerLinks;
+  /** Signs the last of some receipts, and with it those before it, for the viewer that they are about. */
+  signReceipts(this: void, receipts: readonly Receipt[]): SignedReceipts;
   /** Reverse proxies in front that set X-Forwarded-For and X-Forwarded-Proto. */
   readonly trustedProxies: number;
   /**
@@ -64,7 +67,7 @@ const FIRST_SNAPSHOT_WITHIN_MS = 1000;
 /**
  * Opens the gate for settings that have been read.
  * @param liveStreams how many streams there are, where that is not what `reportStreams` is told
- * @throws Error when the key file cannot be read or is not one
+ * @throws Error when the key file cannot be read or is not one, or receipts cannot be kept on the disk
  */
 export async function openGateFor(
   config: MediaConfig,
@@ -81,7 +84,15 @@ export async function openGateFor(
     signingKey: () => serverKeys.signing,
     clock,
   });
-  const outbox = createOutbox({ delivery: orderServer, log });
+  const outbox = await openDurableOutbox({
+    directory: join(dataDir, 'receipts'),
+    delivery: orderServer,
+    log,
+    clock,
+    maxBytes: config.USHER_SPOOL_MAX_BYTES,
+    whenFull: config.USHER_SPOOL_FULL,
+    endSessions: () => gate.sessions().forEach((session) => void session.end('server_stopped')),
+  });
   /** In the order in which they came. */
   const streamReaders = new Set<() => readonly StreamStatus[]>();
   let report: StreamsReport | undefined;
@@ -109,6 +120,7 @@ export async function openGateFor(
     sessions: () => gate.sessions().length,
     liveStreams: liveStreams ?? (() => readStreams().length),
     receiptsWaiting: () => outbox.waiting(),
+    spool: () => outbox.stats(),
     streams: () => readStreams(),
     revocationFeed: () => revocations.stats(),
   });
@@ -124,6 +136,7 @@ export async function openGateFor(
     reports: createReports({ send: orderServer.reportReplay, clock, log }),
     streamKeys: orderServer,
     sink: outbox,
+    receiptIntervalMs: config.USHER_RECEIPT_SECONDS * 1000,
     clock,
     log,
     observe: metrics.observe,
@@ -137,12 +150,12 @@ export async function openGateFor(
     revocations.close();
     await gate.close('server_stopped');
     const late = new Promise((resolve) => setTimeout(resolve, LAST_RECEIPTS_WITHIN_MS).unref());
-    const [lost] = await Promise.all([
+    const [waiting] = await Promise.all([
       outbox.close(LAST_RECEIPTS_WITHIN_MS),
       Promise.race([report?.close(), late]),
     ]);
     shared?.close();
-    if (lost > 0) log.error({ receipts: lost }, 'receipts could not be delivered before the end');
+    if (waiting > 0) log.warn({ receipts: waiting }, 'receipts wait on the disk for the next start');
   }
   const close = (): Promise<void> => (closing ??= shutDown());
 
@@ -159,6 +172,7 @@ export async function openGateFor(
       turnSecret: config.USHER_TURN_SECRET,
       clock,
     }),
+    signReceipts: (receipts) => signReceiptHeads(receipts, { serverId, key: serverKeys.signing, clock }),
     trustedProxies: config.USHER_TRUSTED_PROXIES,
     reportStreams(read) {
       const reader = (): readonly StreamStatus[] => read(); // One of its own for each call.

@@ -26,7 +26,7 @@ export interface OpenedStage extends Stage {
  * @throws as `createStage` does
  */
 export async function openStage(usher: OpenedGate, options: OpenStageOptions): Promise<OpenedStage> {
-  const { gate, clock, log, publicUrl, iceServers, trustedProxies, rtcListen } = usher;
+  const { gate, clock, log, publicUrl, iceServers, trustedProxies, rtcListen, signReceipts } = usher;
   const stage = await createStage({
     listen: rtcListen,
     ...options,
@@ -35,7 +35,7 @@ export async function openStage(usher: OpenedGate, options: OpenStageOptions): P
     log,
   });
   const report = usher.reportStreams(() => stage.attachedStreams());
-  const { fetch } = createWhep({ gate, stage, publicUrl, iceServers, clock, log });
+  const { fetch } = createWhep({ gate, stage, publicUrl, iceServers, signReceipts, clock, log });
   const base = publicUrl.pathname.replace(/\/$/, '');
   const owns = (pathname: string): boolean =>
     ['/whep/', '/session/'].some((path) => pathname.startsWith(base + path));

@@ -3,7 +3,7 @@
  * narrow interface that it uses; only the composition root sees the implementations.
  */
 import type { CryptoKey, JWK } from 'jose';
-import type { EndReason, Receipt, ReceiptsStored, Redeemed, Revocation } from './contract.ts';
+import type { EndReason, Receipt, ReceiptsStored, Redeemed, Revocation, SessionOpening } from './contract.ts';
 
 export interface Clock {
   /** Unix time in milliseconds. */
@@ -87,9 +87,15 @@ export interface StreamKeys {
 
 /** Takes receipts for delivery; returns at once, delivers at least once. */
 export interface ReceiptSink {
+  /** The first media of a session has left: from here on a crash leaves a session that must be closed. */
+  open(session: SessionOpening): void;
   append(receipt: Receipt): void;
   /** False when so much waits that no more progress receipts should be written; final ones are always taken. */
   hasRoom(): boolean;
+  /** False when no session should begin: its receipts could not be kept. */
+  takesSessions(): boolean;
+  /** True once no crash can take this receipt back, and with it its place in the chain. */
+  isKept(receipt: Receipt): boolean;
 }
 
 /** The far end of a sink. */

@@ -7,10 +7,11 @@ import type { Clock, Log, MediaCounters, ReceiptSink, Redemptions, Viewing } fro
 import { createReceiptChain } from './receipts/chain.ts';
 
 export interface Session<V extends Viewing = Viewing> {
-  /** UUIDv7, for logs and receipts. */
+  /** UUIDv7, for logs and receipts; another one after `renew`. */
   readonly id: string;
   /** 128-bit secret of the session's URL; never logged. */
   readonly token: string;
+  /** What the viewer is served under now; another one after `renew`. */
   readonly grant: Grant;
   /** What the viewer is served by now; another one after `move`. */
   readonly viewing: V;
@@ -23,6 +24,12 @@ export interface Session<V extends Viewing = Viewing> {
    * receipts go on. Answers false when the session has no need of it; the viewing is then the caller's to close.
    */
   move(viewing: V): Promise<boolean>;
+  /**
+   * Goes on under another grant, with the media untouched: what was used so far is closed with a receipt (`replaced`),
+   * and from there on limits, counters and receipts are the new grant's, under its session id. Answers false when the
+   * session has ended; what was redeemed is then the caller's to release.
+   */
+  renew(grant: Grant, redeemed: Redeemed | null): Promise<boolean>;
   /** Stops media, writes the final receipt. Idempotent: the first reason counts. */
   end(reason: EndReason): Promise<void>;
   /** The latest receipts, oldest first. */
@@ -53,6 +60,9 @@ const KEPT_RECEIPTS = 100;
 /** setTimeout's own limit is 2^31 - 1 ms; a longer wait is taken in steps. */
 const LONGEST_WAIT_MS = 2_000_000_000;
 
+/** What a timer is for. */
+type Purpose = 'expiry' | 'budgets' | 'commit' | 'receipt' | 'first media' | 'move';
+
 /** Why the order server would not let an access be taken; anything else is a right that is used up. */
 const END_OF_CODE: Readonly<Partial<Record<Code, EndReason>>> = {
   ticket_revoked: 'revoked',
@@ -62,33 +72,35 @@ const END_OF_CODE: Readonly<Partial<Record<Code, EndReason>>> = {
 
 /** Starts the timers of an admitted viewing. */
 export function startSession<V extends Viewing>(options: SessionOptions<V>): Session<V> {
-  const { grant, redemptions, sink, clock, log, receiptIntervalMs } = options;
-  const id = grant.sessionId;
-  const ids = { session: id, ticket: grant.ticketId };
-  const counted = options.redeemed !== null;
+  const { redemptions, sink, clock, log, receiptIntervalMs } = options;
   const kept: Receipt[] = [];
-  const timers = new Set<NodeJS.Timeout>();
+  const timers = new Map<Purpose, NodeJS.Timeout>();
   const { promise: ended, resolve: resolveEnded } = Promise.withResolvers<EndReason>();
 
+  let grant = options.grant;
   let viewing = options.viewing;
-  /** What the viewings before this one have counted. */
+  /** What the viewings before this one have counted, less what was counted under grants before this one. */
   let before: MediaCounters = { mediaMs: 0, bytes: 0 };
   let mediaLost = false;
+  /** `null` when nothing is counted. */
   let limits = options.redeemed;
   let chain: ReturnType<typeof createReceiptChain> | undefined;
   let ending: Promise<void> | undefined;
 
-  function after(delayMs: number, run: () => void): void {
+  const ids = () => ({ session: grant.sessionId, ticket: grant.ticketId });
+
+  /** One timer for each purpose: another one takes its place. */
+  function after(purpose: Purpose, delayMs: number, run: () => void): void {
     if (ending !== undefined) return;
+    clearTimeout(timers.get(purpose));
     const timer = setTimeout(
       () => {
-        timers.delete(timer);
-        if (delayMs > LONGEST_WAIT_MS) after(delayMs - LONGEST_WAIT_MS, run);
+        if (delayMs > LONGEST_WAIT_MS) after(purpose, delayMs - LONGEST_WAIT_MS, run);
         else run();
       },
       Math.max(0, Math.min(delayMs, LONGEST_WAIT_MS)),
     );
-    timers.add(timer);
+    timers.set(purpose, timer);
   }
 
   function write(counters: MediaCounters, reason?: EndReason): void {
@@ -112,60 +124,81 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
 
   function watchExpiry(): void {
     // A timer may fire a little early, and the wall clock may have been set back: look again.
-    after(expiresInMs(), () => (expiresInMs() <= 0 ? void end('expired') : watchExpiry()));
+    after('expiry', expiresInMs(), () => (expiresInMs() <= 0 ? void end('expired') : watchExpiry()));
   }
 
   /** Media runs no faster than time, so what is left in media is the soonest that it can be used up. */
   async function watchBudgets(): Promise<void> {
     const { mediaMsLeft, bytesLeft } = limits ?? { mediaMsLeft: null, bytesLeft: null };
     if (ending !== undefined || (mediaMsLeft === null && bytesLeft === null)) return;
+    const under = grant;
     const { mediaMs, bytes } = await readCounters();
+    if (grant !== under) return; // Renewed meanwhile: its budgets are watched anew.
     const msLeft = mediaMsLeft === null ? Number.POSITIVE_INFINITY : mediaMsLeft - mediaMs;
     if (msLeft <= 0 || (bytesLeft !== null && bytes >= bytesLeft)) return end('exhausted');
-    after(bytesLeft === null ? msLeft : Math.min(msLeft, BYTE_CHECK_MS), () => guard(watchBudgets()));
+    const waitMs = bytesLeft === null ? msLeft : Math.min(msLeft, BYTE_CHECK_MS);
+    after('budgets', waitMs, () => guard(watchBudgets()));
   }
 
   async function commit(): Promise<void> {
+    const under = grant;
     try {
-      const committed = await redemptions.commit(id);
+      const committed = await redemptions.commit(under.sessionId);
+      if (grant !== under) return;
       if (limits !== null) limits = { ...limits, expiresAt: committed.expiresAt };
       watchExpiry();
     } catch (error) {
       const { code } = asDenial(error);
-      log.warn({ ...ids, code }, 'the access could not be committed');
-      if (code === 'order_server_unreachable') after(COMMIT_RETRY_MS, () => guard(commit()));
+      log.warn({ ...ids(), code }, 'the access could not be committed');
+      if (grant !== under) return;
+      if (code === 'order_server_unreachable') after('commit', COMMIT_RETRY_MS, () => guard(commit()));
       else await end(END_OF_CODE[code] ?? 'exhausted');
     }
   }
 
   function every(intervalMs: number): void {
-    after(intervalMs, () =>
+    after('receipt', intervalMs, () => {
+      const under = grant;
       guard(
         readCounters().then((counters) => {
           if (ending !== undefined) return;
-          write(counters);
+          if (grant === under) write(counters);
           every(intervalMs);
         }),
-      ),
-    );
+      );
+    });
   }
 
   /** Nothing that fails in a timer may end the process; a session whose host fails is over. */
   function guard(work: Promise<void>): void {
     work.catch((error: unknown) => {
-      log.error({ ...ids, ...errorFields(error) }, 'the session failed');
+      log.error({ ...ids(), ...errorFields(error) }, 'the session failed');
       void end('server_stopped');
     });
   }
 
+  /** Media flows under the grant: its access is taken, its chain begins. */
+  function beginChain(): void {
+    const { sessionId: session, ticketId: ticket, uri } = grant;
+    const opening = { session, ticket, uri, startedAt: Math.floor(clock.nowMs() / 1000) };
+    chain = createReceiptChain(opening);
+    sink.open(opening);
+    if (limits !== null) guard(commit());
+    guard(watchBudgets());
+  }
+
   function begin(): void {
     if (ending !== undefined || chain !== undefined) return;
-    const startedAt = Math.floor(clock.nowMs() / 1000);
-    chain = createReceiptChain({ session: id, ticket: grant.ticketId, uri: grant.uri, startedAt });
-    if (counted) guard(commit());
+    beginChain();
     every(receiptIntervalMs);
-    guard(watchBudgets());
-    log.info(ids, 'first media');
+    log.info(ids(), 'first media');
+  }
+
+  /** An access that was reserved and is not needed; it lapses by itself if that fails. */
+  async function releaseAccess(sessionId: string): Promise<void> {
+    await redemptions.release(sessionId).catch((error: unknown) => {
+      log.warn({ session: sessionId, code: asDenial(error).code }, 'the access could not be released');
+    });
   }
 
   async function lastCounters(): Promise<MediaCounters | null> {
@@ -174,18 +207,13 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   }
 
   async function finish(reason: EndReason): Promise<void> {
-    for (const timer of timers) clearTimeout(timer);
+    for (const timer of timers.values()) clearTimeout(timer);
     const counters = await lastCounters();
     viewing.close(reason);
     if (chain !== undefined) write(counters ?? { mediaMs: 0, bytes: 0 }, reason);
-    log.info({ ...ids, reason, ...counters }, 'session ended');
+    log.info({ ...ids(), reason, ...counters }, 'session ended');
     resolveEnded(reason);
-    if (chain === undefined && counted) {
-      await redemptions.release(id).catch((error: unknown) => {
-        // The reservation lapses by itself.
-        log.warn({ ...ids, code: asDenial(error).code }, 'the access could not be released');
-      });
-    }
+    if (chain === undefined && limits !== null) await releaseAccess(grant.sessionId);
   }
 
   function end(reason: EndReason): Promise<void> {
@@ -206,34 +234,58 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   function waitForViewer(): void {
     const lost = viewing;
     mediaLost = true;
-    log.info(ids, 'the media of a session is lost: it waits for its viewer');
-    after(MOVE_WITHIN_MS, () => {
+    log.info(ids(), 'the media of a session is lost: it waits for its viewer');
+    after('move', MOVE_WITHIN_MS, () => {
       if (mediaLost && viewing === lost) void end('server_crashed');
     });
   }
 
   async function move(next: V): Promise<boolean> {
-    const lost = viewing;
+    const [lost, under] = [viewing, grant];
     const counted = await readCounters();
     if (!mediaLost || viewing !== lost || ending !== undefined) return false;
+    if (grant !== under) return move(next);
     before = counted;
     viewing = next;
     mediaLost = false;
     follow(next);
-    log.info(ids, 'the session goes on with other media');
+    log.info(ids(), 'the session goes on with other media');
+    return true;
+  }
+
+  async function renew(next: Grant, redeemed: Redeemed | null): Promise<boolean> {
+    const [served, under] = [viewing, grant];
+    const counted = await readCounters();
+    if (ending !== undefined) return false;
+    if (viewing !== served || grant !== under) return renew(next, redeemed);
+    const reserved = chain === undefined && limits !== null;
+    write(counted, 'replaced');
+    // From here on counters count what leaves under the new grant.
+    before = { mediaMs: before.mediaMs - counted.mediaMs, bytes: before.bytes - counted.bytes };
+    grant = next;
+    limits = redeemed;
+    for (const purpose of ['budgets', 'commit'] as const) clearTimeout(timers.get(purpose));
+    watchExpiry();
+    if (chain !== undefined) beginChain();
+    if (reserved) void releaseAccess(under.sessionId);
+    log.info({ ...ids(), before: under.sessionId }, 'the session goes on under another ticket');
     return true;
   }
 
   follow(viewing);
   watchExpiry();
-  after(FIRST_MEDIA_WITHIN_MS, () => {
+  after('first media', FIRST_MEDIA_WITHIN_MS, () => {
     if (chain === undefined) void end('source_ended');
   });
 
   return {
-    id,
+    get id() {
+      return grant.sessionId;
+    },
     token: randomBytes(16).toString('base64url'),
-    grant,
+    get grant() {
+      return grant;
+    },
     get viewing() {
       return viewing;
     },
@@ -241,7 +293,9 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     isEnded: () => ending !== undefined,
     isMediaLost: () => mediaLost && ending === undefined,
     move,
+    renew,
     end,
-    receipts: () => kept,
+    // What a crash could take back, another receipt could be put in the place of.
+    receipts: () => kept.filter((receipt) => sink.isKept(receipt)),
   };
 }

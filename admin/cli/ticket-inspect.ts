@@ -47,12 +47,17 @@ function readArguments(args: readonly string[]): Asked {
   return { file: file === '-' ? null : file, issuer, jwks, server, json };
 }
 
-async function readBounded(stream: AsyncIterable<Uint8Array>, what: string): Promise<string> {
+/** All of a stream. @throws UsageError when it is larger than `maxBytes` */
+export async function readBounded(
+  stream: AsyncIterable<Uint8Array>,
+  what: string,
+  maxBytes = MAX_INPUT_BYTES,
+): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of stream) {
     bytes += chunk.byteLength;
-    if (bytes > MAX_INPUT_BYTES) throw new UsageError(`${what} is larger than ${MAX_INPUT_BYTES} bytes`);
+    if (bytes > maxBytes) throw new UsageError(`${what} is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -62,11 +67,11 @@ async function readBounded(stream: AsyncIterable<Uint8Array>, what: string): Pro
  * A small file of a command's arguments.
  * @throws UsageError that does not repeat the name: who gives a ticket for a file shall not find it in a log
  */
-export async function readFile(file: string, what: string): Promise<string> {
+export async function readFile(file: string, what: string, maxBytes = MAX_INPUT_BYTES): Promise<string> {
   try {
     const handle = await open(file);
     try {
-      return await readBounded(handle.createReadStream({ autoClose: false }), what);
+      return await readBounded(handle.createReadStream({ autoClose: false }), what, maxBytes);
     } finally {
       await handle.close();
     }

@@ -21,7 +21,7 @@ const EndpointType = builder.objectRef<string>('Endpoint').implement({
   fields: (t) => ({ whep: t.string({ description: 'Absolute URL.', resolve: (url) => url }) }),
 });
 
-const PlacedOrderType = builder.objectRef<PlacedOrder>('PlacedOrder').implement({
+export const PlacedOrderType = builder.objectRef<PlacedOrder>('PlacedOrder').implement({
   description:
     'An order and its first ticket, which is null until the payment is authorized: then ask again.',
   fields: (t) => ({

@@ -5,6 +5,7 @@ import './catalog.ts';
 import './ledger.ts';
 import './orders.ts';
 import './place-order.ts';
+import './renew-ticket.ts';
 import './offers.ts';
 import './passwords.ts';
 import './payments.ts';

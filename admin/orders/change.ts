@@ -22,7 +22,7 @@ export async function insertOrder(tx: Executor, order: NewOrder): Promise<Order 
 
 /** An order that nobody else changes until the transaction ends, and what is known of its use. */
 export interface LockedOrder extends Order {
-  readonly clientKeys: { readonly jkt: string; readonly sealKey: JWK } | null;
+  readonly clientKeys: { readonly jkt: string; readonly sealKey: JWK; readonly renews?: string } | null;
   readonly dueAt: Date | null;
   readonly mediaMsUsed: number;
   readonly bytesUsed: number;

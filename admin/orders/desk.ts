@@ -25,6 +25,7 @@ import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { abandonAuthorization, endOperation } from './pay.ts';
 import { findAnyOrder } from './orders.ts';
 import { placeOrder, type Buyer, type OrderRequest, type PlacedOrder } from './place.ts';
+import { orderOfRenewal, type RenewalRequest } from './renew.ts';
 import {
   findDueAmong,
   findDueOfSession,
@@ -53,6 +54,11 @@ export interface OrderDesk {
    *   `not_on_sale` when the ticket could not be issued after all.
    */
   place(request: OrderRequest, buyer: Buyer): Promise<PlacedOrder>;
+  /**
+   * The same for a ticket that may take the place of another one in a running session.
+   * @throws Denial as `place`, `orderOfRenewal`, `requireRenewable`
+   */
+  renew(request: RenewalRequest, buyer: Buyer): Promise<PlacedOrder>;
   /** Asks providers what has been written down. */
   run(settled: Settled): Promise<void>;
   /** Settles those of some orders that are due. Never rejects; `close` waits for it. */
@@ -200,29 +206,32 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
     });
   }
 
+  async function place(request: OrderRequest, buyer: Buyer, renews?: string): Promise<PlacedOrder> {
+    const { cardToken } = request;
+    const placed = await db.transaction(async (tx) => {
+      const order = await placeOrder(tx, authority, request, buyer, clock.nowMs(), renews);
+      // With nobody to ask it would wait for ever, and keep what it has taken.
+      if (
+        order.operationId !== null &&
+        !Object.values(providers).some((provider) => cardToken !== undefined && provider.knows(cardToken))
+      )
+        throw new Denial('input_invalid', { detail: 'cardToken: of no payment provider here' });
+      return order;
+    });
+    if (placed.operationId !== null) await run({ operations: [placed.operationId] });
+    if (placed.issued !== null) return placed;
+    const order = await findAnyOrder(db, placed.order.id);
+    if (order === null) throw new Error('an order is gone');
+    if (order.state === 'failed') throw new Denial('payment_declined');
+    // Authorized, and then there was no ticket to be had: nothing was charged.
+    if (order.state === 'released' && order.expiresAt === null)
+      throw new Denial('not_on_sale', { detail: 'no ticket could be issued; the payment was released' });
+    return { ...placed, order, issued: await findIssued(db, order.id) };
+  }
+
   return {
-    async place(request, buyer) {
-      const { cardToken } = request;
-      const placed = await db.transaction(async (tx) => {
-        const order = await placeOrder(tx, authority, request, buyer, clock.nowMs());
-        // With nobody to ask it would wait for ever, and keep what it has taken.
-        if (
-          order.operationId !== null &&
-          !Object.values(providers).some((provider) => cardToken !== undefined && provider.knows(cardToken))
-        )
-          throw new Denial('input_invalid', { detail: 'cardToken: of no payment provider here' });
-        return order;
-      });
-      if (placed.operationId !== null) await run({ operations: [placed.operationId] });
-      if (placed.issued !== null) return placed;
-      const order = await findAnyOrder(db, placed.order.id);
-      if (order === null) throw new Error('an order is gone');
-      if (order.state === 'failed') throw new Denial('payment_declined');
-      // Authorized, and then there was no ticket to be had: nothing was charged.
-      if (order.state === 'released' && order.expiresAt === null)
-        throw new Denial('not_on_sale', { detail: 'no ticket could be issued; the payment was released' });
-      return { ...placed, order, issued: await findIssued(db, order.id) };
-    },
+    place: (request, buyer) => place(request, buyer),
+    renew: async (request, buyer) => place(await orderOfRenewal(db, request, buyer), buyer, request.ticketId),
     run,
     settle: (orderIds) => inBackground(() => findDueAmong(db, orderIds, new Date(clock.nowMs()))),
     settleSession: (sessionId) =>

@@ -9,6 +9,7 @@ import { issueForOrder, type IssuedTicket } from '../tickets/issue.ts';
 import type { StreamingServer } from '../trust/servers.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import type { Order } from './orders.ts';
+import { findRenewed, serversOfRenewal, validityOfRenewal } from './renew.ts';
 import { RECEIPTS_WITHIN_MS } from './settlement.ts';
 import type { OrderTerms } from './terms.ts';
 
@@ -21,6 +22,8 @@ export interface Fulfilment {
   readonly nowMs: number;
   /** Where a place is kept for it already. */
   readonly servers?: readonly StreamingServer[];
+  /** The ticket (`jti`) that it may take the place of. */
+  readonly renews?: string;
 }
 
 /** What of an order changes with its first ticket. */
@@ -59,15 +62,18 @@ export async function refusalOf(tx: Executor, accountId: string | null, jkt: str
 export async function fulfil(
   tx: Executor,
   authority: TicketAuthority,
-  { order, path, jkt, sealKey, nowMs, servers }: Fulfilment,
+  { order, path, jkt, sealKey, nowMs, servers, renews }: Fulfilment,
 ): Promise<Fulfilled> {
   const refusal = await refusalOf(tx, order.accountId, jkt);
   if (refusal !== null) throw refusal;
-  const validity = validityOfTerms(order.terms, nowMs);
+  const renewed = renews === undefined ? null : await findRenewed(tx, renews);
+  const ordered = validityOfTerms(order.terms, nowMs);
+  const validity = renewed === null ? ordered : validityOfRenewal(renewed, order.terms, ordered);
   if (validity.exp * 1000 <= nowMs)
     throw new Denial('not_on_sale', { detail: 'what the offer is for is over' });
   let open = servers;
-  if (open === undefined) {
+  if (renewed !== null) open = await serversOfRenewal(tx, renewed, order.titleId);
+  else if (open === undefined) {
     // Its own place would count against it.
     await returnPlaces(tx, order.id);
     open = await reserveCapacity(tx, order.titleId, order.id, nowMs);

@@ -19,6 +19,7 @@ import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { insertOrder, transition, type OrderActor } from './change.ts';
 import { fulfil } from './fulfil.ts';
 import { findRequested, idempotencyKeySchema, type Order } from './orders.ts';
+import { findRenewed, requireRenewable } from './renew.ts';
 import type { OrderTerms } from './terms.ts';
 
 export const orderRequestSchema = quoteRequestSchema.extend({
@@ -175,7 +176,8 @@ async function pay(
  * charge.
  * @throws Denial `not_found`, `not_on_sale`, `unauthenticated`, `forbidden` (the account or the proof key is revoked),
  *   `idempotency_conflict`, `conflict` (the same request is being worked on), `code_invalid`, `funds_insufficient`,
- *   `input_invalid` (the seal key), `overloaded` (no streaming server has room).
+ *   `input_invalid` (the seal key), `overloaded` (no streaming server has room); for a renewal as `requireRenewable`.
+ * @param renews the ticket (`jti`) that this order's one may take the place of; the request is `orderOfRenewal`'s
  */
 export async function placeOrder(
   tx: Executor,
@@ -183,6 +185,7 @@ export async function placeOrder(
   request: OrderRequest,
   buyer: Buyer,
   nowMs: number,
+  renews?: string,
 ): Promise<PlacedOrder> {
   const now = new Date(nowMs);
   const { accountId } = buyer;
@@ -193,6 +196,7 @@ export async function placeOrder(
     JSON.stringify([
       ...[offerId, titleId ?? null, promotionCode ?? null, voucherCode ?? null, cardToken ?? null],
       ...[jkt, thumbprint(request.sealKey)],
+      ...(renews === undefined ? [] : [renews]),
     ]),
   );
   await takeRequest(tx, who, idempotencyKey);
@@ -202,6 +206,8 @@ export async function placeOrder(
     throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
 
   const sold = await quoted(tx, request, buyer, nowMs);
+  if (renews !== undefined)
+    requireRenewable(await findRenewed(tx, renews), sold.offer, sold.validity, sold.title.id, nowMs);
   const provider = providerFor(sold, request);
   const amountMinor = amountOf(sold);
   const isByCard = amountMinor > 0 && provider === 'test_card';
@@ -216,7 +222,9 @@ export async function placeOrder(
     buyer: who,
     idempotencyKey,
     requestHash,
-    clientKeys: isByCard ? { jkt, sealKey: request.sealKey } : null,
+    clientKeys: isByCard
+      ? { jkt, sealKey: request.sealKey, ...(renews === undefined ? {} : { renews }) }
+      : null,
     createdAt: now,
   });
   if (placed === null) throw new Denial('conflict', { detail: 'idempotencyKey' });
@@ -226,7 +234,11 @@ export async function placeOrder(
   await countPreview(tx, sold.offer, sold.title.id, buyer.address, nowMs);
   const operationId = amountMinor > 0 ? await pay(tx, placed, provider, cardToken ?? null, now) : null;
   const isForAnybody = accountId === null && amountMinor === 0;
-  const servers = await reserveCapacity(tx, sold.title.id, isForAnybody ? null : placed.id, nowMs);
+  // Who renews has his place already.
+  const where =
+    renews === undefined
+      ? { servers: await reserveCapacity(tx, sold.title.id, isForAnybody ? null : placed.id, nowMs) }
+      : { renews };
   const actor: OrderActor = { kind: 'buyer', id: accountId };
   if (operationId !== null) {
     const order = await transition(tx, placed, [], { actor, now, isNew: true });
@@ -238,7 +250,7 @@ export async function placeOrder(
     jkt,
     sealKey: request.sealKey,
     nowMs,
-    servers,
+    ...where,
   });
   const steps = [{ to: 'authorized' as const }, { to: 'ticketed' as const }];
   const order = await transition(tx, placed, steps, { actor, now, changes, isNew: true });

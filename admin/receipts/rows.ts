@@ -4,15 +4,23 @@ import type { Receipt } from '../../plugin/contract.ts';
 import type { Executor } from '../db/connect.ts';
 import { mediaSessions, offers, orders, receiptBatches, tickets, titles } from '../db/schema.ts';
 import { newId } from '../ids.ts';
+import type { OrderState } from '../orders/states.ts';
 import { LEASE_SECONDS } from '../tickets/redeem.ts';
 import { splitByPeriod } from '../usage/periods.ts';
 import type { SessionTail, TicketFacts } from './judge.ts';
+import { SILENT } from './silent.ts';
 
 /** A ticket with what its usage is counted for. */
 export interface CountedTicket extends TicketFacts {
   readonly orderId: string;
   readonly accountId: string | null;
   readonly titleId: string | null;
+  readonly orderState: OrderState;
+}
+
+/** What is known of a session; and whether it was closed because nothing was heard of it. */
+export interface StoredTail extends SessionTail {
+  readonly wasSilent: boolean;
 }
 
 /** A receipt that is being stored, and its hash. */
@@ -38,6 +46,7 @@ export async function lockTickets(
       issuedAt: tickets.issuedAt,
       rights: tickets.rights,
       orderId: tickets.orderId,
+      orderState: orders.state,
       accountId: orders.accountId,
       // Of a path that has been given to another title since, the offer knows better; that of a category does not.
       titleId: sql<string>`coalesce(${offers.titleId}, ${titles.id}, ${orders.titleId})`,
@@ -57,10 +66,7 @@ export async function lockTickets(
   );
 }
 
-export async function findTails(
-  tx: Executor,
-  sessions: readonly string[],
-): Promise<Map<string, SessionTail>> {
+export async function findTails(tx: Executor, sessions: readonly string[]): Promise<Map<string, StoredTail>> {
   const rows = await tx
     .select({
       id: mediaSessions.id,
@@ -73,10 +79,13 @@ export async function findTails(
       lastAtSeconds: mediaSessions.lastAtSeconds,
       mediaMs: mediaSessions.mediaMs,
       bytes: mediaSessions.bytes,
+      endReason: mediaSessions.endReason,
     })
     .from(mediaSessions)
     .where(inArray(mediaSessions.id, [...sessions]));
-  return new Map(rows.map(({ id, ...tail }) => [id, tail]));
+  return new Map(
+    rows.map(({ id, endReason, ...tail }) => [id, { ...tail, wasSilent: endReason === SILENT }]),
+  );
 }
 
 /** Hashes of those receipts of a batch that are stored already, by session and number. */

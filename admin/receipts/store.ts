@@ -3,7 +3,7 @@ import type { Receipt, ReceiptsStored } from '../../plugin/contract.ts';
 import { receiptHash } from '../../plugin/receipts/chain.ts';
 import type { Executor } from '../db/connect.ts';
 import { markDelivered } from '../orders/change.ts';
-import { advanceTail, judgeReceipt, type RefusalReason } from './judge.ts';
+import { advanceTail, judgeReceipt, type RefusalReason, type SessionTail } from './judge.ts';
 import {
   addUsage,
   findKnownHashes,
@@ -14,6 +14,7 @@ import {
   type Delta,
   type Taken,
 } from './rows.ts';
+import { noteOfSessions } from './silent.ts';
 
 export interface Batch {
   readonly serverId: string;
@@ -52,7 +53,7 @@ export async function storeReceipts(tx: Executor, batch: Batch, nowMs: number): 
   const before = await findTails(tx, [...new Set(list.map((receipt) => receipt.session))]);
   const known = await findKnownHashes(tx, list);
 
-  const tails = new Map(before);
+  const tails = new Map<string, SessionTail>(before);
   const taken: Taken[] = [];
   const deltas: Delta[] = [];
   const lastTaken = new Map<string, Receipt>();
@@ -95,6 +96,12 @@ export async function storeReceipts(tx: Executor, batch: Batch, nowMs: number): 
     });
     await updateSessions(tx, changed, now);
     await addUsage(tx, serverId, deltas);
+    const heard = [...lastTaken].flatMap(([session, { ticket }]) => {
+      const order = facts.get(ticket);
+      if (order === undefined || before.get(session)?.wasSilent !== true) return [];
+      return [{ ...order, reason: `session ${session}: it was heard again from ${serverId}` }];
+    });
+    await noteOfSessions(tx, heard, now);
     const used = deltas.filter(({ mediaMs, bytes }) => mediaMs > 0 || bytes > 0);
     await markDelivered(tx, [...new Set(used.map(({ ticket }) => ticket.orderId))], now);
   }

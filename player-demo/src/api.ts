@@ -138,6 +138,15 @@ export type FurtherTicketInput = Pick<
   'titleId' | 'proofKey' | 'sealKey' | 'idempotencyKey'
 > & { readonly orderId: string };
 
+/** Another ticket for the key of one that is in use. */
+export type RenewTicketInput = Pick<
+  PlaceOrderInput,
+  'offerId' | 'proofKey' | 'sealKey' | 'idempotencyKey'
+> & {
+  /** The claim `jti`. */
+  readonly ticketId: string;
+};
+
 export interface PlacedOrder {
   readonly orderId: string;
   readonly ticket: string;
@@ -168,5 +177,7 @@ export interface Api {
   openOrders(): Promise<readonly OpenOrder[]>;
   /** A ticket for a further title of such an order. */
   orderTicket(input: FurtherTicketInput): Promise<PlacedOrder>;
+  /** Buys a ticket that may take the place of another one in its running session. */
+  renewTicket(input: RenewTicketInput): Promise<PlacedOrder>;
   keySet(): Promise<JSONWebKeySet>;
 }

@@ -36,6 +36,12 @@ export function formatSpan(seconds: number): string {
   return `${count} ${unit}${count === 1 ? '' : 's'}`;
 }
 
+/** What is left of a time, so that it reads well: whole hours above two of them, whole minutes above two. */
+export function formatLeft(seconds: number): string {
+  const unit = seconds >= 7200 ? 3600 : seconds >= 120 ? 60 : 1;
+  return formatSpan(Math.max(1, Math.round(seconds / unit)) * unit);
+}
+
 /** `1:02:03` or `2:03`. */
 export function formatClock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));

@@ -42,6 +42,7 @@ const TEST_CARDS = `query TestCards { testCards { token name does } }`;
 const PLACED = 'order { id } ticket clientPart endpoints { whep }';
 const PLACE_ORDER = `mutation PlaceOrder($input: PlaceOrderInput!) { placeOrder(input: $input) { ${PLACED} } }`;
 const ORDER_TICKET = `mutation OrderTicket($input: OrderTicketInput!) { orderTicket(input: $input) { ${PLACED} } }`;
+const RENEW_TICKET = `mutation RenewTicket($input: RenewTicketInput!) { renewTicket(input: $input) { ${PLACED} } }`;
 const OPEN_ORDERS = `query OpenOrders { me { orders(first: 50) { edges { node {
   id state name expiresAt ${RIGHTS} offer { ${OFFER} } } } } } }`;
 
@@ -142,6 +143,9 @@ export function createApi(fetcher: typeof fetch): Api {
     },
     async orderTicket(input) {
       return placedOrder((await ask<{ orderTicket: PlacedNode }>(ORDER_TICKET, { input })).orderTicket);
+    },
+    async renewTicket(input) {
+      return placedOrder((await ask<{ renewTicket: PlacedNode }>(RENEW_TICKET, { input })).renewTicket);
     },
     async keySet() {
       const response = await request('.well-known/jwks.json', {});

@@ -1,11 +1,12 @@
-import type { Api, Code, Means, Offer, OpenOrder, PlacedOrder, Title } from './api.ts';
-import { createOrderKeys } from './keys.ts';
+import { decodeJwt } from 'jose';
+import type { Api, Code, Means, Offer, OpenOrder, PlacedOrder, PlaceOrderInput, Title } from './api.ts';
+import { createOrderKeys, type OrderKeys } from './keys.ts';
 import { Problem } from './problems.ts';
 import type { PendingOrder, StoredTicket, TicketStore } from './store.ts';
 import { checkTicket, TicketMismatch } from './ticket.ts';
 
 export interface Ordering {
-  readonly api: Pick<Api, 'placeOrder' | 'orderTicket' | 'keySet'>;
+  readonly api: Pick<Api, 'placeOrder' | 'orderTicket' | 'renewTicket' | 'keySet'>;
   readonly store: Pick<TicketStore, 'putTicket' | 'putPending' | 'findPending' | 'removePending'>;
   /** Whom the ticket must come from: `issuerOf` this page. */
   readonly issuer: string;
@@ -38,36 +39,83 @@ export interface How {
  * decided on yet, by itself for a while.
  * @throws Problem when the shop refuses or cannot be reached; TicketMismatch when the ticket is not what was ordered.
  */
-export async function orderTicket(
-  { api, store, issuer, nowMs, wait, onPending, onEndpoint }: Ordering,
+export function orderTicket(
+  ordering: Ordering,
   account: string,
   title: Title,
   offer: Offer,
   { code = null, cardToken = null, within = null }: How = {},
 ): Promise<StoredTicket> {
-  const sold = within?.offer ?? offer;
-  const id = `${account} ${within?.id ?? offer.id} ${title.id}`;
+  const { api } = ordering;
+  const what = { account, title, offer: within?.offer ?? offer, within, of: within?.id ?? offer.id };
+  return obtain(ordering, what, { code, cardToken }, (input, means) =>
+    within === null
+      ? api.placeOrder({ ...input, titleId: title.id, offerId: offer.id, ...means })
+      : api.orderTicket({ ...input, titleId: title.id, orderId: within.id }),
+  );
+}
+
+/**
+ * Buys a ticket that may take the place of another one in its running session: for the same proof key. Checked, stored
+ * and repeated as `orderTicket` does.
+ * @throws Problem, TicketMismatch
+ */
+export function renewTicket(
+  ordering: Ordering,
+  { account, orderId, ticket, keys }: StoredTicket,
+  title: Title,
+  offer: Offer,
+): Promise<StoredTicket> {
+  const { jti: ticketId = '' } = decodeJwt(ticket);
+  const what = { account, title, offer, within: null, of: `${orderId} ${offer.id}` };
+  return obtain(ordering, what, { proof: keys }, (input) =>
+    ordering.api.renewTicket({ ...input, ticketId, offerId: offer.id }),
+  );
+}
+
+interface What {
+  readonly account: string;
+  readonly title: Title;
+  /** As it was, or will be, sold. */
+  readonly offer: Offer;
+  readonly within: OpenOrder | null;
+  /** What the order is repeated by, beside account and title. */
+  readonly of: string;
+}
+
+interface By extends Pick<How, 'code' | 'cardToken'> {
+  /** Whose proof key the ticket is for; default: a fresh one. */
+  readonly proof?: OrderKeys;
+}
+
+type Input = Pick<PlaceOrderInput, 'proofKey' | 'sealKey' | 'idempotencyKey'>;
+
+async function obtain(
+  { api, store, issuer, nowMs, wait, onPending, onEndpoint }: Ordering,
+  { account, title, offer, within, of }: What,
+  { code = null, cardToken = null, proof }: By,
+  place: (input: Input, means: Means | null) => Promise<PlacedOrder>,
+): Promise<StoredTicket> {
+  const id = `${account} ${of} ${title.id}`;
   const before = await store.findPending(id);
   const codes = meansToTry(code, cardToken, before);
   const order = {
-    ...(before ?? { id, idempotencyKey: crypto.randomUUID(), keys: await createOrderKeys() }),
+    ...(before ?? {
+      id,
+      idempotencyKey: crypto.randomUUID(),
+      keys: withProofOf(await createOrderKeys(), proof),
+    }),
     codes,
   };
   await store.putPending(order);
   const { keys, idempotencyKey } = order;
   try {
-    const input = {
-      ...{ titleId: title.id, idempotencyKey },
-      ...{ proofKey: keys.proofJwk, sealKey: keys.sealJwk },
-    };
-    const place = () =>
-      within === null
-        ? withAnyMeans(codes, (each) => api.placeOrder({ ...input, offerId: offer.id, ...each }))
-        : api.orderTicket({ ...input, orderId: within.id });
+    const input = { idempotencyKey, proofKey: keys.proofJwk, sealKey: keys.sealJwk };
+    const tryAll = () => withAnyMeans(codes, (means) => place(input, means));
     const [placed, keySet] = await Promise.all([
       decided(
         () =>
-          withRetry(place, async ({ code: answer }) => {
+          withRetry(tryAll, async ({ code: answer }) => {
             if (before === null && TURNED_AWAY.has(answer)) await store.removePending(id);
           }),
         wait,
@@ -80,7 +128,7 @@ export async function orderTicket(
     ]);
     const checked = await checkTicket(
       placed,
-      { issuer, uri: title.path, rights: sold.rights, ...validityOf(sold, within), keys },
+      { issuer, uri: title.path, rights: offer.rights, ...validityOf(offer, within), keys },
       keySet,
       nowMs(),
     );
@@ -89,7 +137,7 @@ export async function orderTicket(
       account,
       titleId: title.id,
       offerId: offer.id,
-      offerName: sold.name,
+      offerName: offer.name,
       uri: title.path,
       ticket: placed.ticket,
       endpoint: placed.whep,
@@ -141,6 +189,13 @@ async function withAnyMeans(
     if (!isOther || others.length === 0) throw error;
     return withAnyMeans(others, place);
   }
+}
+
+/** A renewed ticket's client part has a key of its own; its proof key is the one that the session is known by. */
+function withProofOf(fresh: OrderKeys, proof: OrderKeys | undefined): OrderKeys {
+  if (proof === undefined) return fresh;
+  const { proofAlg, proofPrivateKey, proofJwk } = proof;
+  return { ...fresh, proofAlg, proofPrivateKey, proofJwk };
 }
 
 function validityOf({ validSeconds, validUntil }: Offer, within: OpenOrder | null) {

@@ -197,18 +197,22 @@ export class Problem extends Error {
   readonly code: string;
   /** Seconds after which trying again makes sense, `null` when the server did not say. */
   readonly retryAfterSeconds: number | null;
+  /** Why a session has ended, as its receipts say it; `null` when the server did not say. */
+  readonly reason: string | null;
 
   constructor(
     code: string,
     options: {
       readonly detail?: string;
       readonly retryAfterSeconds?: number | null;
+      readonly reason?: string | null;
       readonly cause?: unknown;
     } = {},
   ) {
     super(options.detail ?? wordsFor(code).text, { cause: options.cause });
     this.code = code;
     this.retryAfterSeconds = options.retryAfterSeconds ?? null;
+    this.reason = options.reason ?? null;
   }
 }
 
@@ -224,10 +228,10 @@ export async function readProblem(response: Response): Promise<Problem> {
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
   const retryAfterSeconds =
     Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds, MAX_RETRY_AFTER_SECONDS) : null;
-  const body: unknown = await response.json().catch(() => null);
-  const code =
-    typeof body === 'object' && body !== null && 'code' in body && typeof body.code === 'string'
-      ? body.code
-      : 'internal';
-  return new Problem(code, { retryAfterSeconds });
+  const body = (await response.json().catch(() => null)) as Partial<Record<string, unknown>> | null;
+  const text = (name: string): string | null => {
+    const value = body?.[name];
+    return typeof value === 'string' ? value : null;
+  };
+  return new Problem(text('code') ?? 'internal', { retryAfterSeconds, reason: text('reason') });
 }

@@ -10,12 +10,16 @@ export interface SignedRequest {
   readonly sdp?: string;
   readonly json?: object;
   readonly binding?: Binding;
+  /** In the name of another ticket of the same key. */
+  readonly ticket?: string;
 }
 
 /** A proof made before its request, with a nonce. Good for one request with the same method, URL and binding. */
 export interface ReadyProof {
   readonly text: string;
   readonly binding: Binding;
+  /** What it was made for. */
+  readonly ticket: string;
   /** When its nonce came. */
   readonly nonceAtMs: number;
 }
@@ -38,6 +42,8 @@ export interface SignedFetch {
   prove(request: SignedRequest & { readonly binding: Binding }): Promise<ReadyProof | null>;
   /** Gets a nonce unless there is one younger than `maxAgeMs`. Never throws. */
   refreshNonce(url: string, maxAgeMs: number): Promise<void>;
+  /** From now on requests are in the name of this ticket, which is of the same key. */
+  use(ticket: string): void;
 }
 
 export interface SignedFetchOptions {
@@ -51,20 +57,24 @@ export interface SignedFetchOptions {
 
 export function createSignedFetch(options: SignedFetchOptions): SignedFetch {
   const { nonces, nowMs } = options;
+  let current = options.ticket;
 
-  function sign({ method, url, binding }: SignedRequest): Promise<string> {
+  function sign({ method, url, binding, ticket = current }: SignedRequest): Promise<string> {
     return makeProof(options.keys, {
       method,
       url,
-      ticket: options.ticket,
+      ticket,
       nonce: nonces.latest?.text ?? null,
       nowSeconds: Math.floor(nowMs() / 1000),
       ...(binding === undefined ? {} : { binding }),
     });
   }
 
-  function withProof({ method, url, sdp, json }: SignedRequest, proof: string): PreparedRequest {
-    const headers: Record<string, string> = { authorization: `DPoP ${options.ticket}`, dpop: proof };
+  function withProof(
+    { method, url, sdp, json, ticket = current }: SignedRequest,
+    proof: string,
+  ): PreparedRequest {
+    const headers: Record<string, string> = { authorization: `DPoP ${ticket}`, dpop: proof };
     const body = sdp ?? (json === undefined ? undefined : JSON.stringify(json));
     if (body !== undefined)
       headers['content-type'] = sdp === undefined ? 'application/json' : 'application/sdp';
@@ -85,8 +95,14 @@ export function createSignedFetch(options: SignedFetchOptions): SignedFetch {
     signal: AbortSignal | undefined,
     ready?: ReadyProof | null,
   ): Promise<Response> {
-    const isUsable = ready !== undefined && ready !== null && isFresh(ready.nonceAtMs, nowMs());
-    const { url, init } = withProof(request, isUsable ? ready.text : await sign(request));
+    // It may go over to another ticket while it signs.
+    const asked = { ticket: current, ...request };
+    const isUsable =
+      ready !== undefined &&
+      ready !== null &&
+      ready.ticket === asked.ticket &&
+      isFresh(ready.nonceAtMs, nowMs());
+    const { url, init } = withProof(asked, isUsable ? ready.text : await sign(asked));
     let response: Response;
     try {
       response = await options.fetch(url, signal === undefined ? init : { ...init, signal });
@@ -100,14 +116,20 @@ export function createSignedFetch(options: SignedFetchOptions): SignedFetch {
 
   return {
     async prepare(request) {
-      return withProof(request, await sign(request));
+      const asked = { ticket: current, ...request };
+      return withProof(asked, await sign(asked));
     },
     async prove(request) {
       const nonce = nonces.latest;
       if (nonce === null || !isFresh(nonce.atMs, nowMs())) return null;
-      return { text: await sign(request), binding: request.binding, nonceAtMs: nonce.atMs };
+      const asked = { ticket: current, ...request };
+      const { ticket, binding } = asked;
+      return { text: await sign(asked), binding, ticket, nonceAtMs: nonce.atMs };
     },
     refreshNonce: nonces.refresh,
+    use(ticket) {
+      current = ticket;
+    },
     async send(request, signal, ready) {
       try {
         return await sendOnce(request, signal, ready);

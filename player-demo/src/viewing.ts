@@ -3,13 +3,18 @@ import { createOpenings, makeCertificate, type OwnCertificate } from './opening.
 import { mintPass, type Pass } from './pass.ts';
 import { createSignedFetch } from './signed-fetch.ts';
 import type { StoredTicket } from './store.ts';
-import { createWatch, type Watch, type WatchOptions } from './watch.ts';
+import { createWatch, type TicketTerms, type Watch, type WatchOptions } from './watch.ts';
 
 export interface Viewing {
   readonly watch: Watch;
   readonly warmUp: () => Promise<void>;
   /** Addresses for other players. @throws Problem */
   readonly mintPass: () => Promise<Pass>;
+}
+
+/** What the player must know of a stored ticket. */
+export function termsOf({ expiresAtSeconds, allowedSeconds, countsAccesses }: StoredTicket): TicketTerms {
+  return { expiresAtSeconds, allowedSeconds: allowedSeconds ?? null, mayReconnect: !countsAccesses };
 }
 
 /** What a first viewing needs and what can be got while its ticket is still being bought. */
@@ -42,9 +47,7 @@ export function createViewing(
     signed,
     openings,
     endpoint,
-    expiresAtSeconds: ticket.expiresAtSeconds,
-    allowedSeconds: ticket.allowedSeconds ?? null,
-    mayReconnect: !ticket.countsAccesses,
+    terms: termsOf(ticket),
     createPeerConnection: (certificate) =>
       new RTCPeerConnection({
         bundlePolicy: 'max-bundle',

@@ -1,5 +1,5 @@
 import type { Opening, Openings } from './opening.ts';
-import { asProblem, isWorthWaiting, Problem } from './problems.ts';
+import { asProblem, isWorthWaiting, Problem, readProblem } from './problems.ts';
 import { parseReceipts, type Receipt } from './receipts.ts';
 import type { PreparedRequest, SignedFetch } from './signed-fetch.ts';
 import { openWhep, untilConnected, untilMediaIs, type OpenOptions, type WhepSession } from './whep.ts';
@@ -12,20 +12,25 @@ export type WatchState =
   | { readonly phase: 'waiting'; readonly code: string }
   | { readonly phase: 'ended'; readonly code: string };
 
-export interface WatchOptions extends Pick<
-  OpenOptions,
-  'endpoint' | 'createPeerConnection' | 'createStream' | 'waitMs'
-> {
-  readonly signed: Pick<SignedFetch, 'send' | 'prepare'>;
-  readonly openings: Pick<Openings, 'take'>;
-  readonly fetch: typeof fetch;
-  readonly nowMs: () => number;
+/** What of a ticket the player must know. */
+export interface TicketTerms {
   /** The ticket's `exp`. */
   readonly expiresAtSeconds: number;
   /** How much may be watched with the ticket, `null` for any. */
   readonly allowedSeconds: number | null;
   /** False where another admission would cost one of the accesses that were bought: then the viewer decides. */
   readonly mayReconnect: boolean;
+}
+
+export interface WatchOptions extends Pick<
+  OpenOptions,
+  'endpoint' | 'createPeerConnection' | 'createStream' | 'waitMs'
+> {
+  readonly signed: Pick<SignedFetch, 'send' | 'prepare' | 'use'>;
+  readonly openings: Pick<Openings, 'take'>;
+  readonly fetch: typeof fetch;
+  readonly nowMs: () => number;
+  readonly terms: TicketTerms;
   /** Why the order server thinks that a session (by its id) has ended, `null` when it does not know. */
   readonly explainEnd: (sessionId: string) => Promise<string | null>;
   readonly onState: (state: WatchState) => void;
@@ -43,13 +48,19 @@ export interface Watch {
   leave(): void;
   /** @throws Problem. */
   readReceipts(): Promise<readonly Receipt[]>;
+  /** How long the ticket lasts from now on, as far as this side knows. */
+  leftMs(): number;
+  /**
+   * Goes on with another ticket of the same key, in the running session if there is one: its media does not stop.
+   * @throws Problem; then nothing has changed
+   */
+  renew(ticket: string, terms: TicketTerms): Promise<void>;
 }
 
 const CONNECT_TIMEOUT_MS = 15_000;
 const DELETE_TIMEOUT_MS = 2_000;
 const SILENCE_MS = 4_000;
-/** What the session's URL answers, `media_lost`. */
-const MEDIA_LOST_STATUS = 409;
+const RENEWAL_PAUSES_MS = [400, 1500];
 const SPARE_PROOF_EVERY_MS = 15_000;
 const DEFAULT_RETRY_SECONDS = 5;
 const MAX_RECONNECTS = 5;
@@ -67,11 +78,16 @@ export function createWatch(options: WatchOptions): Watch {
   let session: WhepSession | null = null;
   /** Known from the first receipt on. */
   let sessionId: string | null = null;
+  /** True when the server has said the session's present id with a renewal. */
+  let isRenewed = false;
   let spareDelete: PreparedRequest | null = null;
   let run: AbortController | null = null;
   let reconnects = 0;
-  /** How long media has flowed, in all sessions together. */
+  let { terms } = options;
+  /** How long media has flowed with this ticket, in all sessions together, but for what flows now. */
   let playedMs = 0;
+  let flowsSinceMs: number | null = null;
+  let spare: (() => void) | null = null;
 
   function setState(next: WatchState): void {
     state = next;
@@ -125,6 +141,7 @@ export function createWatch(options: WatchOptions): Watch {
     }
     session = opened;
     sessionId = null;
+    isRenewed = false;
     if (isAborted(signal)) {
       await close(opened);
       return { next: 'end', code: 'viewer_left' };
@@ -139,16 +156,17 @@ export function createWatch(options: WatchOptions): Watch {
     }
     const liveSinceMs = options.nowMs();
     const stopSparing = keepSpareDelete(opened);
-    const lost = new AbortController();
-    await followMedia(opened, signal, lost);
+    const over = new AbortController();
+    await followMedia(opened, signal, over);
     stopSparing();
     if (isAborted(signal)) return { next: 'end', code: 'viewer_left' };
-    if (isAborted(lost.signal)) {
+    const told: unknown = over.signal.reason;
+    if (told instanceof Problem && told.code === 'media_lost') {
       opened.peerConnection.close();
       return 'lost';
     }
     if (options.nowMs() - liveSinceMs >= STABLE_MS) reconnects = 0;
-    const outcome = await diagnose(opened);
+    const outcome = told instanceof Problem ? outcomeOfEnd(told.reason) : await diagnose(opened);
     await close(opened);
     return outcome;
   }
@@ -156,45 +174,50 @@ export function createWatch(options: WatchOptions): Watch {
   /**
    * Until the connection is gone. A connection that carries nothing is kept: the source has paused or has not begun,
    * and the session goes on with it without another admission. When packets stay out the server is asked whether it
-   * has lost them.
-   * @param lost is aborted when it has
+   * has lost them, or has ended the session.
+   * @param over is aborted, with the Problem, when it has
    */
   async function followMedia(
     { peerConnection, url }: WhepSession,
     signal: AbortSignal,
-    lost: AbortController,
+    over: AbortController,
   ): Promise<void> {
-    const over = AbortSignal.any([signal, lost.signal]);
-    const ask = (): void => {
-      void options.fetch(url, { cache: 'no-store' }).then(
-        ({ status }) => (status === MEDIA_LOST_STATUS ? lost.abort() : undefined),
-        () => undefined,
-      );
+    const either = AbortSignal.any([signal, over.signal]);
+    const look = async (): Promise<void> => {
+      const response = await options.fetch(url, { cache: 'no-store' });
+      if (response.ok) return;
+      const problem = await readProblem(response);
+      if (problem.code === 'media_lost' || problem.reason !== null) over.abort(problem);
     };
+    const ask = (): void => void look().catch(() => undefined);
     for (;;) {
       setState({ phase: 'live' });
-      const sinceMs = options.nowMs();
-      const change = await untilMediaIs('silent', peerConnection, SILENCE_MS, over, ask);
-      playedMs += options.nowMs() - sinceMs - (change === 'silent' ? SILENCE_MS : 0);
+      flowsSinceMs = options.nowMs();
+      const change = await untilMediaIs('silent', peerConnection, SILENCE_MS, either, ask);
+      playedMs += options.nowMs() - flowsSinceMs - (change === 'silent' ? SILENCE_MS : 0);
+      flowsSinceMs = null;
       if (change === 'gone') return;
       const reaches = peerConnection.connectionState === 'connected';
       setState({ phase: 'waiting', code: reaches ? 'stream_offline' : 'connection_lost' });
-      if ((await untilMediaIs('flowing', peerConnection, SILENCE_MS, over)) === 'gone') return;
+      if ((await untilMediaIs('flowing', peerConnection, SILENCE_MS, either)) === 'gone') return;
     }
   }
 
   /** Why the media stopped. Asked before any new try, so that no access is spent on a stream that is off air. */
   async function diagnose(dropped: WhepSession): Promise<Outcome> {
-    if (options.nowMs() >= options.expiresAtSeconds * 1000) return { next: 'end', code: 'ticket_expired' };
+    if (options.nowMs() >= terms.expiresAtSeconds * 1000) return { next: 'end', code: 'ticket_expired' };
     try {
-      return outcomeOfEnd((await readReceiptsOf(dropped)).at(-1)?.reason ?? null);
+      const last = (await readReceiptsOf(dropped)).at(-1);
+      // Those of a ticket before this one have ended for themselves.
+      return outcomeOfEnd(last?.session === sessionId ? last.reason : null);
     } catch (error) {
       const problem = asProblem(error);
+      if (problem.reason !== null) return outcomeOfEnd(problem.reason);
       if (problem.code !== 'session_ended' && problem.code !== 'not_found') return outcomeOf(problem);
       const reason = sessionId === null ? null : await options.explainEnd(sessionId).catch(() => null);
       if (reason !== null) return outcomeOfEnd(reason);
       // With a try to spare the server itself says why; otherwise what this side knows must do.
-      return options.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
+      return terms.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
     }
   }
 
@@ -205,14 +228,14 @@ export function createWatch(options: WatchOptions): Watch {
 
   /** Why a session that the server closed without a word has ended, by the ticket's own limits. */
   function likelyEnd(): string {
-    const { expiresAtSeconds, allowedSeconds } = options;
+    const { expiresAtSeconds, allowedSeconds } = terms;
     if (options.nowMs() + TOLERANCE_MS >= expiresAtSeconds * 1000) return 'ticket_expired';
     const isUsedUp = allowedSeconds !== null && playedMs + TOLERANCE_MS >= allowedSeconds * 1000;
     return isUsedUp ? 'rights_exhausted' : 'session_ended';
   }
 
   function reconnect(): Outcome {
-    if (!options.mayReconnect || reconnects >= MAX_RECONNECTS) return { next: 'end', code: 'session_ended' };
+    if (!terms.mayReconnect || reconnects >= MAX_RECONNECTS) return { next: 'end', code: 'session_ended' };
     reconnects += 1;
     return { next: 'wait', code: 'connection_lost', seconds: Math.min(2 ** (reconnects - 1), 15) };
   }
@@ -234,14 +257,33 @@ export function createWatch(options: WatchOptions): Watch {
       });
     };
     refresh();
+    spare = refresh;
     const timer = setInterval(refresh, SPARE_PROOF_EVERY_MS);
-    return () => clearInterval(timer);
+    return () => {
+      clearInterval(timer);
+      spare = null;
+    };
+  }
+
+  /** Again while the reply is lost: the same ticket changes nothing the second time. */
+  async function renewSession(url: string, ticket: string): Promise<string | null> {
+    for (const pauseMs of [...RENEWAL_PAUSES_MS, null]) {
+      try {
+        const response = await options.signed.send({ method: 'POST', url: `${url}/ticket`, ticket });
+        const body = (await response.json().catch(() => null)) as { session?: unknown } | null;
+        return typeof body?.session === 'string' ? body.session : null;
+      } catch (error) {
+        if (asProblem(error).code !== 'network' || pauseMs === null) throw error;
+        await options.waitMs(pauseMs, NEVER);
+      }
+    }
+    return null;
   }
 
   async function readReceiptsOf(of: WhepSession): Promise<readonly Receipt[]> {
     const response = await options.signed.send({ method: 'GET', url: `${of.url}/receipts` });
     const receipts = parseReceipts(await response.json());
-    sessionId = receipts.at(-1)?.session ?? sessionId;
+    if (!isRenewed) sessionId = receipts.at(-1)?.session ?? sessionId;
     return receipts;
   }
 
@@ -275,12 +317,33 @@ export function createWatch(options: WatchOptions): Watch {
       session?.peerConnection.close();
       session = null;
     },
+    leftMs() {
+      const { expiresAtSeconds, allowedSeconds } = terms;
+      const flowsMs = flowsSinceMs === null ? 0 : options.nowMs() - flowsSinceMs;
+      const left = allowedSeconds === null ? Infinity : allowedSeconds * 1000 - playedMs - flowsMs;
+      return Math.max(0, Math.min(expiresAtSeconds * 1000 - options.nowMs(), left));
+    },
+    async renew(ticket, next) {
+      const renewed = session;
+      const id = renewed === null ? null : await renewSession(renewed.url, ticket);
+      options.signed.use(ticket);
+      terms = next;
+      playedMs = 0;
+      if (flowsSinceMs !== null) flowsSinceMs = options.nowMs();
+      if (renewed !== null && session === renewed) {
+        sessionId = id;
+        isRenewed = id !== null;
+        spare?.();
+      }
+    },
     async readReceipts() {
       if (session === null) throw new Problem('session_ended');
       return readReceiptsOf(session);
     },
   };
 }
+
+const NEVER = new AbortController().signal;
 
 /** A function, because the compiler takes a property that was read once for unchanged after an `await`. */
 function isAborted(signal: AbortSignal): boolean {

@@ -8,6 +8,7 @@ import type { StreamStatus } from '../contract.ts';
 import { Denial } from '../errors.ts';
 import type { Offer } from '../media/offer.ts';
 import type { Clock, Log, StageEntrance } from '../ports.ts';
+import type { Tier } from '../rights/index.ts';
 import { createAttachments, type AttachedMedia, type Attachment } from './mediasoup/attach.ts';
 import type { StageListen } from './mediasoup/listen.ts';
 import { matchOffer, type RouterProfile } from './mediasoup/match.ts';
@@ -61,9 +62,11 @@ export interface Stage extends StageEntrance {
   isLive(path: string): boolean;
   /**
    * Prepares a viewer's media; nothing is sent before the viewer has shown the offered certificate in DTLS.
-   * @throws Denial `stream_offline`, `offer_unsupported`, `sdp_malformed`, `overloaded`.
+   * @param tier limits on what is sent; default none
+   * @throws Denial `stream_offline`, `offer_unsupported`, `sdp_malformed`, `overloaded`; `rights_insufficient` when the
+   *   stream has nothing within the limits
    */
-  view(path: string, offer: Offer): Promise<StageViewing>;
+  view(path: string, offer: Offer, tier?: Tier): Promise<StageViewing>;
   /**
    * Puts producers that the app made itself on the stage, as the stream at `path`. Where some of their kind are
    * attached there already, these take their place and the viewers go on. A stream whose producers have all been closed
@@ -96,6 +99,8 @@ export async function createStage(options: StageOptions): Promise<Stage> {
   let open = true;
 
   const lookout = setInterval(() => {
+    const nowMs = clock.monotonicMs();
+    for (const stream of streams.values()) stream.measure(nowMs);
     for (const viewing of [...viewings.keys()]) viewing.look();
   }, LOOK_EVERY_MS);
   lookout.unref();
@@ -181,7 +186,7 @@ export async function createStage(options: StageOptions): Promise<Stage> {
 
     isLive: (path) => streams.get(path)?.isLive() === true,
 
-    async view(path, offer) {
+    async view(path, offer, tier = {}) {
       const askedMs = clock.monotonicMs();
       const stream = streamAt(path);
       await Promise.all([stream.settled, pool.ready()]);
@@ -203,6 +208,7 @@ export async function createStage(options: StageOptions): Promise<Stage> {
             offer,
             match,
             feed,
+            tier,
             mediaMs: stream.mediaMs,
             connectTimeoutMs,
             silenceMs: silenceTimeoutSeconds * 1000,

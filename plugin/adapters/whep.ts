@@ -3,6 +3,7 @@
  * server. It decides nothing: the gate admits, the stage plays.
  */
 import { createHash } from 'node:crypto';
+import type { Receipt } from '../contract.ts';
 import { Denial } from '../errors.ts';
 import type { Gate } from '../gate.ts';
 import { readText, requireContentType } from '../http/body.ts';
@@ -12,8 +13,10 @@ import { answer, methodNotAllowed, optionsReply } from '../http/endpoint.ts';
 import type { IceServerLinks } from '../http/ice-servers.ts';
 import { MAX_OFFER_BYTES, parseOffer, type Offer } from '../media/offer.ts';
 import type { Clock, Log, Viewing } from '../ports.ts';
-import { isStreamPath } from '../rights/index.ts';
+import type { SignedReceipts } from '../receipts/heads.ts';
+import { isStreamPath, tierOf, type Tier } from '../rights/index.ts';
 import type { Session } from '../session.ts';
+import { createEndedSessions } from './whep/ended.ts';
 import { MAX_FRAGMENT_BYTES, parseFragment, writeFragment } from './whep/fragment.ts';
 
 /** A viewer's media, as WHEP needs it. */
@@ -21,17 +24,19 @@ export interface WhepViewing extends Viewing {
   /** SDP. */
   readonly answer: string;
   restartIce(): Promise<{ ufrag: string; pwd: string }>;
+  /** From now on these are the limits on what is sent; media goes on. */
+  limit(tier: Tier): Promise<void>;
 }
 
 /** What WHEP asks of the stage. */
 export interface WhepStage<V extends WhepViewing> {
   isLive(path: string): boolean;
   /** @throws Denial */
-  view(path: string, offer: Offer): Promise<V>;
+  view(path: string, offer: Offer, tier: Tier): Promise<V>;
 }
 
 /** What WHEP asks of the gate. */
-export type WhepGate = Pick<Gate, 'admit' | 'prove' | 'nonce'>;
+export type WhepGate = Pick<Gate, 'admit' | 'prove' | 'renew' | 'nonce'>;
 
 export interface WhepOptions<V extends WhepViewing> {
   readonly gate: WhepGate;
@@ -42,6 +47,8 @@ export interface WhepOptions<V extends WhepViewing> {
   readonly clock: Clock;
   /** STUN and TURN servers that admitted viewers are told of; default none. */
   readonly iceServers?: IceServerLinks;
+  /** What goes with receipts, so that a viewer can prove them; default nothing. */
+  readonly signReceipts?: (receipts: readonly Receipt[]) => SignedReceipts;
   /** Pages that may call; default `*`. */
   readonly corsOrigins?: CorsOrigins;
   /** Milliseconds for a request's body; default 10,000. */
@@ -62,7 +69,13 @@ interface Running<V extends WhepViewing> {
 
 const SDP = 'application/sdp';
 const FRAGMENT = 'application/trickle-ice-sdpfrag';
-const SESSION_PATH = /^\/session\/([A-Za-z0-9_-]{16,128})(\/receipts)?$/;
+const SESSION_PATH = /^\/session\/([A-Za-z0-9_-]{16,128})(\/receipts|\/ticket)?$/;
+/** By what follows the session's URL. */
+const SESSION_METHODS: Readonly<Record<string, string>> = {
+  '': 'GET, HEAD, PATCH, DELETE, OPTIONS',
+  '/receipts': 'GET, OPTIONS',
+  '/ticket': 'POST, OPTIONS',
+};
 
 const etagOf = ({ restarts }: Running<WhepViewing>): string => `"ice-${restarts}"`;
 
@@ -71,9 +84,10 @@ const isRead = ({ method }: Request): boolean => method === 'GET' || method === 
 /** Makes the handler. */
 export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep {
   const { gate, stage, publicUrl, log, clock, corsOrigins = '*', bodyDeadlineMs = 10_000 } = options;
-  const { iceServers = () => [] } = options;
+  const { iceServers = () => [], signReceipts } = options;
   const base = publicUrl.pathname.replace(/\/$/, '');
   const running = new Map<string, Running<V>>();
+  const ended = createEndedSessions({ clock });
   const endpoint = { nonce: () => gate.nonce(), corsOrigins, log };
   const absolute = (path: string): string => `${publicUrl.origin}${base}${path}`;
 
@@ -89,8 +103,10 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     }
     const entry: Running<V> = { session, ufrag, restarts: 0 };
     running.set(session.token, entry);
-    const forget = (): void => void running.delete(session.token);
-    session.ended.then(forget, forget);
+    void session.ended.then((reason) => {
+      running.delete(session.token);
+      ended.note(session.token, reason);
+    });
     return entry;
   }
 
@@ -114,7 +130,7 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
         peer,
         confidential: true, // DTLS-SRTP
       },
-      { isLive: () => stage.isLive(uri), open: () => stage.view(uri, offer) },
+      { isLive: () => stage.isLive(uri), open: (grant) => stage.view(uri, offer, tierOf(grant)) },
     );
     const entry = remember(session, offer.iceUfrag);
     const { expiresAtSeconds } = session.grant;
@@ -150,12 +166,42 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     });
   }
 
-  async function control(request: Request, path: string, token: string, part: string): Promise<Response> {
-    const methods = part === '' ? 'GET, HEAD, PATCH, DELETE, OPTIONS' : 'GET, OPTIONS';
-    if (request.method === 'OPTIONS') return optionsReply(methods, { 'accept-patch': FRAGMENT });
+  /** Another ticket for the session: it goes on, and so does its media. There is no body. */
+  async function renew(
+    request: Request,
+    { session }: Running<V>,
+    path: string,
+    peer: string,
+  ): Promise<Response> {
+    await readText(request, 0, bodyDeadlineMs);
+    await gate.renew(session, {
+      protocol: 'whep',
+      ...readCredentials(request),
+      method: request.method,
+      url: absolute(path),
+      peer,
+      confidential: true,
+    });
+    const { grant, viewing } = session;
+    await viewing.limit(tierOf(grant));
+    return Response.json({ session: session.id, expiresAt: grant.expiresAtSeconds });
+  }
+
+  async function control(
+    request: Request,
+    { path, token, part }: { readonly path: string; readonly token: string; readonly part: string },
+    peer: string,
+  ): Promise<Response> {
+    const methods = SESSION_METHODS[part] ?? '';
+    const accept = part === '' ? { 'accept-patch': FRAGMENT } : {};
+    if (request.method === 'OPTIONS') return optionsReply(methods, accept);
     if (!methods.split(', ').includes(request.method)) return methodNotAllowed(methods);
     const entry = running.get(token);
-    if (entry === undefined) throw new Denial('session_ended');
+    if (entry === undefined) {
+      const reason = ended.find(token);
+      throw new Denial('session_ended', reason === undefined ? {} : { reason });
+    }
+    if (part === '/ticket') return renew(request, entry, path, peer);
     if (part === '' && isRead(request)) {
       if (entry.session.isMediaLost()) throw new Denial('media_lost');
       return empty(methods);
@@ -167,7 +213,10 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
       if (session.isMediaLost()) throw new Denial('media_lost');
       return patch(request, entry);
     }
-    if (request.method === 'GET') return Response.json({ receipts: session.receipts() });
+    if (request.method === 'GET') {
+      const receipts = session.receipts();
+      return Response.json({ receipts, ...(receipts.length === 0 ? {} : signReceipts?.(receipts)) });
+    }
     await session.end('viewer_left');
     return new Response(null, { status: 200 });
   }
@@ -186,7 +235,7 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     if (uri === undefined && token === undefined) throw new Denial('not_found');
     if (search !== '')
       throw new Denial('request_malformed', { detail: 'there are no query parameters here' });
-    if (token !== undefined) return control(request, path, token, part);
+    if (token !== undefined) return control(request, { path, token, part }, peer);
     if (uri === undefined || !isStreamPath(uri)) throw new Denial('not_found');
     const methods = 'GET, HEAD, POST, OPTIONS';
     if (request.method === 'OPTIONS') return optionsReply(methods, { 'accept-post': SDP });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { EndReason, Receipt } from '../contract.ts';
+import type { EndReason, Receipt, SessionOpening } from '../contract.ts';
 
 /**
  * SHA-256 (base64url) of a receipt: over its members as a JSON array in the order of the schema, so that member
@@ -20,11 +20,15 @@ export interface Reading {
   readonly reason?: EndReason;
 }
 
-/** The receipts of one session in the making: numbered, cumulative, each with the hash of the one before. */
-export function createReceiptChain(of: Pick<Receipt, 'session' | 'ticket' | 'uri' | 'startedAt'>): {
-  next(reading: Reading): Receipt;
-} {
-  let last: Receipt | null = null;
+/**
+ * The receipts of one session in the making: numbered, cumulative, each with the hash of the one before.
+ * @param after the receipt that the chain goes on from
+ */
+export function createReceiptChain(
+  of: SessionOpening,
+  after: Receipt | null = null,
+): { next(reading: Reading): Receipt } {
+  let last = after;
   return {
     next({ at, mediaMs, bytes, reason }) {
       const receipt: Receipt = {

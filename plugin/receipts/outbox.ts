@@ -1,12 +1,15 @@
 import { randomInt } from 'node:crypto';
-import { MAX_RECEIPTS_PER_BATCH, type Receipt } from '../contract.ts';
+import { MAX_RECEIPTS_PER_BATCH } from '../contract.ts';
 import { asDenial } from '../errors.ts';
 import type { Log, ReceiptDelivery, ReceiptSink } from '../ports.ts';
+import { createMemoryQueue, type ReceiptQueue } from './queue.ts';
 
 export interface OutboxOptions {
   readonly delivery: ReceiptDelivery;
   readonly log: Log;
-  /** How long receipts are gathered before a batch goes out. */
+  /** Where receipts wait; default: in memory, at most `capacity` of them. */
+  readonly queue?: ReceiptQueue;
+  /** How long receipts are gathered before a batch goes out; default 500. */
   readonly gatherMs?: number;
   /** Over this many waiting receipts the sessions write no more progress receipts (they are cumulative). */
   readonly capacity?: number;
@@ -22,17 +25,17 @@ export interface Outbox extends ReceiptSink {
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 
-/** Receipts on their way to the order server: in memory, in order, at least once, in signed batches. */
+/** Receipts on their way to the order server: in order, at least once, in signed batches. */
 export function createOutbox(options: OutboxOptions): Outbox {
-  const { delivery, log, gatherMs = 500, capacity = 50_000 } = options;
-  const queue: Receipt[] = [];
+  const { delivery, log, gatherMs = 500, capacity } = options;
+  const queue = options.queue ?? createMemoryQueue(capacity);
   let timer: NodeJS.Timeout | undefined;
   let sending: Promise<void> | undefined;
   let failures = 0;
   let closed = false;
 
   function schedule(delayMs: number): void {
-    if (closed || timer !== undefined || sending !== undefined || queue.length === 0) return;
+    if (closed || timer !== undefined || sending !== undefined || queue.waiting() === 0) return;
     timer = setTimeout(() => {
       timer = undefined;
       void send();
@@ -40,16 +43,17 @@ export function createOutbox(options: OutboxOptions): Outbox {
     timer.unref();
   }
 
+  /** Full jitter: servers that lost the order server together do not come back together. */
   function retryMs(): number {
-    const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures);
-    return randomInt(ceiling / 2, ceiling); // Jitter, so that servers do not come back in step.
+    return randomInt(Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures) + 1);
   }
 
   async function deliverBatch(): Promise<void> {
-    const batch = queue.slice(0, MAX_RECEIPTS_PER_BATCH);
     try {
+      const batch = await queue.next(MAX_RECEIPTS_PER_BATCH);
+      if (batch.length === 0) return;
       const { refused } = await delivery.deliver(batch);
-      queue.splice(0, batch.length);
+      await queue.acknowledge(batch.length);
       failures = 0;
       for (const { session, seq, reason } of refused) {
         log.error({ session, seq, reason }, 'the order server refused a receipt');
@@ -57,7 +61,7 @@ export function createOutbox(options: OutboxOptions): Outbox {
     } catch (error) {
       failures += 1;
       log.warn(
-        { code: asDenial(error).code, waiting: queue.length, failures },
+        { code: asDenial(error).code, waiting: queue.waiting(), failures },
         'receipts could not be delivered',
       );
     }
@@ -66,31 +70,35 @@ export function createOutbox(options: OutboxOptions): Outbox {
   function send(): Promise<void> {
     sending ??= deliverBatch().finally(() => {
       sending = undefined;
-      schedule(failures > 0 ? retryMs() : queue.length >= MAX_RECEIPTS_PER_BATCH ? 0 : gatherMs);
+      schedule(failures > 0 ? retryMs() : queue.waiting() >= MAX_RECEIPTS_PER_BATCH ? 0 : gatherMs);
     });
     return sending;
   }
 
+  queue.onReady(() => schedule(gatherMs));
+  schedule(gatherMs);
+
   return {
-    append(receipt) {
-      queue.push(receipt);
-      schedule(gatherMs);
-    },
-    hasRoom: () => queue.length < capacity,
-    waiting: () => queue.length,
+    open: (session) => queue.open(session),
+    append: (receipt) => queue.append(receipt),
+    hasRoom: () => queue.hasRoom(),
+    takesSessions: () => queue.takesSessions(),
+    isKept: (receipt) => queue.isKept(receipt),
+    waiting: () => queue.waiting(),
     async close(withinMs) {
       closed = true;
       clearTimeout(timer);
       const deadline = AbortSignal.timeout(withinMs);
-      while (queue.length > 0 && !deadline.aborted) {
-        const before = queue.length;
-        const aborted = new Promise<void>((resolve) => {
-          deadline.addEventListener('abort', () => resolve(), { once: true });
-        });
-        await Promise.race([send(), aborted]);
-        if (queue.length === before) break; // The order server is away; trying in a loop would not help.
+      const late = new Promise<void>((resolve) => {
+        deadline.addEventListener('abort', () => resolve(), { once: true });
+      });
+      await Promise.race([queue.flush(), late]);
+      while (queue.waiting() > 0 && !deadline.aborted) {
+        const before = queue.waiting();
+        await Promise.race([send(), late]);
+        if (queue.waiting() === before) break; // The order server is away; trying in a loop would not help.
       }
-      return queue.length;
+      return queue.waiting();
     },
   };
 }

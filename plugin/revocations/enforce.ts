@@ -11,14 +11,18 @@ export interface RevocableSession {
 }
 
 export interface Enforcer {
-  /** Ends the session when it is revoked, now or later, for as long as it runs. */
+  /**
+   * Ends the session when it is revoked, now or later, for as long as it runs. To be called again when it goes on under
+   * another grant: then only that one counts.
+   */
   watch(session: RevocableSession): void;
 }
 
 /** Makes the enforcer of one gate. */
 export function createEnforcer(revocations: Revocations): Enforcer {
   const byKey = new Map<string, Set<RevocableSession>>();
-  const all = new Set<RevocableSession>();
+  /** Every session, and the names by which it can be revoked. */
+  const all = new Map<RevocableSession, readonly string[]>();
 
   function check(session: RevocableSession): void {
     const reason = revocations.find(session.grant);
@@ -26,8 +30,9 @@ export function createEnforcer(revocations: Revocations): Enforcer {
   }
 
   function forget(session: RevocableSession): void {
+    const keys = all.get(session) ?? [];
     all.delete(session);
-    for (const key of keysOf(session.grant)) {
+    for (const key of keys) {
       const sessions = byKey.get(key);
       sessions?.delete(session);
       if (sessions?.size === 0) byKey.delete(key);
@@ -36,7 +41,7 @@ export function createEnforcer(revocations: Revocations): Enforcer {
 
   revocations.onChange((entry) => {
     if (entry === null) {
-      for (const session of all) check(session);
+      for (const session of all.keys()) check(session);
       return;
     }
     const { kind, value } = entry;
@@ -45,12 +50,15 @@ export function createEnforcer(revocations: Revocations): Enforcer {
 
   return {
     watch(session) {
-      all.add(session);
-      for (const key of keysOf(session.grant)) {
+      const isNew = !all.has(session);
+      forget(session);
+      const keys = keysOf(session.grant);
+      all.set(session, keys);
+      for (const key of keys) {
         const sessions = byKey.get(key) ?? new Set();
         byKey.set(key, sessions.add(session));
       }
-      void session.ended.then(() => forget(session));
+      if (isNew) void session.ended.then(() => forget(session));
       // It may have been revoked while it was being opened.
       check(session);
     },

@@ -1,3 +1,12 @@
 export { coversPath, isStreamPath } from './path.ts';
-export { askSchema, authorizeAsk, isCounted, rightsSchema, tierSchema, UNLIMITED_PLAY } from './rights.ts';
+export {
+  askSchema,
+  authorizeAsk,
+  isCounted,
+  requireAsMuch,
+  rightsSchema,
+  tierOf,
+  tierSchema,
+  UNLIMITED_PLAY,
+} from './rights.ts';
 export type { Ask, Rights, Tier } from './rights.ts';

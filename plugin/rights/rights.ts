@@ -37,6 +37,8 @@ export const rightsSchema = z.strictObject({
 export type Rights = z.infer<typeof rightsSchema>;
 export type Tier = z.infer<typeof tierSchema>;
 
+const TIER_LIMITS = ['maxHeight', 'maxBitrate', 'audioBitrate'] as const satisfies (keyof Tier)[];
+
 /** Playing without any limit: what a rights template starts from. */
 export const UNLIMITED_PLAY: Rights = {
   action: 'play',
@@ -74,7 +76,7 @@ export function isCounted(rights: Rights): boolean {
  */
 export function authorizeAsk(rights: Rights, ask: Ask): void {
   if (ask.action !== rights.action) throw new Denial('rights_insufficient', { detail: 'action' });
-  for (const limit of ['maxHeight', 'maxBitrate', 'audioBitrate'] as const) {
+  for (const limit of TIER_LIMITS) {
     const granted = rights.tier[limit];
     const asked = ask.tier?.[limit];
     // Asking for a tier without naming a limit that the grant has is asking for what is granted.
@@ -82,4 +84,27 @@ export function authorizeAsk(rights: Rights, ask: Ask): void {
       throw new Denial('rights_insufficient', { detail: `tier.${limit}` });
     }
   }
+}
+
+/**
+ * Checks that `next` allows what `held` allows a viewer to see and do; how often, how long and how much is left out.
+ * @throws Denial `rights_insufficient`, its detail naming what is less.
+ */
+export function requireAsMuch(next: Rights, held: Rights): void {
+  if (next.action !== held.action) throw new Denial('rights_insufficient', { detail: 'action' });
+  for (const limit of TIER_LIMITS) {
+    if ((next.tier[limit] ?? Infinity) < (held.tier[limit] ?? Infinity))
+      throw new Denial('rights_insufficient', { detail: `tier.${limit}` });
+  }
+  if (!held.controls.every((control) => next.controls.includes(control)))
+    throw new Denial('rights_insufficient', { detail: 'controls' });
+}
+
+/** The limits on what a viewer gets: those that were granted and, where they are lower, those that he asked for. */
+export function tierOf({ rights, ask }: { readonly rights: Rights; readonly ask: Ask }): Tier {
+  const lower = TIER_LIMITS.map((limit) => {
+    const value = Math.min(rights.tier[limit] ?? Infinity, ask.tier?.[limit] ?? Infinity);
+    return [limit, value] as const;
+  });
+  return Object.fromEntries(lower.filter(([, value]) => value !== Infinity));
 }

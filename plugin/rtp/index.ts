@@ -64,6 +64,7 @@ export {
   type OpusHead,
   type OpusPacketizer,
 } from './opus.ts';
+export { heightsIn, type SizedCodec } from './picture-height.ts';
 export { createRtpWriter, type RtpWriter, type RtpWriterOptions } from './rtp-writer.ts';
 export { buildSenderReport, type SenderReport } from './sender-report.ts';
 export {

@@ -39,6 +39,7 @@ const rules: Record<string, string> = {
   'Mutation.cancelCustomerOrder': 'orders:write',
   'Mutation.cancelOrder': 'account',
   'Mutation.orderTicket': 'account',
+  'Mutation.renewTicket': 'anyone',
   'Mutation.refundOrder': 'finance:write',
   'Mutation.cancelVouchers': 'finance:write',
   'Mutation.changePassword': 'account',

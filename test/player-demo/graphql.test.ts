@@ -42,6 +42,8 @@ const CALLS: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
   testCards: (api) => api.testCards(),
   orderTicket: (api) =>
     api.orderTicket({ orderId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
+  renewTicket: (api) =>
+    api.renewTicket({ ticketId: 'j', offerId: 'o', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
   placeOrder: (api) =>
     api.placeOrder({ offerId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
 };

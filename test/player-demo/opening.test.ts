@@ -29,7 +29,7 @@ function setUp(fails: { certificate?: boolean; nonce?: boolean } = {}, head?: Ow
       },
       async prove({ method, url, binding }): Promise<ReadyProof | null> {
         if (fails.nonce === true) return null;
-        return { text: `${method} ${url} ${binding.attempt}`, binding, nonceAtMs };
+        return { text: `${method} ${url} ${binding.attempt}`, binding, ticket: 'ticket', nonceAtMs };
       },
     },
   });
@@ -49,6 +49,7 @@ test('what was made ready is handed out, and its proof binds its own attempt and
   expect(await proof).toEqual({
     text: `POST ${WHEP} ${attempt}`,
     binding: { attempt, fingerprint: made[0]?.fingerprint },
+    ticket: 'ticket',
     nonceAtMs: NOW_MS,
   });
   expect(made).toHaveLength(1);

@@ -1,7 +1,13 @@
+import { decodeJwt } from 'jose';
 import { beforeAll, expect, test } from 'vitest';
-import type { FurtherTicketInput, PlacedOrder, PlaceOrderInput } from '../../player-demo/src/api.ts';
+import type {
+  FurtherTicketInput,
+  PlacedOrder,
+  PlaceOrderInput,
+  RenewTicketInput,
+} from '../../player-demo/src/api.ts';
 import { createOrderKeys, type OrderKeys } from '../../player-demo/src/keys.ts';
-import { orderTicket, type How } from '../../player-demo/src/order.ts';
+import { orderTicket, renewTicket, type How, type Ordering } from '../../player-demo/src/order.ts';
 import { Problem } from '../../player-demo/src/problems.ts';
 import type { PendingOrder, StoredTicket } from '../../player-demo/src/store.ts';
 import { ISSUER, NOW_MS, OFFER, openShop, TITLE, type Changes, type Shop } from './support/shop.ts';
@@ -15,6 +21,7 @@ beforeAll(async () => {
 function setUp(...answers: (string | Problem | Changes)[]) {
   const asked: PlaceOrderInput[] = [];
   const further: FurtherTicketInput[] = [];
+  const renewals: RenewTicketInput[] = [];
   const tickets: StoredTicket[] = [];
   const pending = new Map<string, PendingOrder>();
   const endpoints: string[] = [];
@@ -28,40 +35,43 @@ function setUp(...answers: (string | Problem | Changes)[]) {
     const keys: OrderKeys = { ...(await createOrderKeys()), proofJwk: proofKey, sealJwk: sealKey };
     return { orderId: 'order-1', ...(await shop.deliver(keys, answer)) };
   }
-  const order = (how: How = {}, offer = OFFER) =>
-    orderTicket(
-      {
-        issuer: ISSUER,
-        nowMs: () => NOW_MS,
-        wait: async (ms) => void waits.push(ms),
-        onPending: () => {
-          pendings++;
-        },
-        onEndpoint: (url) => void endpoints.push(url),
-        api: {
-          keySet: async () => shop.keySet,
-          async placeOrder(input): Promise<PlacedOrder> {
-            asked.push(input);
-            return deliver(input);
-          },
-          async orderTicket(input): Promise<PlacedOrder> {
-            further.push(input);
-            return deliver(input);
-          },
-        },
-        store: {
-          putTicket: async (ticket) => void tickets.push(ticket),
-          putPending: async (entry) => void pending.set(entry.id, entry),
-          findPending: async (id) => pending.get(id) ?? null,
-          removePending: async (id) => void pending.delete(id),
-        },
+  const ordering: Ordering = {
+    issuer: ISSUER,
+    nowMs: () => NOW_MS,
+    wait: async (ms) => void waits.push(ms),
+    onPending: () => {
+      pendings++;
+    },
+    onEndpoint: (url) => void endpoints.push(url),
+    api: {
+      keySet: async () => shop.keySet,
+      async placeOrder(input): Promise<PlacedOrder> {
+        asked.push(input);
+        return deliver(input);
       },
-      'viewer@usher.example',
-      TITLE,
-      offer,
-      how,
-    );
-  return { order, asked, further, tickets, pending, endpoints, waits, pendings: () => pendings };
+      async orderTicket(input): Promise<PlacedOrder> {
+        further.push(input);
+        return deliver(input);
+      },
+      async renewTicket(input): Promise<PlacedOrder> {
+        renewals.push(input);
+        return deliver(input);
+      },
+    },
+    store: {
+      putTicket: async (ticket) => void tickets.push(ticket),
+      putPending: async (entry) => void pending.set(entry.id, entry),
+      findPending: async (id) => pending.get(id) ?? null,
+      removePending: async (id) => void pending.delete(id),
+    },
+  };
+  const order = (how: How = {}, offer = OFFER) =>
+    orderTicket(ordering, 'viewer@usher.example', TITLE, offer, how);
+  const renew = (ticket: StoredTicket) => renewTicket(ordering, ticket, TITLE, OFFER);
+  return {
+    ...{ order, renew, renewals, asked, further, tickets, pending, endpoints, waits },
+    pendings: () => pendings,
+  };
 }
 
 /** Until the player gives up. */
@@ -249,4 +259,31 @@ test('a further title has the rights that its order was sold with, whatever has 
   expect(ticket.offerName).toBe(OFFER.name);
   const within = { id: 'order-1', offer: changed, expiresAt };
   await expect(order({ within })).rejects.toMatchObject({ part: 'rights' });
+});
+
+test('a renewal is for the same proof key, with a seal key of its own, and kept beside the ticket before', async () => {
+  const { order, renew, renewals, tickets, pending } = setUp({}, {});
+  const first = await order();
+  const next = await renew(first);
+  expect(renewals).toEqual([
+    {
+      ticketId: decodeJwt(first.ticket).jti,
+      offerId: OFFER.id,
+      proofKey: first.keys.proofJwk,
+      sealKey: next.keys.sealJwk,
+      idempotencyKey: expect.any(String) as string,
+    },
+  ]);
+  expect(next.keys.proofPrivateKey).toBe(first.keys.proofPrivateKey);
+  expect(next.keys.sealJwk).not.toEqual(first.keys.sealJwk);
+  expect([tickets, pending.size]).toEqual([[first, next], 0]);
+});
+
+test('a renewal whose answer was lost is repeated as the same order', async () => {
+  const { order, renew, renewals } = setUp({}, ...Array<string>(3).fill('shop_unreachable'), {});
+  const first = await order();
+  await expect(renew(first)).rejects.toMatchObject({ code: 'shop_unreachable' });
+  await renew(first);
+  expect(renewals).toHaveLength(4);
+  expect(new Set(renewals.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(1);
 });

@@ -1,15 +1,23 @@
 /** mediasoup's process has died: the session is still there, and gets media anew. */
 import { expect, test, vi } from 'vitest';
-import type { WatchOptions } from '../../player-demo/src/watch.ts';
 import { created, methods, setUp } from './support/watching.ts';
+
+type Overrides = NonNullable<Parameters<typeof setUp>[2]>;
+
+const CODES: Readonly<Record<number, string>> = { 404: 'session_ended', 409: 'media_lost', 500: 'internal' };
 
 const answering = (
   status: number,
-): Partial<WatchOptions> & { fetch: ReturnType<typeof vi.fn<typeof fetch>> } => ({
-  fetch: vi.fn<typeof fetch>(async () => new Response(null, { status })),
+  more: object = {},
+): Overrides & { fetch: ReturnType<typeof vi.fn<typeof fetch>> } => ({
+  fetch: vi.fn<typeof fetch>(async () =>
+    status === 204
+      ? new Response(null, { status })
+      : Response.json({ code: CODES[status], ...more }, { status }),
+  ),
 });
 
-async function goQuiet(answers: Parameters<typeof setUp>[0], options: Partial<WatchOptions>) {
+async function goQuiet(answers: Parameters<typeof setUp>[0], options: Overrides) {
   const world = setUp(answers, [], options);
   world.watch.play();
   await world.reach('live');
@@ -41,7 +49,7 @@ test('it is asked for with the same attempt, without ending the session', async 
 test('a refusal, where another session would cost an access, leaves it to the viewer', async () => {
   const { watch, sent, reach } = await goQuiet([created(), 'session_ended'], {
     ...answering(409),
-    mayReconnect: false,
+    terms: { mayReconnect: false },
   });
   await reach('ended', 'session_ended');
   expect(methods(sent)).toEqual(['POST', 'POST']);
@@ -77,5 +85,17 @@ test.each([
     'live',
     1,
   ]);
+  await watch.stop();
+});
+
+test.each([
+  ['expired', 'ticket_expired'],
+  ['exhausted', 'rights_exhausted'],
+  ['revoked', 'ticket_revoked'],
+  ['kicked', 'kicked'],
+])('a session that has ended (%s) is known as soon as packets stay out: %s', async (reason, code) => {
+  const { watch, sent, reach } = await goQuiet([created()], answering(404, { reason }));
+  await reach('ended', code);
+  expect(methods(sent)).toEqual(['POST', 'DELETE']);
   await watch.stop();
 });

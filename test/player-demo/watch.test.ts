@@ -97,7 +97,9 @@ test('an answer that the browser cannot use gives the place back', async () => {
 });
 
 test('a source that pauses is waited for in the same session: no other admission is spent', async () => {
-  const { watch, sent, states, connections, reach } = setUp([created()], [], { mayReconnect: false });
+  const { watch, sent, states, connections, reach } = setUp([created()], [], {
+    terms: { mayReconnect: false },
+  });
   watch.play();
   await reach('live');
   const [connection] = connections;
@@ -171,7 +173,9 @@ describe('when the media stops, the player says why before it tries again', () =
   });
 
   test('with a ticket that counts accesses the viewer decides about another', async () => {
-    const { watch, sent, reach, drop } = setUp([created()], [ended('viewer_left')], { mayReconnect: false });
+    const { watch, sent, reach, drop } = setUp([created()], [ended('viewer_left')], {
+      terms: { mayReconnect: false },
+    });
     watch.play();
     await reach('live');
     drop();
@@ -192,7 +196,7 @@ describe('when the media stops, the player says why before it tries again', () =
   });
 
   test('a ticket with counted accesses is never spent by reconnecting: the viewer decides', async () => {
-    const { watch, sent, reach, drop } = setUp([created()], [running], { mayReconnect: false });
+    const { watch, sent, reach, drop } = setUp([created()], [running], { terms: { mayReconnect: false } });
     watch.play();
     await reach('live');
     drop();
@@ -211,8 +215,7 @@ describe('when the media stops, the player says why before it tries again', () =
     test.each(cases)('the ticket tells if %s: %s', async (_name, code, watchedMs, allowedSeconds) => {
       let nowMs = NOW_MS;
       const { watch, reach, drop } = setUp([created()], ['session_ended'], {
-        mayReconnect: false,
-        allowedSeconds,
+        terms: { mayReconnect: false, allowedSeconds },
         nowMs: () => nowMs,
       });
       watch.play();
@@ -225,8 +228,7 @@ describe('when the media stops, the player says why before it tries again', () =
     test('what was watched in earlier sessions counts too', async () => {
       let nowMs = NOW_MS;
       const { watch, reach, drop } = setUp([created(), created()], ['session_ended'], {
-        mayReconnect: false,
-        allowedSeconds: 60,
+        terms: { mayReconnect: false, allowedSeconds: 60 },
         nowMs: () => nowMs,
       });
       for (const part of ['first', 'second']) {

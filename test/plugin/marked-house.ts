@@ -133,6 +133,7 @@ export function setUp(options: Partial<GateOptions> = {}): void {
     sessions: () => house.gate.sessions().length,
     liveStreams: () => 1,
     receiptsWaiting: () => 0,
+    spool: () => ({ bytes: 0, trouble: null, setAside: 0 }),
     streams: () => [],
     revocationFeed: () => ({ ageMs: 0, entries: 0, reconnects: 0 }),
   });

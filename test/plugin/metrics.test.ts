@@ -9,6 +9,7 @@ function create(streams: () => readonly StreamStatus[]) {
     sessions: () => 2,
     liveStreams: () => streams().length,
     receiptsWaiting: () => 0,
+    spool: () => ({ bytes: 0, trouble: null, setAside: 0 }),
     streams,
     revocationFeed: () => ({ ageMs: 0, entries: 0, reconnects: 0 }),
   });
@@ -63,6 +64,7 @@ it('the revocation feed is shown as it is when somebody looks', async () => {
     sessions: () => 0,
     liveStreams: () => 0,
     receiptsWaiting: () => 0,
+    spool: () => ({ bytes: 0, trouble: null, setAside: 0 }),
     streams: () => [],
     revocationFeed: () => feed,
   });
@@ -99,6 +101,7 @@ it('re-encoders are shown while they are needed, with counters that do not add u
     sessions: () => 0,
     liveStreams: () => 0,
     receiptsWaiting: () => 0,
+    spool: () => ({ bytes: 0, trouble: null, setAside: 0 }),
     streams: () => [streamStatus('/live/a', { health: { ...HEALTHY, reencoders } })],
     revocationFeed: () => ({ ageMs: 0, entries: 0, reconnects: 0 }),
   });

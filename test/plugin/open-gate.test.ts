@@ -1,6 +1,6 @@
 /** The composition for a media server of one's own, against an order server that says yes. */
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,9 +10,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../plugin/clock.ts';
 import type { AccessRequest, StreamStatus } from '../../plugin/contract.ts';
 import { openGate, type OpenedGate } from '../../plugin/open-gate.ts';
+import { readEvidence } from '../../plugin/receipts/evidence.ts';
+import { verifyReceipts } from '../../plugin/receipts/verify.ts';
 import { UNLIMITED_PLAY } from '../../plugin/rights/index.ts';
 import { loadOrCreateServerKeys } from '../../plugin/server-keys.ts';
+import { readKeySet } from '../../plugin/ticket/key-sets.ts';
 import { fakeViewing, recordingLog, silentLog, UNLIMITED } from '../support/doubles.ts';
+import { createWriter } from '../support/receipt-book.ts';
 import { answerWithEmptyFeed } from '../support/revocations.ts';
 import { createTicketWorld, PATH, type TicketWorld } from '../support/tickets.ts';
 
@@ -127,7 +131,58 @@ describe('openGate', () => {
     expect(received.filter(({ path }) => path === '/v1/receipts')).toHaveLength(1);
   });
 
-  it('says how many receipts were lost when the order server is away at the end', async () => {
+  it('closes the sessions that a crash has left open, when it comes back', async () => {
+    const { viewing, session } = await play();
+    viewing.firstMedia();
+    const [spool] = await vi.waitFor(async () => {
+      const files = (await readdir(join(dataDir, 'media/receipts/0'))).filter((name) =>
+        name.endsWith('.spool'),
+      );
+      expect(files).toHaveLength(1);
+      return files;
+    });
+    // What a crash leaves, on a machine of its own.
+    const after = join(dataDir, 'after');
+    await mkdir(join(after, 'receipts/0'), { recursive: true });
+    await cp(join(dataDir, 'media/receipts/0', spool ?? ''), join(after, 'receipts/0', spool ?? ''));
+    await cp(join(dataDir, 'media/server-keys.json'), join(after, 'server-keys.json'));
+    const back = await openGate(env({ USHER_MEDIA_DATA: after }), silentLog);
+    const closing = await vi.waitFor(() => {
+      const message = received.find(({ path }) => path === '/v1/receipts');
+      expect(message).toBeDefined();
+      return message;
+    });
+    expect(closing?.payload.receipts).toMatchObject([
+      { session: session.id, seq: 0, mediaMs: 0, state: 'final', reason: 'server_crashed' },
+    ]);
+    await back.close();
+  });
+
+  it('writes receipts as often as it is set to', async () => {
+    await usher.close();
+    usher = await openGate(env({ USHER_RECEIPT_SECONDS: '1' }), silentLog);
+    const { viewing } = await play();
+    viewing.firstMedia();
+    await vi.waitFor(
+      () => expect(received.filter(({ path }) => path === '/v1/receipts').length).toBeGreaterThan(0),
+      3000,
+    );
+    await expect(openGate(env({ USHER_RECEIPT_SECONDS: '16' }), silentLog)).rejects.toThrow(
+      /USHER_RECEIPT_SECONDS/,
+    );
+  });
+
+  it('signs what it shows a viewer of receipts, by the key that is registered', async () => {
+    const writer = createWriter();
+    const receipts = [writer.next(), writer.next()];
+    const answer = { receipts, ...usher.signReceipts(receipts) };
+    const keys = await readKeySet({ keys: [(await registration()).signingKey] });
+    const report = verifyReceipts(readEvidence(JSON.stringify(answer)), { keys, serverId: 'nms-1' });
+    expect(report).toMatchObject({ isValid: true, signatures: 'checked' });
+    expect(JSON.stringify(answer)).not.toContain('"d":');
+  });
+
+  it('says how many receipts wait for the next start when the order server is away at the end', async () => {
     const log = recordingLog();
     await usher.close();
     usher = await openGate(env(), log);
@@ -136,7 +191,7 @@ describe('openGate', () => {
     orderServer.closeAllConnections();
     await new Promise((done) => orderServer.close(done));
     await usher.close();
-    expect(log.lines.join()).toContain('[{"receipts":1},"receipts could not be delivered before the end"]');
+    expect(log.lines.join()).toContain('[{"receipts":1},"receipts wait on the disk for the next start"]');
   });
 
   it('reports what is on the air, to the order server and in the metrics', async () => {

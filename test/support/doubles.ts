@@ -1,5 +1,5 @@
 /** Test doubles of the plugin's ports. Each records what it was told. */
-import type { EndReason, Grant, Receipt, Redeemed } from '../../plugin/contract.ts';
+import type { EndReason, Grant, Receipt, Redeemed, SessionOpening } from '../../plugin/contract.ts';
 import type {
   Clock,
   Log,
@@ -70,13 +70,27 @@ export const nothingRevoked: Revocations = {
   onChange: () => undefined,
 };
 
-export function recordedSink(room = true): ReceiptSink & { readonly receipts: Receipt[]; room: boolean } {
+export interface RecordedSink extends ReceiptSink {
+  readonly opened: SessionOpening[];
+  readonly receipts: Receipt[];
+  room: boolean;
+  /** Receipts that a crash could still take back. */
+  readonly unkept: Set<Receipt>;
+}
+
+export function recordedSink(room = true): RecordedSink {
   const receipts: Receipt[] = [];
-  const sink = {
+  const opened: SessionOpening[] = [];
+  const sink: RecordedSink = {
+    opened,
     receipts,
     room,
-    append: (receipt: Receipt): void => void receipts.push(receipt),
-    hasRoom: (): boolean => sink.room,
+    unkept: new Set(),
+    open: (session) => void opened.push(session),
+    append: (receipt) => void receipts.push(receipt),
+    hasRoom: () => sink.room,
+    takesSessions: () => true,
+    isKept: (receipt) => !sink.unkept.has(receipt),
   };
   return sink;
 }

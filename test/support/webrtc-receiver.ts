@@ -29,6 +29,8 @@ export interface WebRtcReceiver {
   /** Bytes of RTP and RTCP so far, encrypted as they came. */
   bytes(): number;
   packets(): number;
+  /** RTP sequence numbers that were left out so far, in all streams together. */
+  missing(): number;
   close(): void;
 }
 
@@ -155,7 +157,7 @@ export async function openWebRtcReceiver({
   const socket = createSocket('udp4');
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  let [bytes, packets, reports] = [0, 0, 0];
+  let [bytes, packets, reports, missing] = [0, 0, 0, 0];
   const timers: NodeJS.Timeout[] = [];
   /** Sequence number of the latest packet, by SSRC. */
   const latest = new Map<number, number>();
@@ -172,6 +174,14 @@ export async function openWebRtcReceiver({
     },
     close: () => Promise.resolve(),
   };
+  function note(ssrc: number, sequence: number): void {
+    // On loopback packets come in order; what is sent again later does not count.
+    const ahead = ((sequence - (latest.get(ssrc) ?? sequence - 1)) << 16) >> 16;
+    if (ahead <= 0) return;
+    missing += ahead - 1;
+    latest.set(ssrc, sequence);
+  }
+
   // What a packet is can be told by its first byte (RFC 7983 section 7).
   socket.on('message', (data: Buffer) => {
     const kind = data[0] ?? 0;
@@ -180,7 +190,7 @@ export async function openWebRtcReceiver({
       packets += 1;
       // RFC 5761 section 4: RTCP's packet types.
       const isRtcp = (data[1] ?? 0) >= 192 && (data[1] ?? 0) <= 223;
-      if (!isRtcp && data.length >= 12) latest.set(data.readUInt32BE(8), data.readUInt16BE(2));
+      if (!isRtcp && data.length >= 12) note(data.readUInt32BE(8), data.readUInt16BE(2));
     } else if (kind >= 20 && kind <= 63) {
       transport.onData(data, ['', 0]);
     } else if (kind <= 3) {
@@ -205,6 +215,7 @@ export async function openWebRtcReceiver({
     offer: offerOf(ufrag, pwd, fingerprint),
     bytes: () => bytes,
     packets: () => packets,
+    missing: () => missing,
     async connect(remote) {
       socket.connect(remote.port, remote.host);
       await once(socket, 'connect');

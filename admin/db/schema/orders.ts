@@ -9,6 +9,13 @@ import { accounts } from './accounts.ts';
 import { offers, titles } from './catalog.ts';
 import { at, counter } from './columns.ts';
 
+interface ClientKeys {
+  readonly jkt: string;
+  readonly sealKey: JWK;
+  /** The ticket (`jti`) that this order's one may take the place of. */
+  readonly renews?: string;
+}
+
 export const orders = pgTable(
   'orders',
   {
@@ -36,8 +43,8 @@ export const orders = pgTable(
     buyer: text('buyer').notNull(),
     idempotencyKey: text('idempotency_key').notNull(),
     requestHash: text('request_hash').notNull(),
-    /** The buyer's public keys, until the ticket is issued. */
-    clientKeys: jsonb('client_keys').$type<{ readonly jkt: string; readonly sealKey: JWK }>(),
+    /** The buyer's public keys, and what is renewed, until the ticket is issued. */
+    clientKeys: jsonb('client_keys').$type<ClientKeys>(),
     createdAt: at('created_at').notNull(),
     /** When its last ticket expires; null without a ticket. */
     expiresAt: at('expires_at'),

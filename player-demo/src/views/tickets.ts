@@ -1,6 +1,6 @@
 import type { Offer, OpenOrder, Title } from '../api.ts';
 import { h, icon } from '../dom.ts';
-import { describeRights, formatOfferPrice, formatPrice, formatSpan, formatWhen } from '../format.ts';
+import { describeRights, formatLeft, formatOfferPrice, formatPrice, formatWhen } from '../format.ts';
 import type { StoredTicket } from '../store.ts';
 
 /** The open orders of a title's categories, of each offer the newest. */
@@ -78,7 +78,7 @@ export function ticketStub(ticket: StoredTicket, nowMs: number): HTMLElement {
       {},
       h('strong', {}, ticket.offerName),
       h('p', { class: 'muted' }, `Until ${formatWhen(ticket.expiresAtSeconds * 1000)}`),
-      h('p', { class: 'muted' }, `${formatSpan(coarse(leftSeconds))} left`),
+      h('p', { class: 'muted', 'data-testid': 'ticket-left' }, `${formatLeft(leftSeconds)} left`),
     ),
   );
 }
@@ -89,10 +89,4 @@ function rightsList(lines: readonly string[]): HTMLElement {
     { class: 'rights' },
     lines.map((line) => h('li', {}, icon('check'), line)),
   );
-}
-
-/** Rounded so that the span reads well: whole hours above two of them, whole minutes above two. */
-function coarse(seconds: number): number {
-  const unit = seconds >= 7200 ? 3600 : seconds >= 120 ? 60 : 1;
-  return Math.max(1, Math.round(seconds / unit)) * unit;
 }

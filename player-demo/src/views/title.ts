@@ -2,12 +2,13 @@ import { accountKey, type App, type View } from '../app.ts';
 import type { Offer, OpenOrder, Title } from '../api.ts';
 import { fill, h, icon } from '../dom.ts';
 import { FRESH_MS } from '../nonces.ts';
-import { issuerOf, orderTicket, type Ordering } from '../order.ts';
+import { issuerOf, orderTicket, renewTicket, type Ordering } from '../order.ts';
 import { Problem } from '../problems.ts';
 import { formatMoney } from '../format.ts';
+import { createRenewals, isRenewable, type Renewals } from '../renewal.ts';
 import { hrefOf, navigate } from '../router.ts';
 import type { StoredTicket } from '../store.ts';
-import { beginHeadStart, createViewing, waitMs, type HeadStart, type Viewing } from '../viewing.ts';
+import { beginHeadStart, createViewing, termsOf, waitMs, type HeadStart, type Viewing } from '../viewing.ts';
 import type { WatchState } from '../watch.ts';
 import { elsewhereView } from './elsewhere.ts';
 import { describeError, problemCard } from './notice.ts';
@@ -15,6 +16,7 @@ import { paymentField } from './payment.ts';
 import { playerView } from './player.ts';
 import { codeField } from './code.ts';
 import { artwork } from './poster.ts';
+import { renewalBar } from './renewal-bar.ts';
 import { sessionPanel } from './session-panel.ts';
 import { heldOf, offerList, shownOffers, ticketStub } from './tickets.ts';
 
@@ -64,6 +66,9 @@ function loadedTitle(app: App, title: Title) {
   let ticket: StoredTicket | null = null;
   let held: readonly OpenOrder[] = [];
   let viewing: Viewing | null = null;
+  let renewals: Renewals | null = null;
+  let looking: ReturnType<typeof setInterval> | undefined;
+  const bar = renewalBar(() => void renewals?.renewNow(), app.announce);
   const panel = sessionPanel();
   const elsewhere = elsewhereView(app.announce);
   const aside = h('aside', { class: 'aside', 'aria-label': 'Tickets' });
@@ -88,9 +93,14 @@ function loadedTitle(app: App, title: Title) {
     player.show(state);
     if (state.phase === 'live' && viewing !== null) panel.start(viewing.watch);
     else panel.stop();
+    clearInterval(looking);
+    // Nothing is bought while nothing is to be seen.
+    if (state.phase === 'live') looking = setInterval(() => void renewals?.look(), LOOK_EVERY_MS);
+    else if (state.phase === 'ended') bar.show(null);
     if (state.phase === 'ended' && USED_UP.has(state.code) && ticket !== null) {
       void app.store.removeTicket(ticket.orderId);
       ticket = null;
+      bar.use(undefined);
       elsewhere.use(null);
       renderAside();
     }
@@ -101,7 +111,9 @@ function loadedTitle(app: App, title: Title) {
     viewing = null;
     ticket = next;
     renderAside();
+    renewals = null;
     if (next === null) {
+      bar.use(undefined);
       player.show(null);
       elsewhere.use(null);
       app.watching.set(null);
@@ -109,10 +121,54 @@ function loadedTitle(app: App, title: Title) {
     }
     const explain = (sessionId: string): Promise<string | null> => explainEnd(app, sessionId);
     viewing = createViewing(next, { onState, onStream: player.attach, explainEnd: explain }, headStart);
+    renewals = renewalsOf(next, viewing);
     elsewhere.use(viewing.mintPass);
     app.watching.set(viewing.watch);
     player.show(viewing.watch.state);
   }
+
+  /** The ticket's renewals, one after the other, each by the offer that it was bought by. */
+  function renewalsOf(first: StoredTicket, { watch }: Viewing): Renewals {
+    const own = title.offers.find(({ id }) => id === first.offerId);
+    const offer = isRenewable(own) ? own : null;
+    let held = first;
+    /** Bought, and not taken by the streaming server yet: it is not to be bought again. */
+    let bought: StoredTicket | null = null;
+    bar.use(offer);
+    return createRenewals({
+      leftMs: watch.leftMs,
+      offer,
+      mayPay: bar.mayPay,
+      onEnding(ending) {
+        bar.show(ending);
+        // It says the same, as of when it was drawn.
+        const left = aside.querySelector<HTMLElement>('[data-testid="ticket-left"]');
+        if (left !== null) left.hidden = ending !== null;
+      },
+      nowMs: () => Date.now(),
+      async renew() {
+        if (offer === null) return;
+        bought ??= await renewTicket(ordering(), held, title, offer);
+        await watch.renew(bought.ticket, termsOf(bought));
+        [held, bought] = [bought, null];
+        void app.refreshAccount();
+        app.announce('Your ticket has been renewed.');
+        if (viewing?.watch !== watch) return;
+        ticket = held;
+        renderAside();
+      },
+    });
+  }
+
+  const ordering = (onEndpoint?: (url: string) => void): Ordering => ({
+    api: app.api,
+    store: app.store,
+    issuer: issuerOf(document.baseURI),
+    nowMs: () => Date.now(),
+    wait: (ms) => waitMs(ms, NEVER),
+    onPending: () => void (orderNote.textContent = PENDING),
+    ...(onEndpoint === undefined ? {} : { onEndpoint }),
+  });
 
   async function buy(offer: Offer, button: HTMLButtonElement): Promise<void> {
     const typed = code.read();
@@ -130,20 +186,13 @@ function loadedTitle(app: App, title: Title) {
     button.classList.add('is-busy');
     try {
       const headStart = beginHeadStart();
-      const ordering: Ordering = {
-        api: app.api,
-        store: app.store,
-        issuer: issuerOf(document.baseURI),
-        nowMs: () => Date.now(),
-        wait: (ms) => waitMs(ms, NEVER),
-        onPending: () => void (orderNote.textContent = PENDING),
-        onEndpoint: (url) => void headStart.nonces.refresh(url, FRESH_MS),
-      };
-      const bought = await orderTicket(ordering, key, title, offer, {
-        code: typed,
-        cardToken: free ? null : payment.read(),
-        within,
-      });
+      const bought = await orderTicket(
+        ordering((url) => void headStart.nonces.refresh(url, FRESH_MS)),
+        key,
+        title,
+        offer,
+        { code: typed, cardToken: free ? null : payment.read(), within },
+      );
       code.clear();
       void app.refreshAccount();
       // Its payment took a while: the page is another one, or somebody else's. The ticket is kept for who has bought it.
@@ -223,6 +272,7 @@ function loadedTitle(app: App, title: Title) {
           'div',
           { class: 'watch-main' },
           player.element,
+          bar.element,
           h(
             'div',
             { class: 'about' },
@@ -240,6 +290,7 @@ function loadedTitle(app: App, title: Title) {
       shownFor = null;
       unsubscribe();
       panel.stop();
+      clearInterval(looking);
       elsewhere.dispose();
       player.dispose();
       void viewing?.watch.stop();
@@ -258,6 +309,8 @@ function titleFacts({ onAir, categories, languages }: Title): HTMLElement {
   ];
   return h('p', { class: 'muted' }, facts.filter((fact) => fact !== null).join(' · '));
 }
+
+const LOOK_EVERY_MS = 1000;
 
 const TOP_UP_MINOR = 2000;
 

@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
 import type { RtpInput, StageStream } from '../../ports.ts';
 import { formOf } from './codecs.ts';
+import { createLayerMeter, type Layer, type LayerMeter } from './layers.ts';
 import type { Rendition, Tracks } from './match.ts';
 import { keyframeRequests } from './rtcp.ts';
 import type { RouterLease } from './routers.ts';
@@ -19,6 +20,8 @@ import type { RouterLease } from './routers.ts';
 export interface Feed {
   readonly video: types.Producer | undefined;
   readonly audio: types.Producer | undefined;
+  /** What is known of the layers of the two, now. */
+  readonly layers: { video(): readonly Layer[]; audio(): readonly Layer[] };
   /** Idempotent; when the last viewer on this router leaves, the stream leaves it too. */
   release(): void;
 }
@@ -30,6 +33,8 @@ export interface LiveStream extends StageStream {
   readonly settled: Promise<void>;
   tracks(): Tracks<VideoInput>;
   mediaMs(): number;
+  /** To be called about once a second: what tiers limit is measured. */
+  measure(nowMs: number): void;
   /** Brings a rendition of the video and the audio, as far as they are asked for and there, to a router. */
   feed(
     lease: RouterLease,
@@ -45,6 +50,7 @@ export interface StreamOptions {
 interface Input {
   readonly kind: types.MediaKind;
   readonly parameters: types.RtpParameters;
+  readonly meter: LayerMeter;
   closed: boolean;
 }
 
@@ -93,6 +99,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     settleIfWhole();
     return {
       sendRtp(packet) {
+        input.meter.take(packet);
         for (const { producers } of branches.values()) {
           const producer = producers.get(input);
           if (producer?.closed === false) producer.send(packet);
@@ -173,6 +180,10 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     settled: settling.promise,
     tracks: () => ({ video, videoRefusal, hasAudio: audio !== undefined }),
     mediaMs,
+    measure(nowMs) {
+      for (const { meter } of video) meter.measure(nowMs);
+      audio?.meter.measure(nowMs);
+    },
     async addVideo({ ssrc, payloadType, codec, onDemand = false, onWatched = () => undefined, ...asked }) {
       requireOpen();
       const { onKeyframeRequest, higherLayers = [], scalabilityMode } = asked;
@@ -180,8 +191,10 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       const form = formOf(codec);
       if (form === undefined) throw new TypeError(`the stage does not carry ${JSON.stringify(codec)}`);
       const { mimeType, parameters } = form;
+      const ssrcs = [ssrc, ...higherLayers];
       const input: VideoInput = {
         kind: 'video',
+        meter: createLayerMeter(ssrcs, codec.name === 'AV1' ? undefined : codec.name),
         parameters: {
           codecs: [
             {
@@ -193,7 +206,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
               ...(onKeyframeRequest === undefined ? {} : { rtcpFeedback: [PICTURE_LOSS_INDICATION] }),
             },
           ],
-          encodings: [ssrc, ...higherLayers].map((layer) => ({ ssrc: layer, ...layering })),
+          encodings: ssrcs.map((layer) => ({ ssrc: layer, ...layering })),
           rtcp,
         },
         form,
@@ -211,6 +224,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       if (audio !== undefined) throw new TypeError('the stream has audio already');
       audio = {
         kind: 'audio',
+        meter: createLayerMeter([ssrc]),
         parameters: {
           codecs: [{ mimeType: 'audio/opus', clockRate: 48_000, channels: 2, payloadType }],
           encodings: [{ ssrc }],
@@ -254,7 +268,11 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           produce(joined, wanted.video),
           wanted.audio ? produce(joined, audio) : undefined,
         ]);
-        return { video: picture, audio: sound, release };
+        const layers = {
+          video: () => wanted.video?.meter.layers() ?? [],
+          audio: () => (wanted.audio ? (audio?.meter.layers() ?? []) : []),
+        };
+        return { video: picture, audio: sound, layers, release };
       } catch (error) {
         release();
         throw error;

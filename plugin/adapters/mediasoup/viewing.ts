@@ -3,7 +3,10 @@ import type { types } from 'mediasoup';
 import type { EndReason } from '../../contract.ts';
 import type { Offer } from '../../media/offer.ts';
 import type { Clock, Log, MediaCounters, Viewing } from '../../ports.ts';
+import type { Tier } from '../../rights/index.ts';
 import { writeAnswer, type Sent } from './answer.ts';
+import { requireWithin } from './layers.ts';
+import { createLayerChoice } from './layer-choice.ts';
 import type { Chosen, Match } from './match.ts';
 import { createSignsOfLife, type SignsOfLife } from './signs-of-life.ts';
 import type { Feed } from './stream.ts';
@@ -19,6 +22,11 @@ export interface StageViewing extends Viewing {
    * @throws TypeError (rejects with it) for what is no layer's number
    */
   limitLayer(layer: number | null): Promise<void>;
+  /**
+   * Sends nothing above these limits from now on: the best layer within them, and where the network is estimated not
+   * more bits. It changes with the next keyframe, which is asked for. Without effect where there is one layer.
+   */
+  limit(tier: Tier): Promise<void>;
   /** New ICE credentials of this end; candidates stay (RFC 8445 section 9). */
   restartIce(): Promise<{ ufrag: string; pwd: string }>;
 }
@@ -37,6 +45,7 @@ export interface ViewingOptions {
   readonly offer: Offer;
   readonly match: Match;
   readonly feed: Feed;
+  readonly tier: Tier;
   readonly mediaMs: () => number;
   /** Milliseconds for ICE and DTLS together. */
   readonly connectTimeoutMs: number;
@@ -97,7 +106,8 @@ async function consume(
 
 /** Opens the transport; media flows once the viewer has completed DTLS with the offered fingerprint. */
 export async function openViewing(options: ViewingOptions): Promise<RunningViewing> {
-  const { router, webRtcServer, offer, match, feed } = options;
+  const { router, webRtcServer, offer, match, feed, tier } = options;
+  requireWithin({ video: feed.layers.video(), audio: feed.layers.audio() }, tier);
   const transport = await router.createWebRtcTransport({
     webRtcServer,
     preferUdp: true,
@@ -111,7 +121,9 @@ export async function openViewing(options: ViewingOptions): Promise<RunningViewi
       ...(await consume(transport, feed.video, match.video, match, isLayered)),
       ...(await consume(transport, feed.audio, match.audio, match, isLayered)),
     ];
-    return runViewing(options, transport, sent);
+    const viewing = runViewing(options, transport, sent);
+    await viewing.limit(tier);
+    return viewing;
   } catch (error) {
     transport.close();
     throw error;
@@ -130,13 +142,14 @@ const feedbackOf = (stat: types.ConsumerStat): string =>
   [stat.roundTripTime, stat.jitter, stat.packetsLost, stat.nackCount, stat.pliCount, stat.firCount].join(' ');
 
 function runViewing(
-  { offer, mediaMs, connectTimeoutMs, silenceMs, clock, log, onClosed }: ViewingOptions,
+  { offer, feed, mediaMs, connectTimeoutMs, silenceMs, clock, log, onClosed }: ViewingOptions,
   transport: types.WebRtcTransport,
   sent: readonly Sent[],
 ): RunningViewing {
   const consumers = sent.map(({ consumer }) => consumer);
   const video = consumers.find(({ kind }) => kind === 'video');
   const layers = video === undefined ? 1 : layersOf(video);
+  const choice = createLayerChoice({ transport, video, layers, known: feed.layers.video });
   const answer = writeAnswer(offer, sent, transport);
   const first = Promise.withResolvers<undefined>();
   const gone = Promise.withResolvers<EndReason>();
@@ -172,6 +185,7 @@ function runViewing(
   }
 
   function look(): void {
+    if (final === undefined) choice.look();
     if (signs === undefined || looking || final !== undefined) return;
     looking = true;
     lookForSigns(signs)
@@ -244,8 +258,10 @@ function runViewing(
     layers,
     async limitLayer(layer) {
       if (layer !== null && !(Number.isInteger(layer) && layer >= 0)) throw new TypeError('no such layer');
-      if (layers === 1 || final !== undefined) return;
-      await video?.setPreferredLayers({ spatialLayer: Math.min(layer ?? Infinity, layers - 1) });
+      if (final === undefined) await choice.limitLayer(layer);
+    },
+    async limit(tier) {
+      if (final === undefined) await choice.limit(tier);
     },
     async restartIce() {
       const { usernameFragment, password } = await transport.restartIce();

@@ -2,7 +2,12 @@
 import type { Opening } from '../../../player-demo/src/opening.ts';
 import { Problem } from '../../../player-demo/src/problems.ts';
 import type { ReadyProof, SignedRequest } from '../../../player-demo/src/signed-fetch.ts';
-import { createWatch, type WatchOptions, type WatchState } from '../../../player-demo/src/watch.ts';
+import {
+  createWatch,
+  type TicketTerms,
+  type WatchOptions,
+  type WatchState,
+} from '../../../player-demo/src/watch.ts';
 import { ANSWER_SDP, FakePeerConnection } from './fake-webrtc.ts';
 import { NOW_MS, WHEP } from './shop.ts';
 
@@ -24,12 +29,28 @@ export function openingOf(fingerprint: string | null): Opening {
   return {
     attempt,
     own: Promise.resolve({ certificate, fingerprint }),
-    proof: Promise.resolve({ text: 'ready', binding: { attempt, fingerprint }, nonceAtMs: NOW_MS }),
+    proof: Promise.resolve({
+      text: 'ready',
+      binding: { attempt, fingerprint },
+      ticket: 'ticket',
+      nonceAtMs: NOW_MS,
+    }),
   };
 }
 
+export const TERMS: TicketTerms = {
+  expiresAtSeconds: NOW_MS / 1000 + 3600,
+  allowedSeconds: null,
+  mayReconnect: true,
+};
+
 /** A watch whose server answers POSTs and GETs from two lists: a code refuses, an object is the JSON body. */
-export function setUp(posts: Answer[], gets: Answer[] = [], overrides: Partial<WatchOptions> = {}) {
+export function setUp(
+  posts: Answer[],
+  gets: Answer[] = [],
+  { terms = {}, ...overrides }: Partial<Omit<WatchOptions, 'terms'>> & { terms?: Partial<TicketTerms> } = {},
+) {
+  const used: string[] = [];
   const sent: SignedRequest[] = [];
   const proofs: (ReadyProof | null | undefined)[] = [];
   const states: WatchState[] = [];
@@ -41,10 +62,8 @@ export function setUp(posts: Answer[], gets: Answer[] = [], overrides: Partial<W
 
   const watch = createWatch({
     endpoint: WHEP,
-    expiresAtSeconds: NOW_MS / 1000 + 3600,
-    allowedSeconds: null,
+    terms: { ...TERMS, ...terms },
     openings: { take: () => openingOf(null) },
-    mayReconnect: true,
     nowMs: () => NOW_MS,
     explainEnd: async () => null,
     onStream: () => undefined,
@@ -65,6 +84,7 @@ export function setUp(posts: Answer[], gets: Answer[] = [], overrides: Partial<W
       return new Response(null, { status: 200 });
     },
     signed: {
+      use: (ticket) => void used.push(ticket),
       prepare: async ({ method, url }) => ({ url, init: { method, headers: { dpop: 'proof' } } }),
       async send(request, _signal, ready) {
         sent.push(request);
@@ -96,7 +116,7 @@ export function setUp(posts: Answer[], gets: Answer[] = [], overrides: Partial<W
   }
 
   const drop = (): void => connections.at(-1)?.become('failed');
-  return { watch, sent, proofs, states, waits, certificates, connections, beacons, reach, drop };
+  return { watch, sent, used, proofs, states, waits, certificates, connections, beacons, reach, drop };
 }
 
 export const methods = (sent: readonly SignedRequest[]): string[] => sent.map(({ method }) => method);

@@ -31,6 +31,7 @@ describe('WHEP', () => {
       log,
       clock: fakeTimerClock,
       bodyDeadlineMs: 50,
+      signReceipts: (receipts) => ({ heads: `of ${String(receipts.length)}`, key: { kty: 'OKP' } }),
     });
   });
 
@@ -342,6 +343,7 @@ describe('WHEP', () => {
 
   it('shows the receipts of a session to its holder', async () => {
     const path = `${await open()}/receipts`;
+    expect(await (await send('GET', path)).json()).toEqual({ receipts: [] });
     const receipt = {
       session: '01890a5d-ac96-774b-bcce-b302099a8057',
       ticket: '01890a5d-ac96-774b-bcce-b302099a8058',
@@ -358,7 +360,7 @@ describe('WHEP', () => {
     gate.receipts.push(receipt);
     const response = await send('GET', path);
     expect(response.status).toBe(200);
-    expect(await response.json()).toEqual({ receipts: [receipt] });
+    expect(await response.json()).toEqual({ receipts: [receipt], heads: 'of 1', key: { kty: 'OKP' } });
     gate.check = () => {
       throw new Denial('proof_missing');
     };

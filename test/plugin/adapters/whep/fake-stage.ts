@@ -1,6 +1,7 @@
 /** A stage that plays nothing, and always answers the same. */
 import type { WhepStage, WhepViewing } from '../../../../plugin/adapters/whep.ts';
 import type { Offer } from '../../../../plugin/media/offer.ts';
+import type { Tier } from '../../../../plugin/rights/index.ts';
 import { fakeViewing } from '../../../support/doubles.ts';
 
 export const ANSWER = [
@@ -24,6 +25,8 @@ export const ANSWER = [
 export interface FakeStage extends WhepStage<WhepViewing> {
   live: boolean;
   views: { path: string; offer: Offer }[];
+  /** Of viewings and of their renewals. */
+  tiers: Tier[];
   failure: Error | undefined;
   restarts: number;
 }
@@ -32,15 +35,20 @@ export function fakeStage(): FakeStage {
   const stage: FakeStage = {
     live: true,
     views: [],
+    tiers: [],
     failure: undefined,
     restarts: 0,
     isLive: () => stage.live,
-    async view(path, offer) {
+    async view(path, offer, tier) {
       if (stage.failure !== undefined) throw stage.failure;
+      stage.tiers.push(tier);
       stage.views.push({ path, offer });
       return {
         ...fakeViewing(),
         answer: ANSWER,
+        async limit(to) {
+          stage.tiers.push(to);
+        },
         async restartIce() {
           if (stage.failure !== undefined) throw stage.failure;
           stage.restarts += 1;

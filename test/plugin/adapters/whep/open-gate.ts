@@ -6,6 +6,7 @@ import type {
   EndReason,
   Grant,
   Receipt,
+  RenewalRequest,
   SessionRequest,
 } from '../../../../plugin/contract.ts';
 import type { Session } from '../../../../plugin/session.ts';
@@ -13,6 +14,7 @@ import type { Session } from '../../../../plugin/session.ts';
 export interface OpenGate<V extends WhepViewing> extends WhepGate {
   readonly requests: AccessRequest[];
   readonly proofs: SessionRequest[];
+  readonly renewals: RenewalRequest[];
   readonly sessions: Session<V>[];
   last(): Session<V>;
   /** That every session has lost its media: the next admission is one of the last session, with media anew. */
@@ -43,6 +45,7 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
   const gate: OpenGate<V> = {
     requests: [],
     proofs: [],
+    renewals: [],
     sessions: [],
     receipts: [],
     mediaLost: false,
@@ -79,6 +82,7 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
         isEnded: () => over,
         isMediaLost: () => gate.mediaLost,
         move: () => Promise.resolve(false),
+        renew: () => Promise.resolve(false),
         async end(reason: EndReason) {
           over = true;
           viewing.close(reason);
@@ -92,6 +96,10 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
       gate.sessions.push(known);
       gate.onSession(known);
       return session;
+    },
+    async renew(_session, request) {
+      gate.renewals.push(request);
+      gate.check(request);
     },
     async prove(_session, request) {
       gate.proofs.push(request);

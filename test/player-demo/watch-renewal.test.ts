@@ -1,0 +1,106 @@
+/** Another ticket for the session that is running. */
+import { expect, test } from 'vitest';
+import { Problem } from '../../player-demo/src/problems.ts';
+import { NOW_MS } from './support/shop.ts';
+import { created, ended, methods, setUp, TERMS } from './support/watching.ts';
+
+const SESSION = 'https://media.example/whep/live/demo/session-1';
+const renewed = { session: 'session-id-2', expiresAt: 1 };
+const LATER = { ...TERMS, expiresAtSeconds: TERMS.expiresAtSeconds + 3600 };
+
+test('it is handed to the session in its own name, and only then used for the rest', async () => {
+  const { watch, sent, used, connections, reach } = setUp([created(), renewed]);
+  watch.play();
+  await reach('live');
+  await watch.renew('ticket-2', LATER);
+  expect(sent.at(-1)).toEqual({ method: 'POST', url: `${SESSION}/ticket`, ticket: 'ticket-2' });
+  expect([used, connections.length, watch.state.phase]).toEqual([['ticket-2'], 1, 'live']);
+  await watch.stop();
+});
+
+test('without a session it is simply the next one’s', async () => {
+  const { watch, sent, used } = setUp([]);
+  await watch.renew('ticket-2', LATER);
+  expect([used, sent]).toEqual([['ticket-2'], []]);
+  expect(watch.leftMs()).toBe(7_200_000);
+});
+
+test('a reply that was lost is asked for again, a refusal is not, and changes nothing', async () => {
+  const { watch, sent, used, waits, reach } = setUp([
+    created(),
+    'network',
+    'network',
+    renewed,
+    'ticket_revoked',
+  ]);
+  watch.play();
+  await reach('live');
+  await watch.renew('ticket-2', LATER);
+  expect([methods(sent), waits]).toEqual([
+    ['POST', 'POST', 'POST', 'POST'],
+    [400, 1500],
+  ]);
+  await expect(watch.renew('ticket-3', TERMS)).rejects.toMatchObject({ code: 'ticket_revoked' });
+  expect([used, watch.leftMs()]).toEqual([['ticket-2'], 7_200_000]);
+  await watch.stop();
+});
+
+test('what is left counts what flows now, and begins anew with the new ticket', async () => {
+  let nowMs = NOW_MS;
+  const { watch, reach } = setUp([created(), renewed], [], {
+    nowMs: () => nowMs,
+    terms: { allowedSeconds: 60 },
+  });
+  expect(watch.leftMs()).toBe(60_000);
+  watch.play();
+  await reach('live');
+  nowMs += 40_000;
+  expect(watch.leftMs()).toBe(20_000);
+  await watch.renew('ticket-2', { ...LATER, allowedSeconds: 60 });
+  expect(watch.leftMs()).toBe(60_000);
+  nowMs += 10_000;
+  expect(watch.leftMs()).toBe(50_000);
+  await watch.stop();
+});
+
+test('that the ticket before has ended in the receipts is not the end of the session', async () => {
+  const { watch, reach, drop } = setUp([created(), renewed, created()], [ended('replaced')]);
+  watch.play();
+  await reach('live');
+  await watch.renew('ticket-2', LATER);
+  drop();
+  await reach('waiting', 'connection_lost');
+  await reach('live');
+  await watch.stop();
+});
+
+test('after it the request for a leaving page is signed anew, for the new ticket', async () => {
+  const prepared: string[] = [];
+  const { watch, sent, reach } = setUp([created()], [], {
+    signed: {
+      use: (ticket) => void prepared.push(ticket),
+      async prepare({ method, url }) {
+        prepared.push(method);
+        return { url, init: { method } };
+      },
+      send: async (request) => {
+        sent.push(request);
+        if (request.method === 'DELETE') return new Response(null, { status: 200 });
+        return sent.length === 1 ? created() : Response.json(renewed);
+      },
+    },
+  });
+  watch.play();
+  await reach('live');
+  await watch.renew('ticket-2', LATER);
+  expect(prepared).toEqual(['DELETE', 'ticket-2', 'DELETE']);
+  await watch.stop();
+});
+
+test('a refusal that says why the session has ended is believed', async () => {
+  const { watch, reach, drop } = setUp([created()], [new Problem('session_ended', { reason: 'kicked' })]);
+  watch.play();
+  await reach('live');
+  drop();
+  await reach('ended', 'kicked');
+});

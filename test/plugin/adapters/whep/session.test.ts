@@ -1,0 +1,122 @@
+/** What a session's URL answers beside WHEP's own: another ticket, and why it has ended. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createWhep, type Whep, type WhepViewing } from '../../../../plugin/adapters/whep.ts';
+import { createEndedSessions } from '../../../../plugin/adapters/whep/ended.ts';
+import { END_REASONS } from '../../../../plugin/contract.ts';
+import { Denial } from '../../../../plugin/errors.ts';
+import { silentLog } from '../../../support/doubles.ts';
+import { OFFERS } from '../../media/offers/index.ts';
+import { fakeStage, type FakeStage } from './fake-stage.ts';
+import { GRANT, openGate, type OpenGate } from './open-gate.ts';
+
+const PUBLIC = 'https://media.example/base';
+const clock = { ms: 0, nowMs: () => clock.ms, monotonicMs: () => clock.ms };
+
+let gate: OpenGate<WhepViewing>;
+let stage: FakeStage;
+let whep: Whep;
+beforeEach(() => {
+  clock.ms = 0;
+  gate = openGate<WhepViewing>();
+  stage = fakeStage();
+  whep = createWhep({ gate, stage, publicUrl: new URL(PUBLIC), log: silentLog, clock, bodyDeadlineMs: 50 });
+});
+
+const send = (method: string, path: string, init: RequestInit = {}): Promise<Response> =>
+  whep.fetch(new Request(`http://127.0.0.1:4001/base${path}`, { method, ...init }), { peer: '192.0.2.7' });
+
+async function open(): Promise<string> {
+  const headers = { 'content-type': 'application/sdp', authorization: 'DPoP a.b.c', dpop: 'd.e.f' };
+  const opened = await send('POST', '/whep/live/test', { headers, body: OFFERS.chromium });
+  return (opened.headers.get('location') ?? '').slice(PUBLIC.length);
+}
+
+describe('POST {session}/ticket', () => {
+  it('hands ticket and proof to the gate, and has the media go on within the new limits', async () => {
+    const path = await open();
+    const headers = { authorization: 'DPoP g.h.i', dpop: 'j.k.l' };
+    const response = await send('POST', `${path}/ticket`, { headers });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ session: 'session-0', expiresAt: GRANT.expiresAtSeconds });
+    expect(response.headers.get('dpop-nonce')).toBe('nonce-1');
+    expect(gate.renewals).toEqual([
+      {
+        protocol: 'whep',
+        authorization: 'DPoP g.h.i',
+        proof: 'j.k.l',
+        method: 'POST',
+        url: `${PUBLIC}${path}/ticket`,
+        peer: '192.0.2.7',
+        confidential: true,
+      },
+    ]);
+    expect(stage.tiers).toEqual([{}, {}]);
+    expect(stage.views).toHaveLength(1);
+  });
+
+  it('passes a refusal on and leaves the limits as they are', async () => {
+    const path = await open();
+    gate.check = () => {
+      throw new Denial('rights_insufficient', { detail: 'tier.maxHeight' });
+    };
+    const response = await send('POST', `${path}/ticket`);
+    expect(response.status).toBe(403);
+    expect(await response.json()).toMatchObject({ code: 'rights_insufficient', detail: 'tier.maxHeight' });
+    expect(stage.tiers).toHaveLength(1);
+    expect(gate.last().isEnded()).toBe(false);
+  });
+
+  it('has no body, and no other method', async () => {
+    const path = `${await open()}/ticket`;
+    const withBody = await send('POST', path, { body: 'x' });
+    expect(withBody.status).toBe(413);
+    expect(gate.renewals).toEqual([]);
+    for (const method of ['GET', 'PATCH', 'DELETE']) expect((await send(method, path)).status).toBe(405);
+    const options = await send('OPTIONS', path);
+    expect([options.status, options.headers.get('allow')]).toEqual([200, 'POST, OPTIONS']);
+  });
+});
+
+describe('the URL of a session that has ended', () => {
+  it.each(END_REASONS)('says why: %s', async (reason) => {
+    const path = await open();
+    await gate.last().end(reason);
+    for (const [method, part] of [
+      ['GET', ''],
+      ['PATCH', ''],
+      ['GET', '/receipts'],
+      ['POST', '/ticket'],
+    ] as const) {
+      const response = await send(method, path + part);
+      expect(response.status).toBe(404);
+      expect(await response.json()).toMatchObject({ code: 'session_ended', reason });
+    }
+  });
+
+  it('says no more than that it has ended when that is long ago, or it never was', async () => {
+    const path = await open();
+    await gate.last().end('expired');
+    clock.ms = 600_001;
+    for (const asked of [path, '/session/0123456789abcdef012345'])
+      expect(await (await send('GET', asked)).json()).toEqual({
+        type: 'urn:usher:problem:session_ended',
+        title: 'The session has ended',
+        status: 404,
+        code: 'session_ended',
+      });
+  });
+});
+
+describe('the memory of ended sessions', () => {
+  it('is bounded: the oldest are forgotten first', () => {
+    const ended = createEndedSessions({ clock, max: 3 });
+    for (let count = 0; count < 5; count++) ended.note(`token-${count}`, 'expired');
+    expect([0, 1, 2, 3, 4].map((count) => ended.find(`token-${count}`))).toEqual([
+      undefined,
+      undefined,
+      'expired',
+      'expired',
+      'expired',
+    ]);
+  });
+});
