@@ -16,6 +16,8 @@ export interface SrtpOptions {
    * 3711 section 3.3.1).
    */
   readonly rocs?: ReadonlyMap<number, number>;
+  /** RTCP packets sent under the keys before this one: a new key does not begin the index anew (section 3.4). */
+  readonly rtcpIndex?: number;
 }
 
 /** A master key has protected as many packets as it may (RFC 3711 section 9.2): another one is needed. */
@@ -87,7 +89,7 @@ export function createSrtpSender(options: SrtpOptions): SrtpSender {
   const overheadBytes = Math.max(suite.rtpOverheadBytes, suite.rtcpOverheadBytes) + mki.length;
   /** Index of the last RTP packet, by SSRC. */
   const lastIndexes = new Map<number, number>();
-  let rtcpIndex = 0;
+  let rtcpIndex = options.rtcpIndex ?? 0;
 
   function requireRoom(packet: Buffer, into: Buffer): void {
     if (into.length < packet.length + overheadBytes) throw new RangeError('no room for the protected packet');
