@@ -1,7 +1,7 @@
 /** What one thread of a fan-out does: packets of streams in, those of every receiver out of one socket. */
 import type { Socket } from 'node:dgram';
-import { isIPv4 } from 'node:net';
 import { createOutlet, type FanOutOutlet, type OutletKey, type OutletRewrite } from './fan-out-outlet.ts';
+import { mappedTo, openConnected, type UdpPeer } from './fan-out-socket.ts';
 import { rtpHeaderBytes } from './packet.ts';
 
 /** Longest packet of a stream. */
@@ -12,12 +12,6 @@ const SEQUENCES = 0x1_0000;
 /** Gaps up to here are losses, packets that are late by no more are late (RFC 3550 appendix A.1): else a new start. */
 const MAX_DROPOUT = 3000;
 const MAX_MISORDER = 100;
-
-export interface UdpPeer {
-  /** IP address; an IPv4 address also where the fan-out's own is an IPv6 one. */
-  readonly address: string;
-  readonly port: number;
-}
 
 /**
  * Takes a receiver's packets where they do not go over UDP; false: it could not, and the packet counts as dropped.
@@ -37,6 +31,8 @@ export interface Lane {
   setPaused(id: number, isPaused: boolean): void;
   remove(id: number): void;
   closeStream(stream: number): void;
+  /** Closes the receivers' sockets, and not the shared one. */
+  close(): void;
   /** @throws RangeError for what is no RTP packet or too long */
   send(stream: number, packet: Uint8Array): void;
 }
@@ -45,8 +41,13 @@ interface Receiver {
   readonly outlet: FanOutOutlet;
   readonly stream: number;
   readonly sink: PacketSink | undefined;
-  readonly address: string;
-  readonly port: number;
+  readonly peer: UdpPeer;
+  /** The lane's, and then one of its own. */
+  socket: Socket;
+  isConnected: boolean;
+  /** More waits in the socket than may. */
+  isFull: boolean;
+  isGone: boolean;
 }
 
 interface Stream {
@@ -55,24 +56,6 @@ interface Stream {
   /** Of the last packet; -1 before. */
   index: number;
   sequence: number;
-}
-
-/** Packets that may wait in the socket without being looked for: as many have memory of their own. */
-const SLOTS = 64;
-
-/** Memory for packets that are being sent. */
-interface Slots {
-  readonly slotBytes: number;
-  readonly slots: readonly Buffer[];
-}
-
-function createSlots(packetBytes: number): Slots {
-  const slotBytes = Math.ceil((packetBytes + MAX_OVERHEAD_BYTES) / 1024) * 1024;
-  const memory = Buffer.alloc(SLOTS * slotBytes);
-  const slots = Array.from({ length: SLOTS }, (_, slot) =>
-    memory.subarray(slot * slotBytes, (slot + 1) * slotBytes),
-  );
-  return { slotBytes, slots };
 }
 
 /** Where the next packet is in its stream; -1 when it is late. */
@@ -84,32 +67,21 @@ function follow(stream: Stream, sequence: number): number {
   return stream.index;
 }
 
+/** A peer that is none: packets go to a sink. */
+const NOWHERE: UdpPeer = { address: '', port: 0 };
+
 /**
- * @param socket bound; looks up no names
- * @param maxQueuedBytes what may wait in the socket for the network; what comes on top is dropped
+ * @param shared from `openSocket`: what receivers' packets come from
+ * @param maxQueuedBytes what may wait for the network, by receivers; what comes on top is dropped
  */
-export function createLane(socket: Socket, maxQueuedBytes: number): Lane {
-  const isIpv6 = socket.address().family === 'IPv6';
+export function createLane(shared: Socket, maxQueuedBytes: number): Lane {
+  const local = shared.address();
   const streams = new Map<number, Stream>();
   const receivers = new Map<number, Receiver>();
   /** The packet that is being sent, its header rewritten for each receiver; a usual payload is aligned for words. */
   const source = Buffer.alloc(MAX_PACKET_BYTES);
-  let memory = createSlots(1500);
-  let slot = 0;
-  let isFull = false;
-
-  function lookAtQueue(): number {
-    const queuedBytes = socket.getSendQueueSize();
-    isFull = queuedBytes > maxQueuedBytes;
-    return queuedBytes;
-  }
-
-  /** Node keeps what the network does not take at once: what it keeps is not to be written over. */
-  function nextSlot(): Buffer {
-    slot = (slot + 1) % SLOTS;
-    if (slot === 0 && lookAtQueue() > 0) memory = createSlots(memory.slotBytes - MAX_OVERHEAD_BYTES);
-    return memory.slots[slot] ?? Buffer.alloc(memory.slotBytes);
-  }
+  /** A receiver's packet. */
+  let into = Buffer.alloc(MAX_PACKET_BYTES + MAX_OVERHEAD_BYTES);
 
   function streamOf(id: number): Stream {
     const known = streams.get(id);
@@ -119,17 +91,61 @@ export function createLane(socket: Socket, maxQueuedBytes: number): Lane {
     return stream;
   }
 
+  /** Packets take the shared socket until the receiver has its own, and if it can have none. */
+  async function connect(receiver: Receiver): Promise<void> {
+    const socket = await openConnected(local, receiver.peer).catch(() => undefined);
+    if (socket === undefined) return;
+    if (receiver.isGone) {
+      socket.close();
+      return;
+    }
+    receiver.socket = socket;
+    receiver.isConnected = true;
+  }
+
+  function forget(receiver: Receiver): void {
+    receiver.isGone = true;
+    if (receiver.isConnected) receiver.socket.close();
+  }
+
+  function transmit(receiver: Receiver, sealed: Buffer): boolean {
+    const { sink, socket, peer } = receiver;
+    if (sink !== undefined) return sink(sealed);
+    if (receiver.isConnected) socket.send(sealed);
+    else socket.send(sealed, peer.port, peer.address);
+    const queuedBytes = socket.getSendQueueSize();
+    if (queuedBytes > 0) {
+      // Node keeps what the network does not take at once: it is not to be written over.
+      into = Buffer.alloc(into.length);
+      receiver.isFull = queuedBytes > maxQueuedBytes;
+    }
+    return true;
+  }
+
+  function isFull(receiver: Receiver): boolean {
+    if (receiver.isFull) receiver.isFull = receiver.socket.getSendQueueSize() > maxQueuedBytes;
+    return receiver.isFull;
+  }
+
   return {
     add(streamId, id, { to, isPaused, ...rest }, counters) {
       const outlet = createOutlet(rest, rest, counters);
       outlet.isPaused = isPaused;
-      const sink = typeof to === 'function' ? to : undefined;
-      const { address, port } = typeof to === 'function' ? { address: '', port: 0 } : to;
-      const mapped = isIpv6 && isIPv4(address) ? `::ffff:${address}` : address;
-      const receiver = { outlet, stream: streamId, sink, address: mapped, port };
+      const isSink = typeof to === 'function';
+      const receiver: Receiver = {
+        outlet,
+        stream: streamId,
+        sink: isSink ? to : undefined,
+        peer: isSink ? NOWHERE : mappedTo(local.address, to),
+        socket: shared,
+        isConnected: false,
+        isFull: false,
+        isGone: false,
+      };
       const stream = streamOf(streamId);
       stream.receivers = [...stream.receivers, receiver];
       receivers.set(id, receiver);
+      if (!isSink) void connect(receiver);
     },
     rekey: (id, key) => receivers.get(id)?.outlet.rekey(key),
     setPaused(id, isPaused) {
@@ -138,14 +154,24 @@ export function createLane(socket: Socket, maxQueuedBytes: number): Lane {
     },
     remove(id) {
       const receiver = receivers.get(id);
-      const stream = receiver && streams.get(receiver.stream);
+      if (receiver === undefined) return;
       receivers.delete(id);
+      forget(receiver);
+      const stream = streams.get(receiver.stream);
       if (stream !== undefined) stream.receivers = stream.receivers.filter((other) => other !== receiver);
     },
     closeStream(id) {
-      for (const [receiverId, receiver] of receivers)
-        if (receiver.stream === id) receivers.delete(receiverId);
+      for (const [receiverId, receiver] of receivers) {
+        if (receiver.stream !== id) continue;
+        receivers.delete(receiverId);
+        forget(receiver);
+      }
       streams.delete(id);
+    },
+    close() {
+      for (const receiver of receivers.values()) forget(receiver);
+      receivers.clear();
+      streams.clear();
     },
     send(streamId, packet) {
       const headerBytes = packet.length > MAX_PACKET_BYTES ? -1 : rtpHeaderBytes(packet);
@@ -154,30 +180,24 @@ export function createLane(socket: Socket, maxQueuedBytes: number): Lane {
       if (stream === undefined || stream.receivers.length === 0) return;
       source.set(packet);
       const index = follow(stream, source.readUInt16BE(2));
-      const bytes = packet.length;
-      if (bytes + MAX_OVERHEAD_BYTES > memory.slotBytes) memory = createSlots(bytes);
-      lookAtQueue();
       const place = {
-        packet: source.subarray(0, bytes),
+        packet: source.subarray(0, packet.length),
         index,
         start: source.readUInt16BE(0) & 0xff80,
         timestamp: source.readUInt32BE(4),
       };
-      for (const { outlet, sink, address, port } of stream.receivers) {
-        if (index < 0 || (isFull && sink === undefined)) {
+      for (const receiver of stream.receivers) {
+        const { outlet } = receiver;
+        // A sink of one may have removed the other.
+        if (receiver.isGone) continue;
+        if (index < 0 || isFull(receiver)) {
           outlet.drop();
           continue;
         }
-        const into = nextSlot();
         const length = outlet.protect(place, into);
         if (length === 0) continue;
-        const sealed = into.subarray(0, length);
-        if (sink === undefined) socket.send(sealed, port, address);
-        else if (!sink(sealed)) {
-          outlet.drop();
-          continue;
-        }
-        outlet.sent(length, bytes - headerBytes);
+        if (transmit(receiver, into.subarray(0, length))) outlet.sent(length, packet.length - headerBytes);
+        else outlet.drop();
       }
     },
   };

@@ -2,22 +2,22 @@
  * One RTP packet in, one protected packet out to every receiver, each with an SSRC, sequence numbers and a key of its
  * own.
  */
-import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { isIPv6 } from 'node:net';
-import { createLane, type PacketSink, type UdpPeer } from './fan-out-lane.ts';
+import { createLane, type PacketSink } from './fan-out-lane.ts';
 import { COUNTERS, COUNTERS_LENGTH, type OutletKey, type OutletRewrite } from './fan-out-outlet.ts';
+import { openSocket, type UdpPeer } from './fan-out-socket.ts';
 import { createSrtpSender, type SrtpSender } from './srtp.ts';
 
-export type { PacketSink, UdpPeer } from './fan-out-lane.ts';
+export type { PacketSink } from './fan-out-lane.ts';
 export type { OutletKey, OutletRewrite } from './fan-out-outlet.ts';
+export type { UdpPeer } from './fan-out-socket.ts';
 
 export interface FanOutOptions {
   /** Address that the UDP sockets are bound to. */
   readonly address: string;
   /** Port of the first socket, the others follow in steps of two; default 0: any. */
   readonly port?: number;
-  /** What may wait in a socket for the network, in bytes; packets on top are dropped and counted. Default 1 MiB. */
+  /** What may wait for the network, in bytes by receivers; packets on top are dropped and counted. Default 1 MiB. */
   readonly maxQueuedBytes?: number;
 }
 
@@ -87,21 +87,6 @@ export interface FanOut {
 
 const DEFAULT_QUEUED_BYTES = 1 << 20;
 
-async function openSocket(address: string, port: number): Promise<Socket> {
-  const socket = createSocket({
-    type: isIPv6(address) ? 'udp6' : 'udp4',
-    sendBufferSize: 1 << 20,
-    // Peers are IP addresses: no packet waits for a name.
-    lookup: (ip, _options, found) => found(null, ip, isIPv6(ip) ? 6 : 4),
-  });
-  const bound = once(socket, 'listening');
-  socket.bind(port, address);
-  await bound;
-  // What one peer makes of a packet ("port unreachable") is no matter of the others.
-  socket.on('error', () => undefined);
-  return socket;
-}
-
 const requireInteger = (value: number, most: number, what: string): void => {
   if (!Number.isInteger(value) || value < 0 || value > most) throw new RangeError(`${what} is out of range`);
 };
@@ -120,7 +105,7 @@ function check({ ssrc, sequence, payloadType, timestampOffset = 0, to }: Outlet)
  * @throws Error when the address or port cannot be bound
  */
 export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
-  const socket = await openSocket(options.address, options.port ?? 0);
+  const socket = await openSocket({ address: options.address, port: options.port ?? 0 });
   const lane = createLane(socket, options.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES);
   const localPort = socket.address().port;
   let lastId = 0;
@@ -182,6 +167,7 @@ export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
     async close() {
       if (isClosed) return;
       isClosed = true;
+      lane.close();
       const closed = once(socket, 'close');
       socket.close();
       await closed;
