@@ -10,6 +10,7 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   delay: () => import('./delay.ts'),
   admit: () => import('./admit.ts'),
   receipts: () => import('./receipts.ts'),
+  srtp: () => import('./srtp.ts'),
   orders: () => import('./orders.ts'),
 };
 
