@@ -9,7 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
-import type { RtpInput, StageStream } from '../../ports.ts';
+import type { RtpInput, StageStream, TapListener, VideoCodec } from '../../ports.ts';
 import { formOf } from './codecs.ts';
 import type { Rendition, Tracks } from './match.ts';
 import { keyframeRequests } from './rtcp.ts';
@@ -35,6 +35,15 @@ export interface LiveStream extends StageStream {
     lease: RouterLease,
     wanted: { readonly video: VideoInput | undefined; readonly audio: boolean },
   ): Promise<Feed>;
+  /** What can be heard without a router. */
+  inputs(): StreamInputs;
+}
+
+export interface StreamInputs {
+  readonly video: readonly VideoInput[];
+  readonly audio: Input | undefined;
+  /** Counts the viewers of a rendition. */
+  readonly watch: (input: VideoInput, change: 1 | -1) => void;
 }
 
 export interface StreamOptions {
@@ -42,13 +51,16 @@ export interface StreamOptions {
   readonly onClose: () => void;
 }
 
-interface Input {
+export interface Input {
   readonly kind: types.MediaKind;
   readonly parameters: types.RtpParameters;
+  /** Who hears it without mediasoup. */
+  readonly listeners: Set<TapListener>;
   closed: boolean;
 }
 
 export interface VideoInput extends Input, Rendition {
+  readonly codec: VideoCodec;
   readonly onWatched: (watched: boolean) => void;
   readonly onKeyframeRequest: ((ssrc: number) => void) | undefined;
   viewers: number;
@@ -97,11 +109,13 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           const producer = producers.get(input);
           if (producer?.closed === false) producer.send(packet);
         }
+        for (const listener of input.listeners) listener.rtp(packet);
       },
       sendRtcp(packet) {
         for (const { direct, producers } of branches.values()) {
           if (direct?.closed === false && producers.has(input)) direct.sendRtcp(packet);
         }
+        for (const listener of input.listeners) listener.rtcp(packet);
       },
       close() {
         if (input.closed) return;
@@ -109,6 +123,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
         video = video.filter((other) => other !== input);
         if (audio === input) audio = undefined;
         for (const { producers } of branches.values()) producers.get(input)?.close();
+        for (const listener of [...input.listeners]) listener.ended();
       },
     };
   }
@@ -196,6 +211,8 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           encodings: [ssrc, ...higherLayers].map((layer) => ({ ssrc: layer, ...layering })),
           rtcp,
         },
+        listeners: new Set(),
+        codec,
         form,
         onDemand,
         onWatched,
@@ -216,6 +233,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           encodings: [{ ssrc }],
           rtcp,
         },
+        listeners: new Set(),
         closed: false,
       };
       return open(audio);
@@ -260,12 +278,14 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
         throw error;
       }
     },
+    inputs: () => ({ video, audio, watch }),
     close() {
       if (closed) return;
       closed = true;
       settle();
-      for (const input of video) input.closed = true;
-      if (audio !== undefined) audio.closed = true;
+      const inputs: readonly Input[] = audio === undefined ? video : [...video, audio];
+      for (const input of inputs) input.closed = true;
+      for (const listener of inputs.flatMap(({ listeners }) => [...listeners])) listener.ended();
       video = [];
       audio = undefined;
       onClose();
