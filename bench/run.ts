@@ -11,6 +11,7 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   admit: () => import('./admit.ts'),
   receipts: () => import('./receipts.ts'),
   spool: () => import('./spool.ts'),
+  srtp: () => import('./srtp.ts'),
   orders: () => import('./orders.ts'),
   stops: () => import('./stops.ts'),
 };

@@ -9,6 +9,7 @@ const port = z.coerce.number().int().min(1).max(65_535);
 const httpBase = baseUrlSchema(/^https?$/);
 /** RTMP has no path but that of the stream. */
 const rtmpBase = baseUrlSchema(/^rtmps?$/).refine((text) => basePathOf(text) === '', 'a URL without a path');
+const rtspBase = baseUrlSchema(/^rtsps?$/).refine((text) => basePathOf(text) === '', 'a URL without a path');
 
 const MAX_LIST = 8;
 /** Names, addresses or URLs with commas between. */
@@ -43,6 +44,14 @@ const mediaSchema = z.object({
   /** RTMPS and HTTPS of node-media-server: there when `USHER_TLS` is not off. */
   USHER_RTMPS_PORT: port.default(1936),
   USHER_NMS_HTTPS_PORT: port.default(8443),
+  /** RTSP for players that are no browsers: keys of media go over it to this machine only. */
+  USHER_RTSP_PORT: port.default(8554),
+  /** RTSP with TLS: there when `USHER_TLS` is not off. */
+  USHER_RTSPS_PORT: port.default(8322),
+  /** RTP by UDP to RTSP viewers; RTCP has the next port. 0: any two that are free. */
+  USHER_RTSP_UDP_PORT: z.coerce.number().int().min(0).max(65_534).default(8556),
+  /** What viewers put before `/app/name`, where it is not host and port of the listener. */
+  USHER_RTSP_PUBLIC_URL: rtspBase.optional(),
   /** What viewers put before `/app/name.flv` and before `/app/name`, where it is not host and port of the listeners. */
   USHER_FLV_PUBLIC_URL: httpBase.optional(),
   USHER_RTMP_PUBLIC_URL: rtmpBase.optional(),
@@ -109,6 +118,8 @@ export interface MediaConfig extends MediaSettings {
   readonly rtcAddresses: readonly RtcAddress[];
   /** Where node-media-server's listeners are for viewers. */
   readonly playUrls: PublicUrls;
+  /** Where RTSP's listeners are for viewers. */
+  readonly rtspUrls: { readonly rtsp: string; readonly rtsps: string | undefined };
 }
 
 /** A base that was given is that of the listener with TLS if there is one, unless its scheme says otherwise. */
@@ -128,6 +139,17 @@ function playUrlsOf(settings: MediaSettings, publicUrl: string): PublicUrls {
     ...(flv === undefined ? {} : { [new URL(flv).protocol.slice(0, -1)]: flv }),
     ...(rtmp === undefined ? {} : { [new URL(rtmp).protocol.slice(0, -1)]: rtmp }),
   };
+}
+
+/** As `playUrlsOf`. */
+function rtspUrlsOf(settings: MediaSettings, publicUrl: string): MediaConfig['rtspUrls'] {
+  const { USHER_RTSP_PUBLIC_URL: given, USHER_TLS: tls } = settings;
+  const { hostname } = new URL(publicUrl);
+  const at = (scheme: string, port: number): string => `${scheme}://${hostname}:${String(port)}`;
+  const rtsp = at('rtsp', settings.USHER_RTSP_PORT);
+  if (tls === 'off') return { rtsp: given ?? rtsp, rtsps: undefined };
+  const urls = { rtsp, rtsps: at('rtsps', settings.USHER_RTSPS_PORT) };
+  return given === undefined ? urls : { ...urls, [new URL(given).protocol.slice(0, -1)]: given };
 }
 
 /** Pairs addresses with what is announced for them. */
@@ -179,5 +201,6 @@ export function readMediaConfig(env: NodeJS.ProcessEnv): MediaConfig {
     publicUrl,
     rtcAddresses: rtcAddressesOf(settings),
     playUrls: playUrlsOf(settings, publicUrl),
+    rtspUrls: rtspUrlsOf(settings, publicUrl),
   };
 }

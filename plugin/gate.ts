@@ -85,7 +85,7 @@ export interface Gate {
    */
   admit<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>>;
   /**
-   * Exchanges ticket and proof for a pass. Nothing is counted before the pass is used.
+   * Exchanges ticket and proof, or a pass, for a pass. Nothing is counted before the pass is used.
    * @throws Denial
    */
   mintPass(request: AccessRequest): Promise<Pass>;
@@ -277,11 +277,11 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** A pass stands for a ticket and a proof that were checked a moment ago; what depends on the connection is not. */
-  async function admitPass<V extends Viewing>(
+  async function withPass<R>(
     request: AccessRequest,
     pass: string,
-    media: Media<V>,
-  ): Promise<Session<V>> {
+    use: (presented: Presented) => R | Promise<R>,
+  ): Promise<R> {
     const taken = passes.take(pass);
     if (taken === undefined) throw new Denial('pass_invalid');
     try {
@@ -293,7 +293,7 @@ export function createGate(options: GateOptions): Gate {
       if (claims.addr !== undefined && claims.addr !== request.peer) {
         throw new Denial('rights_insufficient', { detail: 'addr' });
       }
-      return await open(taken.value, media);
+      return await use(taken.value);
     } catch (error) {
       // What passes by itself (off air, busy, order server away) must not cost the viewer the pass.
       if (asDenial(error).retryAfterSeconds !== undefined) taken.restore();
@@ -302,7 +302,8 @@ export function createGate(options: GateOptions): Gate {
   }
 
   async function decide<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>> {
-    if (request.pass !== undefined) return admitPass(request, request.pass, media);
+    const { pass } = request;
+    if (pass !== undefined) return withPass(request, pass, (presented) => open(presented, media));
     const presented = await check(request);
     if (presented.attempt === null) return open(presented, media);
     const name = attemptName(presented.claims.jti, presented.attempt);
@@ -408,7 +409,10 @@ export function createGate(options: GateOptions): Gate {
     },
     async mintPass(request) {
       try {
-        const presented = await check(request);
+        const { pass: before } = request;
+        const presented = await (before === undefined
+          ? check(request)
+          : withPass(request, before, (taken) => taken));
         // Each pass is an attempt of its own: two of them are two connections.
         const pass = passes.issue(presented.claims.jti, { ...presented, attempt: null });
         log.info({ ticket: presented.claims.jti, uri: request.uri }, 'pass given');

@@ -8,6 +8,7 @@ import * as mediasoup from 'mediasoup';
 import type { types } from 'mediasoup';
 import type { Stage } from './adapters/mediasoup.ts';
 import { guardNodeMediaServer } from './adapters/node-media-server.ts';
+import { openRtsp } from './adapters/rtsp.ts';
 import type { MediaConfig } from './config.ts';
 import { Denial, problemResponse } from './errors.ts';
 import type { Gate } from './gate.ts';
@@ -65,7 +66,8 @@ function createHost(config: MediaConfig): Host {
 
 function tlsOptions(config: MediaConfig): TlsOptions {
   const { http, https, rtmp, rtmps } = config.playUrls;
-  const urls = [config.publicUrl, http, https, rtmp, rtmps].filter((url) => url !== undefined);
+  const { rtsp, rtsps } = config.rtspUrls;
+  const urls = [config.publicUrl, http, https, rtmp, rtmps, rtsp, rtsps].filter((url) => url !== undefined);
   return {
     mode: config.USHER_TLS,
     certFile: config.USHER_TLS_CERT,
@@ -81,9 +83,11 @@ async function requireFreePorts(config: MediaConfig): Promise<void> {
   await requireFreePort(config.USHER_MEDIA_PORT, host, 'USHER_MEDIA_PORT');
   await requireFreePort(config.USHER_RTMP_PORT, host, 'USHER_RTMP_PORT');
   await requireFreePort(config.USHER_NMS_HTTP_PORT, host, 'USHER_NMS_HTTP_PORT');
+  await requireFreePort(config.USHER_RTSP_PORT, host, 'USHER_RTSP_PORT');
   if (config.USHER_TLS !== 'off') {
     await requireFreePort(config.USHER_RTMPS_PORT, host, 'USHER_RTMPS_PORT');
     await requireFreePort(config.USHER_NMS_HTTPS_PORT, host, 'USHER_NMS_HTTPS_PORT');
+    await requireFreePort(config.USHER_RTSPS_PORT, host, 'USHER_RTSPS_PORT');
   }
   for (const { ip } of config.rtcAddresses) {
     for (let worker = 0; worker < config.USHER_WORKERS; worker++) {
@@ -142,7 +146,24 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
   });
   await host.run();
 
-  const endpoints = (uri: string) => playEndpoints(config.playUrls, uri);
+  const { rtsp: rtspUrl, rtsps: rtspsUrl } = config.rtspUrls;
+  const rtsp = await openRtsp({
+    gate,
+    stage,
+    host: config.USHER_MEDIA_HOST,
+    rtsp: { port: config.USHER_RTSP_PORT, publicUrl: rtspUrl },
+    rtsps:
+      tls === null || rtspsUrl === undefined
+        ? undefined
+        : { port: config.USHER_RTSPS_PORT, publicUrl: rtspsUrl, ...tls },
+    udpPort: config.USHER_RTSP_UDP_PORT,
+    clock,
+    log,
+  });
+  const endpoints = (uri: string) => ({
+    ...playEndpoints(config.playUrls, uri),
+    rtsp: `${rtspsUrl ?? rtspUrl}${uri}`,
+  });
   const passDesk = createPassDesk({ gate, publicUrl, endpoints, log });
   const passPath = `${publicUrl.pathname.replace(/\/$/, '')}/pass`;
   const server = createAdaptorServer({
@@ -178,6 +199,7 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     server.close();
     await gate.close('server_stopped');
     guard.close();
+    rtsp.close();
     stage.close();
     for (const worker of workers) worker.close();
     await Promise.all([usher.close(), host.stop()]);

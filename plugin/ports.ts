@@ -184,6 +184,32 @@ export interface StageStream {
   close(): void;
 }
 
+/** Hears one line (video or audio) of a stream as RTP. Nothing that it is told may throw. */
+export interface TapListener {
+  /** A packet, whose memory is used again after the call. */
+  rtp(packet: Buffer): void;
+  /** Its sender report with the CNAME, as `buildSenderReport` makes them. */
+  rtcp(packet: Buffer): void;
+  /** There will be no more. */
+  ended(): void;
+}
+
+export interface TappedLine {
+  /** Answers what stops it. A keyframe is asked for. */
+  listen(listener: TapListener): () => void;
+  /** Asks the source for a keyframe, where it can make one. */
+  requestKeyframe(): void;
+}
+
+/** A stream's RTP for adapters that send packets themselves. */
+export interface StreamTap {
+  readonly video: (TappedLine & { readonly codec: VideoCodec }) | undefined;
+  /** Opus. */
+  readonly audio: TappedLine | undefined;
+  /** Milliseconds of media that the stream has carried so far. */
+  mediaMs(): number;
+}
+
 /** The stage as a source of media sees it. */
 export interface StageEntrance {
   /** `mediaMs` answers the milliseconds of media that this stream has carried so far; gaps do not count. */

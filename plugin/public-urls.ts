@@ -29,7 +29,9 @@ export interface PublicUrls {
 }
 
 /** Absolute URLs of one stream, without a query; `undefined`: not this way. */
-export type PlayEndpoints = Readonly<Partial<Record<'http-flv' | 'ws-flv' | 'rtmp', string | undefined>>>;
+export type PlayEndpoints = Readonly<
+  Partial<Record<'http-flv' | 'ws-flv' | 'rtmp' | 'rtsp', string | undefined>>
+>;
 
 /** Where to play the stream at `uri` (a stream path): with TLS, if there is a way with TLS. */
 export function playEndpoints(urls: PublicUrls, uri: string): PlayEndpoints {

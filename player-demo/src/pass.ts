@@ -3,7 +3,7 @@ import type { SignedFetch } from './signed-fetch.ts';
 
 /** An address with a pass in it, for a player that takes nothing else. */
 export interface PlayAddress {
-  readonly label: 'HTTP-FLV' | 'RTMP';
+  readonly label: 'HTTP-FLV' | 'RTMP' | 'RTSP';
   readonly url: string;
 }
 
@@ -16,6 +16,7 @@ export interface Pass {
 const WAYS = [
   { name: 'http-flv', label: 'HTTP-FLV', url: /^https?:\/\/\S+$/ },
   { name: 'rtmp', label: 'RTMP', url: /^rtmps?:\/\/\S+$/ },
+  { name: 'rtsp', label: 'RTSP', url: /^rtsps?:\/\/\S+$/ },
 ] as const;
 const MAX_URL_CHARS = 400;
 const MAX_SECONDS = 3600;

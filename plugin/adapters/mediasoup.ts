@@ -7,7 +7,7 @@ import type { types } from 'mediasoup';
 import type { StreamStatus } from '../contract.ts';
 import { Denial } from '../errors.ts';
 import type { Offer } from '../media/offer.ts';
-import type { Clock, Log, StageEntrance } from '../ports.ts';
+import type { Clock, Log, StageEntrance, StreamTap, VideoCodec } from '../ports.ts';
 import type { Tier } from '../rights/index.ts';
 import { createAttachments, type AttachedMedia, type Attachment } from './mediasoup/attach.ts';
 import type { StageListen } from './mediasoup/listen.ts';
@@ -15,6 +15,7 @@ import { matchOffer, type RouterProfile } from './mediasoup/match.ts';
 import type { RouterLease } from './mediasoup/routers.ts';
 import { createStream, type LiveStream } from './mediasoup/stream.ts';
 import { openViewing, type RunningViewing, type StageViewing } from './mediasoup/viewing.ts';
+import { tapStream } from './mediasoup/tap.ts';
 import { createWorkerPool, type Station } from './mediasoup/workers.ts';
 
 export type { AttachedMedia, Attachment } from './mediasoup/attach.ts';
@@ -67,6 +68,11 @@ export interface Stage extends StageEntrance {
    *   stream has nothing within the limits
    */
   view(path: string, offer: Offer, tier?: Tier): Promise<StageViewing>;
+  /**
+   * A stream's RTP, for adapters that send packets themselves; the video is the first rendition that `isWanted`.
+   * @throws Denial (rejects with it) `stream_offline`, `offer_unsupported`
+   */
+  tap(path: string, isWanted: (codec: VideoCodec) => boolean): Promise<StreamTap>;
   /**
    * Puts producers that the app made itself on the stage, as the stream at `path`. Where some of their kind are
    * attached there already, these take their place and the viewers go on. A stream whose producers have all been closed
@@ -185,6 +191,11 @@ export async function createStage(options: StageOptions): Promise<Stage> {
     attach: attachments.attach,
 
     isLive: (path) => streams.get(path)?.isLive() === true,
+
+    async tap(path, isWanted) {
+      await streamAt(path).settled;
+      return tapStream(streamAt(path), isWanted);
+    },
 
     async view(path, offer, tier = {}) {
       const askedMs = clock.monotonicMs();

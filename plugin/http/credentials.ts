@@ -22,7 +22,7 @@ const PROOF = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
  * otherwise two readers could each believe another one (RFC 9449 section 4.3, check 1).
  * @throws Denial `ticket_malformed`, `proof_invalid`
  */
-export function readCredentials(request: Request): {
+export function readCredentials(request: { readonly headers: Pick<Headers, 'get'> }): {
   authorization: string | undefined;
   proof: string | undefined;
 } {

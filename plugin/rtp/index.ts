@@ -54,6 +54,7 @@ export {
   type H264Packetizer,
 } from './h264.ts';
 export { createIvfReader } from './ivf.ts';
+export { startsKeyframe, type KeyframeCodec } from './keyframe.ts';
 export { matroskaHeader, matroskaPicture, type MatroskaTrack } from './matroska.ts';
 export { createOggReader, type OggPage, type OggReader } from './ogg.ts';
 export {

@@ -2,16 +2,18 @@
 import { createCipheriv, hash, timingSafeEqual, type Cipheriv } from 'node:crypto';
 import { RTCP_HEADER_BYTES } from './packet.ts';
 import { RTCP_ENCRYPTED, type PacketCipher, type SessionKeys } from './packet-cipher.ts';
+import { createSha1Tail, SHA1_BLOCK_BYTES } from './sha1.ts';
 
 const TAG_BYTES = 10;
 const INDEX_BYTES = 4;
 const BLOCK_BYTES = 16;
-/** RTP packets of a network without jumbo frames; for longer ones the counters grow. */
+/** RTP packets of a network without jumbo frames; for longer ones memory grows. */
 const USUAL_BLOCKS = 94;
 const MAX_BLOCKS = 0x1_0000;
-const SHA1_BLOCK_BYTES = 64;
-const SHA1_BYTES = 20;
 const NOTHING = Buffer.alloc(0);
+const SEQUENCES = 0x1_0000;
+/** RTP packets that a key stream is made for in advance: twice as many would save little more. */
+const PACKETS_AHEAD = 8;
 
 /** The key stream of a packet, made in one go: one cipher object serves for the life of the key. */
 interface KeyStream {
@@ -19,63 +21,79 @@ interface KeyStream {
   make(ssrc: number, high: number, low: number, bytes: number): Buffer;
 }
 
-function createKeyStream(key: Buffer, salt: Buffer): KeyStream {
+/** @param packets how many packets' streams are made at once, since packets come in order: a call costs more than AES */
+function createKeyStream(key: Buffer, salt: Buffer, packets: number): KeyStream {
   const blocks: Cipheriv = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false);
   const saltWords = [salt.readUInt32BE(4), salt.readUInt32BE(8)] as const;
   const saltEnd = salt.readUInt16BE(12);
-  let counters = Buffer.alloc(0);
-  let [stream, rollover] = [-1, -1];
+  let counters = NOTHING;
+  /** Bytes of a packet's stream, the most that was asked for. */
+  let strideBytes = 0;
+  let [stream, rollover, first] = [-1, -1, -1];
+  let made = NOTHING;
 
   /** Blocks that differ in their last two octets: a packet has 2^16 blocks at most (section 4.1.1), else RangeError. */
-  function grow(blockCount: number): void {
-    if (blockCount > MAX_BLOCKS) throw new RangeError('the packet is longer than its key stream');
-    counters = Buffer.alloc(blockCount * BLOCK_BYTES);
-    for (let block = 0; block < blockCount; block++) {
-      salt.copy(counters, block * BLOCK_BYTES, 0, 4);
-      counters.writeUInt16BE(block, block * BLOCK_BYTES + 14);
+  function grow(bytes: number): void {
+    if (bytes > MAX_BLOCKS * BLOCK_BYTES) throw new RangeError('the packet is longer than its key stream');
+    strideBytes = bytes;
+    counters = Buffer.alloc(bytes * packets);
+    for (let at = 0; at < counters.length; at += BLOCK_BYTES) {
+      salt.copy(counters, at, 0, 4);
+      counters.writeUInt16BE((at % bytes) / BLOCK_BYTES, at + 14);
     }
     stream = rollover = -1;
   }
-  grow(USUAL_BLOCKS);
+
+  /** (k_s * 2^16) XOR (SSRC * 2^64) XOR (i * 2^16) for indexes from `low` on; from time to time most of it stays. */
+  function makeFrom(ssrc: number, high: number, low: number): void {
+    if (ssrc !== stream || high !== rollover) {
+      for (let at = 0; at < counters.length; at += BLOCK_BYTES) {
+        counters.writeUInt32BE((saltWords[0] ^ ssrc) >>> 0, at + 4);
+        counters.writeUInt32BE((saltWords[1] ^ high) >>> 0, at + 8);
+      }
+      [stream, rollover] = [ssrc, high];
+    }
+    for (let packet = 0, at = 0; packet < packets; packet++) {
+      const end = saltEnd ^ ((low + packet) % SEQUENCES);
+      for (const stop = at + strideBytes; at < stop; at += BLOCK_BYTES) {
+        counters[at + 12] = end >> 8;
+        counters[at + 13] = end & 0xff;
+      }
+    }
+    first = low;
+    made = blocks.update(counters);
+  }
 
   return {
     make(ssrc, high, low, bytes) {
-      const usedBytes = Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES;
-      if (usedBytes > counters.length) grow(usedBytes / BLOCK_BYTES);
-      // (k_s * 2^16) XOR (SSRC * 2^64) XOR (i * 2^16); from packet to packet most of it stays.
-      if (ssrc !== stream || high !== rollover) {
-        for (let at = 0; at < counters.length; at += BLOCK_BYTES) {
-          counters.writeUInt32BE((saltWords[0] ^ ssrc) >>> 0, at + 4);
-          counters.writeUInt32BE((saltWords[1] ^ high) >>> 0, at + 8);
-        }
-        [stream, rollover] = [ssrc, high];
-      }
-      const [first, second] = [(saltEnd ^ low) >> 8, (saltEnd ^ low) & 0xff];
-      for (let at = 12; at < usedBytes; at += BLOCK_BYTES) {
-        counters[at] = first;
-        counters[at + 1] = second;
-      }
-      return blocks.update(counters.subarray(0, usedBytes));
+      if (bytes > strideBytes) grow(Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES);
+      const isMade = ssrc === stream && high === rollover && low >= first && low < first + packets;
+      if (!isMade) makeFrom(ssrc, high, low);
+      const at = (low - first) * strideBytes;
+      return made.subarray(at, at + bytes);
     },
   };
 }
 
 type Hmac = (first: Buffer, second?: Buffer) => Buffer;
 
-/** HMAC-SHA1 (RFC 2104) as two hashes of reused memory: no object is made for a packet. */
+/**
+ * HMAC-SHA1 (RFC 2104) in reused memory: no object is made for a packet. The inner hash is Node's; the outer one is a
+ * single block, which costs less here than the call there.
+ * @returns memory that the next call writes over
+ */
 function createHmacSha1(key: Buffer): Hmac {
   const [inner, outer] = [0x36, 0x5c].map((pad) => Buffer.alloc(SHA1_BLOCK_BYTES, pad)) as [Buffer, Buffer];
   for (const block of [inner, outer])
     for (const [at, byte] of key.entries()) block[at] = byte ^ (block[at] ?? 0);
+  const finish = createSha1Tail(outer);
   let room = Buffer.concat([inner, Buffer.alloc(USUAL_BLOCKS * BLOCK_BYTES)]);
-  const digest = Buffer.concat([outer, Buffer.alloc(SHA1_BYTES)]);
   return (first, second = NOTHING) => {
     const bytes = SHA1_BLOCK_BYTES + first.length + second.length;
     if (bytes > room.length) room = Buffer.concat([inner, Buffer.alloc(bytes - SHA1_BLOCK_BYTES)]);
-    first.copy(room, SHA1_BLOCK_BYTES);
-    second.copy(room, bytes - second.length);
-    hash('sha1', room.subarray(0, bytes), 'buffer').copy(digest, SHA1_BLOCK_BYTES);
-    return hash('sha1', digest, 'buffer');
+    room.set(first, SHA1_BLOCK_BYTES);
+    room.set(second, bytes - second.length);
+    return finish(hash('sha1', room.subarray(0, bytes), 'buffer'));
   };
 }
 
@@ -94,12 +112,12 @@ function exclusiveOr(from: Buffer, keyStream: Buffer, into: Buffer, at: number):
   }
 }
 
-function use({ encryption, salt, authentication }: SessionKeys) {
-  return { keyStream: createKeyStream(encryption, salt), hmac: createHmacSha1(authentication) };
+function use({ encryption, salt, authentication }: SessionKeys, packets: number) {
+  return { keyStream: createKeyStream(encryption, salt, packets), hmac: createHmacSha1(authentication) };
 }
 
 export function createAesCm(rtpKeys: SessionKeys, rtcpKeys: SessionKeys): PacketCipher {
-  const [rtp, rtcp] = [use(rtpKeys), use(rtcpKeys)];
+  const [rtp, rtcp] = [use(rtpKeys, PACKETS_AHEAD), use(rtcpKeys, 1)];
   const word = Buffer.alloc(INDEX_BYTES);
 
   const isAuthentic = (expected: Buffer, packet: Buffer): boolean =>

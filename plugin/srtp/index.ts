@@ -1,5 +1,18 @@
 /** SRTP (RFC 3711, RFC 7714) and its keys in SDP and RTSP, usable by itself: `media-usher/srtp`. */
 export {
+  createFanOut,
+  type FanOut,
+  type FanOutOptions,
+  type FanOutStream,
+  type Outlet,
+  type OutletCounters,
+  type OutletHandle,
+  type OutletKey,
+  type OutletRewrite,
+  type PacketSink,
+  type UdpPeer,
+} from './fan-out.ts';
+export {
   formatKeyMgmtAttribute,
   formatKeyMgmtHeader,
   parseKeyMgmtAttribute,

@@ -18,6 +18,8 @@ export interface SrtpOptions {
   readonly rocs?: ReadonlyMap<number, number>;
   /** Senders: packets that the key may be used for, RTP and RTCP each; at least 1. Default: what SRTP allows. */
   readonly lifetimePackets?: number;
+  /** RTCP packets sent under the keys before this one: a new key does not begin the index anew (section 3.4). */
+  readonly rtcpIndex?: number;
 }
 
 /** A master key has protected as many packets as it may (RFC 3711 section 9.2): another one is needed. */
@@ -89,12 +91,12 @@ export function createSrtpSender(options: SrtpOptions): SrtpSender {
   const { suite, cipher, mki } = open(options);
   const { lifetimePackets = Infinity } = options;
   if (!(lifetimePackets >= 1)) throw new RangeError('a key is good for at least one packet');
-  const maxRtcpPackets = Math.min(lifetimePackets, MAX_RTCP_INDEX);
+  const maxRtcpIndex = Math.min((options.rtcpIndex ?? 0) + lifetimePackets, MAX_RTCP_INDEX);
   const overheadBytes = Math.max(suite.rtpOverheadBytes, suite.rtcpOverheadBytes) + mki.length;
   /** Index of the last RTP packet, by SSRC. */
   const lastIndexes = new Map<number, number>();
   let rtpPackets = 0;
-  let rtcpIndex = 0;
+  let rtcpIndex = options.rtcpIndex ?? 0;
 
   function requireRoom(packet: Buffer, into: Buffer): void {
     if (into.length < packet.length + overheadBytes) throw new RangeError('no room for the protected packet');
@@ -122,7 +124,7 @@ export function createSrtpSender(options: SrtpOptions): SrtpSender {
     protectRtcp(packet, into) {
       if (!isRtcp(packet)) throw new RangeError('not an RTCP packet');
       requireRoom(packet, into);
-      if (rtcpIndex >= maxRtcpPackets) throw new SrtpKeyExhausted();
+      if (rtcpIndex >= maxRtcpIndex) throw new SrtpKeyExhausted();
       rtcpIndex += 1;
       return cipher.protectRtcp(packet, rtcpIndex, mki, into);
     },

@@ -289,7 +289,7 @@ describe('WHEP refuses', () => {
   });
 
   it('the same proof in another process behind the same URL, and after a restart of it', async () => {
-    const [port = 0, rtc = 0, rtmpPort = 0, flv = 0] = await freePorts(4);
+    const [port = 0, rtc = 0, rtmpPort = 0, flv = 0, rtsp = 0] = await freePorts(5);
     const neighbourUrl = `http://localhost:${String(port)}`;
     const start = (): Promise<RunningProcess> =>
       startProcess('plugin/main.ts', {
@@ -299,6 +299,7 @@ describe('WHEP refuses', () => {
         USHER_RTC_PORT: String(rtc),
         USHER_RTMP_PORT: String(rtmpPort),
         USHER_NMS_HTTP_PORT: String(flv),
+        USHER_RTSP_PORT: String(rtsp),
       });
     const neighbour = (init: RequestInit): Promise<Response> =>
       fetch(`${neighbourUrl}/whep${DEMO_PATH}`, { method: 'POST', ...init });

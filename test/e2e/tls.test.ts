@@ -91,7 +91,7 @@ async function isPlayable(url: string | undefined): Promise<void> {
 
 it('the media server gives passes for URLs with TLS, which play', async () => {
   const urls = await mint(`${mediaUrl}/pass`);
-  const { USHER_NMS_HTTPS_PORT, USHER_RTMPS_PORT } = environment.env;
+  const { USHER_NMS_HTTPS_PORT, USHER_RTMPS_PORT, USHER_RTSPS_PORT } = environment.env;
   const bases = Object.fromEntries(
     Object.entries(urls).map(([name, url]) => [name, url.slice(0, url.indexOf('/live/'))]),
   );
@@ -99,6 +99,7 @@ it('the media server gives passes for URLs with TLS, which play', async () => {
     'http-flv': `https://localhost:${String(USHER_NMS_HTTPS_PORT)}`,
     'ws-flv': `wss://localhost:${String(USHER_NMS_HTTPS_PORT)}`,
     rtmp: `rtmps://localhost:${String(USHER_RTMPS_PORT)}`,
+    rtsp: `rtsps://localhost:${String(USHER_RTSPS_PORT)}`,
   });
   await isPlayable(urls['http-flv']);
 });

@@ -7,7 +7,12 @@ import { WHEP } from './support/shop.ts';
 const URI = '/live/demo';
 const FLV = 'https://media.example:8443/live/demo.flv?pass=ps_x';
 const RTMP = 'rtmps://media.example:1936/live/demo?pass=ps_x';
-const good = { pass: 'ps_x', expiresIn: 60, urls: { 'http-flv': FLV, 'ws-flv': 'wss://x', rtmp: RTMP } };
+const RTSP = 'rtsps://media.example:8322/live/demo?pass=ps_x';
+const good = {
+  pass: 'ps_x',
+  expiresIn: 60,
+  urls: { 'http-flv': FLV, 'ws-flv': 'wss://x', rtmp: RTMP, rtsp: RTSP },
+};
 
 async function mint(answer: unknown, endpoint = WHEP) {
   const sent: SignedRequest[] = [];
@@ -36,6 +41,7 @@ test('the ticket is exchanged for addresses, and what they are good for', async 
     addresses: [
       { label: 'HTTP-FLV', url: FLV },
       { label: 'RTMP', url: RTMP },
+      { label: 'RTSP', url: RTSP },
     ],
   });
 });

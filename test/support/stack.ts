@@ -31,6 +31,8 @@ export interface StackEnvironment {
   readonly mediaUrl: string;
   readonly rtmpPort: number;
   readonly httpFlvPort: number;
+  readonly rtspPort: number;
+  readonly rtspsPort: number;
 }
 
 export interface PublicUrls {
@@ -46,8 +48,9 @@ export async function stackEnvironment(
   publicUrlsOf?: (orderPort: number, mediaPort: number) => PublicUrls,
 ): Promise<StackEnvironment> {
   const dataDir = await mkdtemp(join(tmpdir(), 'usher-stack-'));
-  const ports = await freePorts(7);
+  const ports = await freePorts(9);
   const [order = 0, media = 0, rtc = 0, rtmp = 0, flv = 0, rtmps = 0, flvTls = 0] = ports;
+  const [rtsp = 0, rtsps = 0] = ports.slice(7);
   const publicUrls = publicUrlsOf?.(order, media);
   const orderUrl = publicUrls?.orderUrl ?? `http://localhost:${String(order)}`;
   const mediaUrl = publicUrls?.mediaUrl ?? `http://localhost:${String(media)}`;
@@ -67,13 +70,17 @@ export async function stackEnvironment(
     USHER_NMS_HTTP_PORT: String(flv),
     USHER_RTMPS_PORT: String(rtmps),
     USHER_NMS_HTTPS_PORT: String(flvTls),
+    USHER_RTSP_PORT: String(rtsp),
+    USHER_RTSPS_PORT: String(rtsps),
+    USHER_RTSP_UDP_PORT: '0',
     USHER_ORDER_SERVER_URL: orderUrl,
     ...(publicUrls === undefined ? {} : { USHER_PUBLIC_URL: orderUrl, USHER_MEDIA_PUBLIC_URL: mediaUrl }),
     USHER_DEMO: '1',
     USHER_DEMO_SERVER: registration,
     USHER_LOG_LEVEL: process.env.USHER_TEST_LOG ?? 'warn',
   };
-  return { dataDir, env, orderUrl, mediaUrl, rtmpPort: rtmp, httpFlvPort: flv };
+  const playPorts = { rtmpPort: rtmp, httpFlvPort: flv, rtspPort: rtsp, rtspsPort: rtsps };
+  return { dataDir, env, orderUrl, mediaUrl, ...playPorts };
 }
 
 export interface RunningProcess {

@@ -9,7 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
-import type { RtpInput, StageStream } from '../../ports.ts';
+import type { RtpInput, StageStream, TapListener, VideoCodec } from '../../ports.ts';
 import { formOf } from './codecs.ts';
 import { createLayerMeter, type Layer, type LayerMeter } from './layers.ts';
 import type { Rendition, Tracks } from './match.ts';
@@ -40,6 +40,15 @@ export interface LiveStream extends StageStream {
     lease: RouterLease,
     wanted: { readonly video: VideoInput | undefined; readonly audio: boolean },
   ): Promise<Feed>;
+  /** What can be heard without a router. */
+  inputs(): StreamInputs;
+}
+
+export interface StreamInputs {
+  readonly video: readonly VideoInput[];
+  readonly audio: Input | undefined;
+  /** Counts the viewers of a rendition. */
+  readonly watch: (input: VideoInput, change: 1 | -1) => void;
 }
 
 export interface StreamOptions {
@@ -47,14 +56,17 @@ export interface StreamOptions {
   readonly onClose: () => void;
 }
 
-interface Input {
+export interface Input {
   readonly kind: types.MediaKind;
   readonly parameters: types.RtpParameters;
   readonly meter: LayerMeter;
+  /** Who hears it without mediasoup. */
+  readonly listeners: Set<TapListener>;
   closed: boolean;
 }
 
 export interface VideoInput extends Input, Rendition {
+  readonly codec: VideoCodec;
   readonly onWatched: (watched: boolean) => void;
   readonly onKeyframeRequest: ((ssrc: number) => void) | undefined;
   viewers: number;
@@ -104,11 +116,13 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           const producer = producers.get(input);
           if (producer?.closed === false) producer.send(packet);
         }
+        for (const listener of input.listeners) listener.rtp(packet);
       },
       sendRtcp(packet) {
         for (const { direct, producers } of branches.values()) {
           if (direct?.closed === false && producers.has(input)) direct.sendRtcp(packet);
         }
+        for (const listener of input.listeners) listener.rtcp(packet);
       },
       close() {
         if (input.closed) return;
@@ -116,6 +130,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
         video = video.filter((other) => other !== input);
         if (audio === input) audio = undefined;
         for (const { producers } of branches.values()) producers.get(input)?.close();
+        for (const listener of [...input.listeners]) listener.ended();
       },
     };
   }
@@ -209,6 +224,8 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           encodings: ssrcs.map((layer) => ({ ssrc: layer, ...layering })),
           rtcp,
         },
+        listeners: new Set(),
+        codec,
         form,
         onDemand,
         onWatched,
@@ -230,6 +247,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           encodings: [{ ssrc }],
           rtcp,
         },
+        listeners: new Set(),
         closed: false,
       };
       return open(audio);
@@ -278,12 +296,14 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
         throw error;
       }
     },
+    inputs: () => ({ video, audio, watch }),
     close() {
       if (closed) return;
       closed = true;
       settle();
-      for (const input of video) input.closed = true;
-      if (audio !== undefined) audio.closed = true;
+      const inputs: readonly Input[] = audio === undefined ? video : [...video, audio];
+      for (const input of inputs) input.closed = true;
+      for (const listener of inputs.flatMap(({ listeners }) => [...listeners])) listener.ended();
       video = [];
       audio = undefined;
       onClose();

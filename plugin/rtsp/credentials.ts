@@ -1,0 +1,46 @@
+/** A ticket, or a pass, in a request's header fields, and the challenge that asks for them. */
+import { Denial } from '../errors.ts';
+import { challenge, readCredentials } from '../http/credentials.ts';
+import { isPass } from '../ticket/index.ts';
+
+export interface RtspCredentials {
+  /** The whole `Authorization` of `DPoP` or `Bearer`. */
+  readonly authorization: string | undefined;
+  readonly proof: string | undefined;
+  /** From the URL, or from `Authorization: Basic`, which is what players make of `rtsps://user:pass@host/`. */
+  readonly pass: string | undefined;
+}
+
+const BASIC = /^Basic +([A-Za-z0-9+/]{1,200}={0,2})$/i;
+
+/** The password is the pass; of `rtsps://pass@host/` it is the user's name. */
+function passOf(basic: string): string {
+  const text = Buffer.from(basic, 'base64').toString('latin1');
+  const colon = text.indexOf(':');
+  const password = colon < 0 ? '' : text.slice(colon + 1);
+  const pass = password === '' && colon >= 0 ? text.slice(0, colon) : password;
+  if (!isPass(pass)) throw new Denial('pass_invalid');
+  return pass;
+}
+
+/**
+ * @param passInUrl what the URL's query has
+ * @throws Denial `ticket_missing`, `ticket_malformed`, `proof_invalid`, `pass_invalid`
+ */
+export function readRtspCredentials(
+  headers: ReadonlyMap<string, string>,
+  passInUrl: string | undefined,
+): RtspCredentials {
+  const none = { authorization: undefined, proof: undefined };
+  if (passInUrl !== undefined) return { ...none, pass: passInUrl };
+  const [, basic] = BASIC.exec(headers.get('authorization') ?? '') ?? [];
+  if (basic !== undefined) return { ...none, pass: passOf(basic) };
+  const credentials = readCredentials({ headers: { get: (name) => headers.get(name) ?? null } });
+  if (credentials.authorization === undefined) throw new Denial('ticket_missing');
+  return { ...credentials, pass: undefined };
+}
+
+/** `WWW-Authenticate` of a 401. Basic is there for players that know nothing else: its password is a pass. */
+export function rtspChallenges(denial: Denial): readonly string[] {
+  return [challenge(denial), 'Basic realm="ticket"'];
+}

@@ -1,0 +1,74 @@
+/** What DESCRIBE answers (RFC 2326 appendix C, RFC 8866), with the keys of each line (RFC 4567, RFC 4568). */
+import type { VideoCodec } from '../ports.ts';
+import { formatKeyMgmtAttribute, formatSdes, type SrtpMasterKey, type SrtpSuiteName } from '../srtp/index.ts';
+import { buildNullMessage } from '../srtp/mikey/index.ts';
+import { controlOf, type LineKind } from './url.ts';
+
+/** What one line of one session is protected with; never used for another. */
+export interface LineKey {
+  readonly suite: SrtpSuiteName;
+  readonly master: SrtpMasterKey;
+  /** The only stream under the key. */
+  readonly ssrc: number;
+}
+
+export interface DescribedLine {
+  readonly kind: LineKind;
+  /** `undefined`: Opus. */
+  readonly codec: VideoCodec | undefined;
+  /** 96 to 127. */
+  readonly payloadType: number;
+  readonly key: LineKey;
+}
+
+export interface Description {
+  /** Decimal digits: RFC 8866 section 5.2. */
+  readonly id: number;
+  readonly lines: readonly DescribedLine[];
+  /** Unix time in milliseconds. */
+  readonly nowMs: number;
+}
+
+/** RFC 6184, RFC 7741, RFC 9628, RFC 7587. */
+function formatOf({ codec, payloadType }: DescribedLine): string[] {
+  const map = (text: string): string => `a=rtpmap:${String(payloadType)} ${text}`;
+  const parameters = (text: string): string => `a=fmtp:${String(payloadType)} ${text}`;
+  if (codec === undefined) return [map('opus/48000/2')];
+  switch (codec.name) {
+    case 'H264':
+      return [map('H264/90000'), parameters(`packetization-mode=1;profile-level-id=${codec.profileLevelId}`)];
+    case 'VP9':
+      return [map('VP9/90000'), parameters(`profile-id=${String(codec.profileId)}`)];
+    default:
+      return [map(`${codec.name}/90000`)];
+  }
+}
+
+function linesOf(line: DescribedLine, nowMs: number): string[] {
+  const { kind, payloadType, key } = line;
+  const { suite, master, ssrc } = key;
+  const message = buildNullMessage({ suite, master, sessions: [{ ssrc }], nowMs });
+  return [
+    `m=${kind} 0 RTP/SAVP ${String(payloadType)}`,
+    ...formatOf(line),
+    // Both say the same key: each client reads the one that it knows.
+    formatSdes({ tag: 1, suite, master }),
+    formatKeyMgmtAttribute(message),
+    `a=control:${controlOf(kind)}`,
+  ];
+}
+
+/** SDP with keys in it: only for a link that nobody reads along on. */
+export function formatDescription({ id, lines, nowMs }: Description): string {
+  return [
+    'v=0',
+    `o=- ${String(id)} 1 IN IP4 0.0.0.0`,
+    's=-',
+    'c=IN IP4 0.0.0.0',
+    't=0 0',
+    'a=control:*',
+    'a=range:npt=now-',
+    ...lines.flatMap((line) => linesOf(line, nowMs)),
+    '',
+  ].join('\r\n');
+}

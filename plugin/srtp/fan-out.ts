@@ -1,0 +1,176 @@
+/**
+ * One RTP packet in, one protected packet out to every receiver, each with an SSRC, sequence numbers and a key of its
+ * own.
+ */
+import { once } from 'node:events';
+import { createLane, type PacketSink } from './fan-out-lane.ts';
+import { COUNTERS, COUNTERS_LENGTH, type OutletKey, type OutletRewrite } from './fan-out-outlet.ts';
+import { openSocket, type UdpPeer } from './fan-out-socket.ts';
+import { createSrtpSender, type SrtpSender } from './srtp.ts';
+
+export type { PacketSink } from './fan-out-lane.ts';
+export type { OutletKey, OutletRewrite } from './fan-out-outlet.ts';
+export type { UdpPeer } from './fan-out-socket.ts';
+
+export interface FanOutOptions {
+  /** Address that the UDP sockets are bound to. */
+  readonly address: string;
+  /** Port of the first socket, the others follow in steps of two; default 0: any. */
+  readonly port?: number;
+  /** What may wait for the network, in bytes by receivers; packets on top are dropped and counted. Default 1 MiB. */
+  readonly maxQueuedBytes?: number;
+}
+
+/**
+ * One receiver. A master key may be used for one outlet only, and never again after it: not for a second receiver, and
+ * not after `remove`.
+ */
+export interface Outlet extends OutletKey, OutletRewrite {
+  /** UDP, from the fan-out's own socket, or whatever else takes packets, in the caller's thread. */
+  readonly to: UdpPeer | PacketSink;
+  /** Begins without packets, until `resume()`. Default false. */
+  readonly isPaused?: boolean;
+}
+
+/** What a receiver has been sent. */
+export interface OutletCounters {
+  readonly packets: number;
+  /** Without RTP headers: the octet count of a sender report. */
+  readonly payloadBytes: number;
+  /** What UDP or the sink has carried, with headers and tags. */
+  readonly wireBytes: number;
+  /** Packets of the stream that did not go out: queues that were full, a sink that refused, late in the source. */
+  readonly dropped: number;
+  /** RTP timestamp of the last packet, `undefined` before. */
+  readonly timestamp: number | undefined;
+  /** Sequence number that the next packet has, unless packets are missing before it. */
+  readonly nextSequence: number;
+}
+
+export interface OutletHandle {
+  /** Where packets come from; `undefined` for a sink. */
+  readonly localPort: number | undefined;
+  counters(): OutletCounters;
+  /** Protects an RTCP packet (a sender report) under this receiver's key; the caller sends it. See `SrtpSender`. */
+  protectRtcp(packet: Buffer): Buffer;
+  /**
+   * Changes the key, of the same or another suite; SSRC, sequence numbers, rollover counter and RTCP index go on (RFC
+   * 3711 sections 3.3.1 and 3.4).
+   * @throws RangeError for a key, salt or MKI of a wrong length
+   */
+  rekey(key: OutletKey): void;
+  /** No packets until `resume()`, after which sequence numbers go on where they were. */
+  pause(): void;
+  resume(): void;
+  /** Idempotent. */
+  remove(): void;
+}
+
+/** Packets with one source, say a video track. */
+export interface FanOutStream {
+  /** @throws RangeError for a key, salt or MKI of a wrong length, or a stream that is closed */
+  add(outlet: Outlet): OutletHandle;
+  /**
+   * Sends an RTP packet, of at most 16 KiB, to all receivers; gaps in its sequence numbers are passed on, packets that
+   * come late are dropped. Nothing happens once the stream is closed.
+   * @throws RangeError for what is no RTP packet or too long
+   */
+  send(packet: Uint8Array): void;
+  /** Removes all receivers. Idempotent. */
+  close(): void;
+}
+
+export interface FanOut {
+  openStream(): FanOutStream;
+  close(): Promise<void>;
+}
+
+const DEFAULT_QUEUED_BYTES = 1 << 20;
+
+const requireInteger = (value: number, most: number, what: string): void => {
+  if (!Number.isInteger(value) || value < 0 || value > most) throw new RangeError(`${what} is out of range`);
+};
+
+function check({ ssrc, sequence, payloadType, timestampOffset = 0, to }: Outlet): void {
+  requireInteger(ssrc, 0xffff_ffff, 'the SSRC');
+  requireInteger(sequence, 0xffff, 'the sequence number');
+  requireInteger(payloadType, 0x7f, 'the payload type');
+  requireInteger(timestampOffset, 0xffff_ffff, 'the timestamp offset');
+  if (typeof to !== 'function' && (to.port < 1 || to.port > 0xffff))
+    throw new RangeError('a peer has a port');
+}
+
+/**
+ * Opens a fan-out.
+ * @throws Error when the address or port cannot be bound
+ */
+export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
+  const socket = await openSocket({ address: options.address, port: options.port ?? 0 });
+  const lane = createLane(socket, options.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES);
+  const localPort = socket.address().port;
+  let lastId = 0;
+
+  function addTo(stream: number, outlet: Outlet): OutletHandle {
+    check(outlet);
+    const id = (lastId += 1);
+    const counters = new Float64Array(COUNTERS_LENGTH);
+    const count = (which: keyof typeof COUNTERS): number => counters[COUNTERS[which]] ?? 0;
+    // RTCP has session keys and an index of its own (RFC 3711 sections 3.2.1 and 4.3.1): no packet shares a key stream.
+    let rtcp: SrtpSender = createSrtpSender(outlet);
+    let rtcpIndex = 0;
+    lane.add(stream, id, { isPaused: false, ...outlet }, counters);
+    return {
+      localPort: typeof outlet.to === 'function' ? undefined : localPort,
+      counters: () => ({
+        packets: count('packets'),
+        payloadBytes: count('payloadBytes'),
+        wireBytes: count('wireBytes'),
+        dropped: count('dropped'),
+        timestamp: count('timestamp') < 0 ? undefined : count('timestamp'),
+        nextSequence: count('nextSequence'),
+      }),
+      protectRtcp(packet) {
+        const into = Buffer.alloc(packet.length + rtcp.overheadBytes);
+        const bytes = rtcp.protectRtcp(packet, into);
+        rtcpIndex += 1;
+        return into.subarray(0, bytes);
+      },
+      rekey(key) {
+        rtcp = createSrtpSender({ ...key, rtcpIndex });
+        lane.rekey(id, key);
+      },
+      pause: () => lane.setPaused(id, true),
+      resume: () => lane.setPaused(id, false),
+      remove: () => lane.remove(id),
+    };
+  }
+
+  let isClosed = false;
+  return {
+    openStream() {
+      const id = (lastId += 1);
+      let isOpen = true;
+      return {
+        add(outlet) {
+          if (!isOpen || isClosed) throw new RangeError('the stream is closed');
+          return addTo(id, outlet);
+        },
+        send(packet) {
+          if (isOpen && !isClosed) lane.send(id, packet);
+        },
+        close() {
+          isOpen = false;
+          lane.closeStream(id);
+        },
+      };
+    },
+    async close() {
+      if (isClosed) return;
+      isClosed = true;
+      lane.close();
+      const closed = once(socket, 'close');
+      socket.close();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,260 @@
+/** RTSP with TLS: ffmpeg with the keys of SDES and GStreamer with those of MIKEY, by TCP and UDP; nothing for others. */
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { readFile, rm } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
+import { connect as connectTls } from 'node:tls';
+import { decodeJwt } from 'jose';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { DEMO_LOGINS } from '../../admin/seed.ts';
+import { selfSignedCertFile } from '../../plugin/tls.ts';
+import {
+  playWithFfmpeg,
+  playWithGStreamer,
+  psnr,
+  testCard,
+  toneShare,
+  type Played,
+} from '../support/rtsp-players.ts';
+import { connectRtsp, receiversOf } from '../support/rtsp-client.ts';
+import {
+  buy,
+  createOffer,
+  createStreamKeyFor,
+  createTitleWithOffer,
+  graphql,
+  proofFor,
+  signIn,
+  type Purchase,
+  type StaffOffer,
+} from '../support/shop.ts';
+import {
+  publishTestCard,
+  stackEnvironment,
+  startProcess,
+  type Encoder,
+  type RunningProcess,
+  type StackEnvironment,
+} from '../support/stack.ts';
+
+const PATH = '/live/rtsp';
+
+let environment: StackEnvironment;
+let order: RunningProcess;
+let media: RunningProcess;
+let encoder: Encoder;
+let ca: string;
+let mediaUrl: string;
+let staff: string;
+let titleId: string;
+let card: Buffer;
+const sockets: Socket[] = [];
+
+interface Answer {
+  readonly status: number;
+  readonly nonce: string;
+  readonly body: string;
+}
+
+function ask(url: string, method: string, headers: Record<string, string> = {}, body = ''): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const outgoing = httpsRequest(url, { method, headers, ca }, (response) => {
+    let text = '';
+    response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    response.on('end', () => {
+      const nonce = String(response.headers['dpop-nonce']);
+      resolve({ status: response.statusCode ?? 0, nonce, body: text });
+    });
+  });
+  outgoing.on('error', reject).end(body);
+  return promise;
+}
+
+interface Bought {
+  readonly url: string;
+  readonly purchase: Purchase;
+}
+
+/** Buys a viewing and exchanges its ticket for an address. */
+async function buyUrl(offer: StaffOffer = {}): Promise<Bought> {
+  const { orderUrl } = environment;
+  const purchase = await buy(orderUrl, await createOffer(orderUrl, staff, titleId, offer));
+  const url = `${mediaUrl}/pass`;
+  const { nonce } = await ask(url, 'OPTIONS');
+  const headers = {
+    'content-type': 'application/json',
+    authorization: `DPoP ${purchase.ticket}`,
+    dpop: await proofFor(purchase, { method: 'POST', url, nonce }),
+  };
+  const { status, body } = await ask(url, 'POST', headers, JSON.stringify({ uri: PATH }));
+  expect(status, body).toBe(201);
+  return { url: (JSON.parse(body) as { urls: { rtsp: string } }).urls.rtsp, purchase };
+}
+
+beforeAll(async () => {
+  environment = await stackEnvironment();
+  const { env, orderUrl, dataDir, rtmpPort } = environment;
+  order = await startProcess('admin/main.ts', env);
+  media = await startProcess('plugin/main.ts', { ...env, USHER_TLS: 'self-signed' });
+  mediaUrl = environment.mediaUrl.replace('http:', 'https:');
+  ca = await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8');
+  const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
+  if (login === undefined) throw new Error('no staff');
+  staff = await signIn(orderUrl, login);
+  ({ titleId } = await createTitleWithOffer(orderUrl, staff, PATH));
+  const key = await createStreamKeyFor(orderUrl, staff, titleId);
+  encoder = publishTestCard(`rtmp://127.0.0.1:${String(rtmpPort)}${PATH}?key=${key}`);
+  card = await testCard();
+  await vi.waitUntil(
+    async () => (await ask(`${mediaUrl}/metrics`, 'GET')).body.includes('usher_live_streams 1'),
+    { timeout: 30_000, interval: 200 },
+  );
+});
+afterAll(async () => {
+  for (const socket of sockets) socket.close();
+  await encoder.stop();
+  await Promise.all([order.stop(), media.stop()]);
+  await rm(environment.dataDir, { recursive: true, force: true });
+});
+
+function showsTheCard({ pictures, sound, said }: Played): void {
+  expect(pictures.length, said).toBeGreaterThan(20);
+  // Between flashes; x264 at its fastest.
+  expect(Math.max(...pictures.slice(0, 60).map((picture) => psnr(picture, card)))).toBeGreaterThan(30);
+  expect(toneShare(sound, 1000)).toBeGreaterThan(0.8);
+  expect(toneShare(sound, 1700)).toBeLessThan(0.1);
+}
+
+describe.each(['tcp', 'udp'] as const)('by %s', (lower) => {
+  it('ffmpeg decodes picture and tone with the key of SDES', async () => {
+    const played = await playWithFfmpeg((await buyUrl()).url, lower, 3);
+    expect(played.exitCode, played.said).toBe(0);
+    showsTheCard(played);
+  });
+
+  it('GStreamer decodes picture and tone with the key of MIKEY', async () => {
+    showsTheCard(await playWithGStreamer((await buyUrl()).url, lower, 6));
+  });
+});
+
+it('ffmpeg gets nothing without a pass, and nothing with one that was used', async () => {
+  const { url } = await buyUrl();
+  const bare = await playWithFfmpeg(url.replace(/[?].*$/, ''), 'tcp', 1);
+  expect([bare.exitCode === 0, bare.pictures.length]).toEqual([false, 0]);
+  expect(bare.said).toContain('401');
+  showsTheCard(await playWithFfmpeg(url, 'tcp', 2));
+  const again = await playWithFfmpeg(url, 'tcp', 1);
+  expect([again.exitCode === 0, again.pictures.length]).toEqual([false, 0]);
+});
+
+interface Watching {
+  readonly packets: readonly Buffer[];
+  readonly sdp: string;
+  /** Of the last packet of media, by the wall clock. */
+  lastMs(): number;
+  readonly closed: Promise<unknown>;
+}
+
+/** Plays as a client of our own that keeps what it is sent, still protected. */
+async function watch(url: string, lower: 'tcp' | 'udp'): Promise<Watching> {
+  const over = connectTls({ port: environment.rtspsPort, host: '127.0.0.1', ca, servername: 'localhost' });
+  await once(over, 'secureConnect');
+  const client = await connectRtsp(environment.rtspsPort, over);
+  const { status, body: sdp } = await client.ask('DESCRIBE', url);
+  expect(status, sdp).toBe(200);
+  const base = url.replace(/[?].*$/, '');
+  const packets: Buffer[] = [];
+  let lastMs = 0;
+  const keep = (packet: Buffer): void => {
+    packets.push(packet);
+    lastMs = Date.now();
+  };
+  let session = '';
+  for (const [index, line] of ['video', 'audio'].entries()) {
+    const transport = async (): Promise<string> => {
+      if (lower === 'tcp')
+        return `RTP/SAVP/TCP;unicast;interleaved=${String(2 * index)}-${String(2 * index + 1)}`;
+      const socket = createSocket('udp4').bind(0, '127.0.0.1');
+      await once(socket, 'listening');
+      sockets.push(socket);
+      socket.on('message', keep);
+      const { port } = socket.address();
+      // Its RTCP is of no interest here.
+      return `RTP/SAVP;unicast;client_port=${String(port)}-${String(port === 65_535 ? port - 1 : port + 1)}`;
+    };
+    const headers = { Transport: await transport(), ...(session === '' ? {} : { Session: session }) };
+    const answer = await client.ask('SETUP', `${base}/track=${line}`, headers);
+    expect(answer.status).toBe(200);
+    session = answer.headers.get('session')?.split(';')[0] ?? '';
+  }
+  expect((await client.ask('PLAY', base, { Session: session })).status).toBe(200);
+  const reader = setInterval(() => {
+    for (const { channel, data } of client.frames.splice(0)) if (channel % 2 === 0) keep(data);
+  }, 20);
+  void client.closed.then(() => clearInterval(reader));
+  return { packets, sdp, lastMs: () => lastMs, closed: client.closed };
+}
+
+/** Packets by SSRC, opened with the keys of the description. */
+function openAll({ packets, sdp }: Watching): Buffer[] {
+  const receivers = receiversOf(sdp);
+  const types = [96, 97];
+  return packets.map((packet) => {
+    const receiver = receivers[types.indexOf((packet[1] ?? 0) & 0x7f)];
+    const opened = receiver?.unprotectRtp(Buffer.from(packet));
+    expect(typeof opened).toBe('object');
+    return opened as Buffer;
+  });
+}
+
+it('a capture holds no clear media, and two viewers share no ciphertext', async () => {
+  const viewers = await Promise.all([watch((await buyUrl()).url, 'udp'), watch((await buyUrl()).url, 'udp')]);
+  await vi.waitUntil(() => viewers.every(({ packets }) => packets.length > 200), { timeout: 20_000 });
+  const blocks = (packet: Buffer): string[] =>
+    Array.from({ length: Math.floor((packet.length - 12) / 16) }, (_, at) =>
+      packet.toString('latin1', 12 + at * 16, 28 + at * 16),
+    );
+  const [first, second] = viewers.map((viewer) => new Set([...viewer.packets].flatMap(blocks)));
+  const clear = viewers.map((viewer) => openAll({ ...viewer, packets: [...viewer.packets] }));
+  const [clearFirst, clearSecond] = clear.map((packets) => new Set(packets.flatMap(blocks)));
+  // They have seen the same, under other keys.
+  const shared = (a: Set<string> | undefined, b: Set<string> | undefined): number =>
+    [...(a ?? [])].filter((block) => b?.has(block)).length;
+  expect(shared(clearFirst, clearSecond)).toBeGreaterThan(100);
+  expect([shared(first, second), shared(first, clearFirst), shared(second, clearFirst)]).toEqual([0, 0, 0]);
+  // What an eavesdropper's header compressor needs lies open (RFC 3095): version, type, numbers in sequence.
+  const numbers = viewers[0].packets.filter((packet) => ((packet[1] ?? 0) & 0x7f) === 96);
+  expect(numbers.every((packet) => packet.readUInt8(0) === 0x80)).toBe(true);
+});
+
+describe('media ends', () => {
+  it('within a second of the ticket’s expiry, on both ways', async () => {
+    const ends = await Promise.all(
+      (['tcp', 'udp'] as const).map(async (lower) => {
+        const { url, purchase } = await buyUrl({ validSeconds: 10 });
+        const viewer = await watch(url, lower);
+        await viewer.closed;
+        return viewer.lastMs() - (decodeJwt(purchase.ticket).exp ?? 0) * 1000;
+      }),
+    );
+    for (const afterMs of ends) {
+      expect(afterMs).toBeGreaterThan(-1000);
+      expect(afterMs).toBeLessThan(1000);
+    }
+  });
+
+  it('within a second of the revocation of its ticket', async () => {
+    const { url, purchase } = await buyUrl();
+    const viewer = await watch(url, 'udp');
+    await vi.waitUntil(() => viewer.packets.length > 50, { timeout: 10_000 });
+    const revokedMs = Date.now();
+    await graphql(
+      environment.orderUrl,
+      'mutation ($id: ID!) { revokeTicket(id: $id, reason: "test") { __typename } }',
+      { id: decodeJwt(purchase.ticket).jti },
+      staff,
+    );
+    await viewer.closed;
+    expect(viewer.lastMs() - revokedMs).toBeLessThan(1000);
+  });
+});

@@ -1,0 +1,117 @@
+/** What is heard of a stream on the stage without mediasoup. */
+import { describe, expect, it, test, vi } from 'vitest';
+import { createStream } from '../../../../plugin/adapters/mediasoup/stream.ts';
+import { tapStream } from '../../../../plugin/adapters/mediasoup/tap.ts';
+import type { VideoCodec, VideoParameters } from '../../../../plugin/ports.ts';
+
+const H264: VideoCodec = { name: 'H264', profileLevelId: '42e01f' };
+const AV1: VideoCodec = { name: 'AV1', profile: 0 };
+const isWanted = ({ name }: VideoCodec): boolean => name === 'H264' || name === 'VP8';
+
+function setUp() {
+  const stream = createStream({ mediaMs: () => 42, onClose: () => undefined });
+  const add = (codec: VideoCodec, more: Partial<VideoParameters> = {}) =>
+    stream.addVideo({ ssrc: 1, payloadType: 96, codec, ...more });
+  return { stream, add };
+}
+
+function listener() {
+  const heard: number[] = [];
+  const ended = vi.fn();
+  const note = (packet: Buffer): void => void heard.push(packet.length);
+  return { heard, rtp: note, rtcp: note, ended };
+}
+
+function rtp(ssrc: number, bytes = 20): Buffer {
+  const packet = Buffer.alloc(bytes);
+  packet.writeUInt32BE(ssrc, 8);
+  return packet;
+}
+
+describe('which video is heard', () => {
+  test.each([
+    [
+      'what is published, before what is made on demand',
+      [{ codec: H264, onDemand: true }, { codec: { name: 'VP8' } }],
+      'VP8',
+    ],
+    [
+      'what is made on demand, where the other is not wanted',
+      [{ codec: AV1 }, { codec: H264, onDemand: true }],
+      'H264',
+    ],
+  ] as const)('%s', async (_what, renditions, name) => {
+    const { stream, add } = setUp();
+    for (const { codec, ...more } of renditions) await add(codec, more);
+    expect(tapStream(stream, isWanted).video?.codec.name).toBe(name);
+  });
+
+  it('none of a stream of sound', async () => {
+    const { stream } = setUp();
+    await stream.addAudio({ ssrc: 2, payloadType: 97 });
+    const tap = tapStream(stream, isWanted);
+    expect([tap.video, tap.audio === undefined, tap.mediaMs()]).toEqual([undefined, false, 42]);
+  });
+
+  it('a stream with no other video than what is not wanted is refused, and so is one whose video is', async () => {
+    const { stream, add } = setUp();
+    const code = (of: string): unknown => expect.objectContaining({ code: of });
+    expect(() => tapStream(stream, isWanted)).toThrow(code('stream_offline'));
+    await add(AV1);
+    expect(() => tapStream(stream, isWanted)).toThrow(code('offer_unsupported'));
+    await add(H264);
+    stream.refuseVideo('the video has B-frames');
+    expect(() => tapStream(stream, isWanted)).toThrow(code('offer_unsupported'));
+  });
+});
+
+test('a listener hears packets and reports until it stops; a keyframe is asked for, and the viewer is counted', async () => {
+  const { stream, add } = setUp();
+  const [onWatched, onKeyframeRequest] = [vi.fn(), vi.fn()];
+  const input = await add(H264, { onWatched, onKeyframeRequest });
+  const { video } = tapStream(stream, isWanted);
+  const [first, second] = [listener(), listener()];
+  const stop = video?.listen(first);
+  video?.listen(second);
+  expect([onWatched.mock.calls, onKeyframeRequest.mock.calls]).toEqual([[[true]], [[1], [1]]]);
+  input.sendRtp(rtp(1, 20));
+  input.sendRtcp(rtp(1, 40));
+  stop?.();
+  stop?.();
+  input.sendRtp(rtp(1, 30));
+  expect([first.heard, second.heard]).toEqual([
+    [20, 40],
+    [20, 40, 30],
+  ]);
+  expect(onWatched).toHaveBeenCalledTimes(1);
+});
+
+test('of simulcast layers the best is heard', async () => {
+  const { stream, add } = setUp();
+  const input = await add({ name: 'VP8' }, { ssrc: 1, higherLayers: [2, 3] });
+  const own = listener();
+  tapStream(stream, isWanted).video?.listen(own);
+  for (const ssrc of [1, 2, 3]) input.sendRtp(rtp(ssrc, 20 + ssrc));
+  const report = Buffer.alloc(50);
+  report.writeUInt32BE(3, 4);
+  input.sendRtcp(report);
+  report.writeUInt32BE(1, 4);
+  input.sendRtcp(report);
+  expect(own.heard).toEqual([23, 50]);
+});
+
+test('the end of an input, and of the stream, is told once; who comes later hears it at once', async () => {
+  const { stream, add } = setUp();
+  const input = await add(H264);
+  await stream.addAudio({ ssrc: 2, payloadType: 97 });
+  const { video, audio } = tapStream(stream, isWanted);
+  const [picture, sound, late] = [listener(), listener(), listener()];
+  video?.listen(picture);
+  audio?.listen(sound);
+  input.close();
+  expect([picture.ended.mock.calls.length, sound.ended.mock.calls.length]).toEqual([1, 0]);
+  stream.close();
+  expect([picture.ended.mock.calls.length, sound.ended.mock.calls.length]).toEqual([1, 1]);
+  audio?.listen(late);
+  expect(late.ended).toHaveBeenCalledTimes(1);
+});

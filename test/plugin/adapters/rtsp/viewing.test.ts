@@ -1,0 +1,162 @@
+/** What one viewer is sent and counted for when he reads too slowly. */
+import { randomBytes } from 'node:crypto';
+import { beforeEach, describe, expect, it, test, vi } from 'vitest';
+import { createSocketLink, type Link } from '../../../../plugin/adapters/rtsp/outlets.ts';
+import { createRtspViewing, type RtspViewing } from '../../../../plugin/adapters/rtsp/viewing.ts';
+import type { EndReason } from '../../../../plugin/contract.ts';
+import { silentLog } from '../../../support/doubles.ts';
+import { createFakeStream, type FakeStream } from './fake-stream.ts';
+
+let stream: FakeStream;
+let sent: Buffer[];
+let link: Link & { pending: number; waited: number };
+let nowMs: number;
+let viewing: RtspViewing;
+let reasons: EndReason[];
+
+beforeEach(() => {
+  stream = createFakeStream();
+  sent = [];
+  nowMs = 0;
+  reasons = [];
+  const state = { pending: 0, waited: 0, pendingBytes: () => state.pending, waitedMs: () => state.waited };
+  link = state;
+  viewing = createRtspViewing({
+    tap: stream.tapped,
+    clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
+    log: silentLog,
+    onClosed: (reason) => reasons.push(reason),
+  });
+  const master = { key: randomBytes(16), salt: randomBytes(14) };
+  const outlet = { headroomBytes: 0, rtp: (packet: Buffer) => sent.push(packet), rtcp: () => undefined };
+  const codec = { name: 'H264', profileLevelId: '42e01f' } as const;
+  for (const [kind, ssrc, of] of [
+    ['video', 1, codec],
+    ['audio', 2, undefined],
+  ] as const) {
+    const key = { suite: 'AES_CM_128_HMAC_SHA1_80', master, ssrc } as const;
+    viewing.setUp({ kind, codec: of, payloadType: 96, key }, outlet, link);
+  }
+  viewing.play();
+});
+
+const count = (run: () => void): number => {
+  const before = sent.length;
+  run();
+  return sent.length - before;
+};
+
+describe('who reads too slowly', () => {
+  it('waits for a second of media at most, and then for the next keyframe after he has read it', async () => {
+    stream.picture(true);
+    stream.mediaMs = 1000;
+    link.waited = 1000;
+    expect(count(() => stream.picture(false))).toBe(1);
+    link.waited = 1001;
+    link.pending = 5000;
+    stream.mediaMs = 2000;
+    expect(count(() => stream.picture(true))).toBe(0);
+    expect(count(() => stream.sound())).toBe(0);
+    stream.mediaMs = 3000;
+    link.pending = link.waited = 0;
+    stream.keyframeRequests = 0;
+    expect(count(() => stream.picture(false))).toBe(0);
+    expect(stream.keyframeRequests).toBe(1);
+    expect(count(() => stream.sound())).toBe(1);
+    expect(count(() => stream.picture(true))).toBe(3);
+    stream.mediaMs = 3500;
+    // One second of media was left out.
+    expect((await viewing.counters()).mediaMs).toBe(2500);
+  });
+
+  it('has no more than 4 MiB waiting', () => {
+    stream.picture(true);
+    link.pending = 4 * 1024 * 1024 + 1;
+    expect(count(() => stream.picture(true))).toBe(0);
+  });
+
+  it('is not there any more when he has taken nothing for 10 s', async () => {
+    const gone = vi.fn();
+    viewing.onGone(gone);
+    stream.picture(true);
+    link.waited = 1001;
+    link.pending = 1;
+    stream.picture(true);
+    nowMs = 10_000;
+    stream.picture(true);
+    await Promise.resolve();
+    expect(gone).not.toHaveBeenCalled();
+    nowMs = 10_001;
+    stream.picture(true);
+    await Promise.resolve();
+    expect(gone).toHaveBeenCalledExactlyOnceWith('viewer_stalled');
+  });
+
+  it('is not charged for what has not left', async () => {
+    stream.picture(true, 1000);
+    const bytes = stream.latest.reduce((sum, packet) => sum + packet.length, 0);
+    expect((await viewing.counters()).bytes).toBe(bytes);
+    stream.picture(false, 1000);
+    link.pending = 300;
+    const more = stream.latest.reduce((sum, packet) => sum + packet.length, 0);
+    expect((await viewing.counters()).bytes).toBe(bytes + more - 300);
+    // What was said is never taken back.
+    link.pending = 5000;
+    expect((await viewing.counters()).bytes).toBe(bytes + more - 300);
+  });
+});
+
+test('nothing leaves after the end, and the counters keep their last values', async () => {
+  stream.picture(true);
+  stream.mediaMs = 700;
+  viewing.close('expired');
+  expect(stream.listeners()).toBe(0);
+  stream.mediaMs = 900;
+  expect(count(() => stream.picture(true))).toBe(0);
+  viewing.play();
+  expect(count(() => stream.picture(true))).toBe(0);
+  expect((await viewing.counters()).mediaMs).toBe(700);
+  viewing.close('kicked');
+  expect(reasons).toEqual(['expired']);
+});
+
+test('the source has ended when all of its lines have', async () => {
+  const gone = vi.fn();
+  viewing.onGone(gone);
+  stream.end();
+  await Promise.resolve();
+  expect(gone).toHaveBeenCalledExactlyOnceWith('source_ended');
+});
+
+test('a late packet is left out: its key stream has been passed over', () => {
+  stream.picture(true);
+  const late = stream.latest.map((packet) => Buffer.from(packet));
+  expect(count(() => stream.replay(late))).toBe(0);
+  expect(count(() => stream.picture(false))).toBe(1);
+});
+
+test('what was written waits as long as the socket has not taken it', () => {
+  let writableLength = 0;
+  const socket = {
+    write(data: Uint8Array | string) {
+      writableLength += data.length;
+      return true;
+    },
+    get writableLength() {
+      return writableLength;
+    },
+  };
+  const written = createSocketLink(socket, {
+    monotonicMs: () => nowMs,
+  });
+  expect(written.waitedMs()).toBe(0);
+  written.write(Buffer.alloc(100));
+  nowMs = 200;
+  written.write(Buffer.alloc(100));
+  nowMs = 300;
+  expect([written.waitedMs(), written.pendingBytes()]).toEqual([300, 200]);
+  writableLength = 100;
+  expect(written.waitedMs()).toBe(100);
+  writableLength = 0;
+  expect(written.waitedMs()).toBe(0);
+});
