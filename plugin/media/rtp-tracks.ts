@@ -21,6 +21,12 @@ const MAX_HELD_VIDEO_BYTES = 4 * 1024 * 1024;
 const MAX_HELD_AUDIO_PACKETS = 100;
 const REPORT_INTERVAL_MS = 1000;
 /**
+ * Reports say that the media was captured this much earlier than the timeline has it. mediasoup (3.27) cannot write
+ * reports on media captured after this moment: it takes the moment when the latest packet came instead, and that is
+ * a different one for each track. Publishers may get this far ahead of the timeline before it is mapped anew.
+ */
+const CAPTURED_EARLIER_MS = 3000;
+/**
  * Tags have whole milliseconds, so packets come out a little early or late. Receivers conceal every sample that seems
  * to be missing: packets within 15 ms of their place follow each other exactly.
  */
@@ -121,11 +127,12 @@ function createReporter(context: TrackContext, clockRate: number, send: (report:
     if (nowMs - lastMs < REPORT_INTERVAL_MS && mapping === timeline.mapping()) return;
     lastMs = nowMs;
     mapping = timeline.mapping();
+    const reportedMs = timeline.nowMs() + CAPTURED_EARLIER_MS;
     send(
       buildSenderReport({
         ssrc: stream.ssrc,
         ntpMs: context.ntpMs(),
-        rtpTimestamp: stream.timestampAt((timeline.nowMs() * clockRate) / 1000),
+        rtpTimestamp: stream.timestampAt((reportedMs * clockRate) / 1000),
         packets: stream.packets(),
         octets: stream.octets(),
         cname: context.cname,

@@ -210,7 +210,7 @@ describe('timestamps', () => {
 });
 
 describe('sender reports', () => {
-  test('come with the first packet and then every second of packets, and name this moment on the RTP clock', async () => {
+  test('come with the first packet and then every second of packets, and say that it was captured 3 s before', async () => {
     const setup = create();
     setup.feed.pushTag(CONFIG);
     const track = await ready(setup);
@@ -222,11 +222,26 @@ describe('sender reports', () => {
     const first = track.rtp[0]!.timestamp;
     for (const [second, report] of track.reports.entries()) {
       expect(Math.abs(report.ntpMs - (1_800_000_000_000 + second * 1000))).toBeLessThan(0.01);
-      expect((report.rtpTimestamp - first) | 0).toBe(second * 90_000);
+      expect((report.rtpTimestamp - first) | 0).toBe((second + 3) * 90_000);
       expect(report.ssrc).toBe(track.ssrc);
     }
     expect(new Set(track.reports.map(({ cname }) => cname)).size).toBe(1);
     expect(track.reports.at(-1)!.packets).toBe(track.rtp.length);
+  });
+
+  // mediasoup makes reports of its own from them, and none right on media captured after this moment.
+  test('name a moment before, however far ahead of its clock the publisher is', async () => {
+    const setup = create();
+    setup.feed.pushTag(CONFIG);
+    const track = await ready(setup);
+    for (let index = 0; index <= 250; index++) {
+      setup.feed.pushTag(picture(index * 40, { key: index === 0 }));
+      setup.clock.advance(20);
+      const report = track.reports.at(-1)!;
+      const sinceMs = setup.clock.nowMs() - report.ntpMs;
+      const capturedMs = ((track.rtp.at(-1)!.timestamp - report.rtpTimestamp) | 0) / 90;
+      expect(capturedMs).toBeLessThan(sinceMs);
+    }
   });
 });
 

@@ -73,8 +73,8 @@ function recordTrack() {
     sendRtcp: (bytes) => void (zero = readSenderReport(bytes).rtpTimestamp),
     close: () => undefined,
   };
-  // This moment is always 0, so that reports say where 0 is.
-  const timeline = { ...createTimeline(systemClock), nowMs: () => 0 };
+  // This moment is always -3 s, and reports say that it was captured 3 s before: so they say where 0 is.
+  const timeline = { ...createTimeline(systemClock), nowMs: () => -3000 };
   const track = createAudioTrack(
     { cname: 'clicks', timeline, clock: systemClock, log: createRecordedLog(), ntpMs: () => 0 },
     () => Promise.resolve(input),
