@@ -186,6 +186,20 @@ export function wordsFor(code: string): Words {
   );
 }
 
+/** Reasons of an end that are told in other words here. */
+const CODE_OF_REASON: Readonly<Record<string, string>> = {
+  source_ended: 'stream_offline',
+  expired: 'ticket_expired',
+  exhausted: 'rights_exhausted',
+  revoked: 'ticket_revoked',
+  server_crashed: 'server_stopped',
+};
+
+/** The code for why a session has ended, as its receipts and its URL say it. */
+export function codeOfEnd(reason: string): string {
+  return CODE_OF_REASON[reason] ?? reason;
+}
+
 /** True if the player should try again by itself. */
 export function isWorthWaiting(code: string): boolean {
   return wordsFor(code).remedy === 'wait';

@@ -1,5 +1,6 @@
 import type { Opening, Openings } from './opening.ts';
-import { asProblem, isWorthWaiting, Problem, readProblem } from './problems.ts';
+import { asProblem, codeOfEnd, isWorthWaiting, Problem, readProblem } from './problems.ts';
+import { createReceiptCheck, type Verdict } from './receipt-check.ts';
 import { parseReceipts, type Receipt } from './receipts.ts';
 import type { PreparedRequest, SignedFetch } from './signed-fetch.ts';
 import { openWhep, untilConnected, untilMediaIs, type OpenOptions, type WhepSession } from './whep.ts';
@@ -48,6 +49,8 @@ export interface Watch {
   leave(): void;
   /** @throws Problem. */
   readReceipts(): Promise<readonly Receipt[]>;
+  /** What is wrong with the receipts that were read last, and those before; `null`: nothing. */
+  readonly receiptVerdict: Verdict;
   /** How long the ticket lasts from now on, as far as this side knows. */
   leftMs(): number;
   /**
@@ -83,6 +86,8 @@ export function createWatch(options: WatchOptions): Watch {
   let spareDelete: PreparedRequest | null = null;
   let run: AbortController | null = null;
   let reconnects = 0;
+  const receiptCheck = createReceiptCheck();
+  let receiptVerdict: Verdict = null;
   let { terms } = options;
   /** How long media has flowed with this ticket, in all sessions together, but for what flows now. */
   let playedMs = 0;
@@ -282,7 +287,9 @@ export function createWatch(options: WatchOptions): Watch {
 
   async function readReceiptsOf(of: WhepSession): Promise<readonly Receipt[]> {
     const response = await options.signed.send({ method: 'GET', url: `${of.url}/receipts` });
-    const receipts = parseReceipts(await response.json());
+    const body: unknown = await response.json();
+    receiptVerdict = await receiptCheck.look(body);
+    const receipts = parseReceipts(body);
     if (!isRenewed) sessionId = receipts.at(-1)?.session ?? sessionId;
     return receipts;
   }
@@ -293,6 +300,9 @@ export function createWatch(options: WatchOptions): Watch {
     },
     get session() {
       return session;
+    },
+    get receiptVerdict() {
+      return receiptVerdict;
     },
     play() {
       if (run !== null) return;
@@ -355,15 +365,6 @@ function outcomeOf(problem: Problem): Outcome {
   return { next: 'wait', code: problem.code, seconds: problem.retryAfterSeconds ?? DEFAULT_RETRY_SECONDS };
 }
 
-/** A receipt's end reason as a code for the viewer. */
-const CODE_OF_REASON: Readonly<Record<string, string>> = {
-  source_ended: 'stream_offline',
-  expired: 'ticket_expired',
-  exhausted: 'rights_exhausted',
-  revoked: 'ticket_revoked',
-  server_crashed: 'server_stopped',
-};
-
 function outcomeOfReason(reason: string): Outcome {
-  return outcomeOf(new Problem(CODE_OF_REASON[reason] ?? reason, { retryAfterSeconds: 3 }));
+  return outcomeOf(new Problem(codeOfEnd(reason), { retryAfterSeconds: 3 }));
 }

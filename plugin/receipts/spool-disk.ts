@@ -1,6 +1,6 @@
 /** The files of a spool, as the spool needs them; what has been answered has reached the disk. */
 import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 /** Every call that resolves survives a loss of power; one that rejects may have happened in part. */
 export interface SpoolDisk {
@@ -25,13 +25,23 @@ async function writeAll(file: FileHandle, at: number, bytes: Buffer): Promise<vo
   }
 }
 
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
 /**
  * Opens a directory for a spool.
- * @param directory made when missing, for its owner only
+ * @param directory made when missing, with the one that it is in, for their owner only
  * @throws Error of the system when it cannot be made or read
  */
 export async function openSpoolDisk(directory: string): Promise<SpoolDisk> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  for (const above of ['..', '../..']) await syncDirectory(resolve(directory, above));
   // A name lies in the directory, which has to be written for itself.
   const self = await open(directory, 'r');
   /** The file that is being appended to. */

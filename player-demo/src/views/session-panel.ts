@@ -25,6 +25,7 @@ export function sessionPanel(): SessionPanel {
     picture: row('Picture'),
     counted: row('This browser counted'),
     receipts: row('The server’s receipts'),
+    checked: row('Checked here'),
   };
   const element = h(
     'details',
@@ -66,7 +67,11 @@ export function sessionPanel(): SessionPanel {
     rows.handshake.set(stats.handshake ?? NOTHING);
     rows.picture.set(stats.picture ?? NOTHING);
     rows.counted.set(formatBytes(stats.bytes));
-    if (round % RECEIPTS_EVERY === 1) showReceipts(await watch.readReceipts());
+    if (round % RECEIPTS_EVERY !== 1) return;
+    showReceipts(await watch.readReceipts());
+    const { receiptVerdict } = watch;
+    if (rows.receipts.isSet())
+      rows.checked.set(receiptVerdict === null ? 'One chain, signed by the server' : `No: ${receiptVerdict}`);
   }
 
   function showReceipts(receipts: readonly Receipt[]): void {
@@ -98,6 +103,7 @@ function row(label: string) {
   const value = h('dd', {}, NOTHING);
   return {
     element: h('div', {}, h('dt', {}, label), value),
+    isSet: () => value.textContent !== NOTHING,
     set(text: string, whole = ''): void {
       if (value.textContent !== text) value.textContent = text;
       value.title = whole;
