@@ -125,7 +125,7 @@ function servicesOf(
 /** The order desk, with the payment providers that the settings name. */
 function openDesk(
   config: Config,
-  { db, authority, clock, log }: Pick<Services, 'db' | 'authority' | 'clock' | 'log'>,
+  { db, authority, clock, log, events }: Pick<Services, 'db' | 'authority' | 'clock' | 'log' | 'events'>,
 ): OrderDesk {
   // The demo's webhooks come from this process alone.
   const secret = config.testCardSecret ?? (config.demo ? randomBytes(32).toString('base64url') : undefined);
@@ -146,6 +146,9 @@ function openDesk(
       log.error({ ...errorFields(error), ...fields }, message);
     },
     providers: test_card === undefined ? {} : { test_card },
+    charged: (id) => {
+      events.publish([{ kind: 'charge', id }]);
+    },
   });
   return desk;
 }
@@ -191,7 +194,7 @@ export async function createOrderServer(
       demo: config.demo,
       log,
     });
-    const desk = openDesk(config, { db: database.db, authority, clock, log });
+    const desk = openDesk(config, { db: database.db, authority, clock, log, events });
     const services = { ...base, authority, desk };
     const revocations = createRevocationsEndpoint(services);
     const app = createApp(services, { ...config, revocations });

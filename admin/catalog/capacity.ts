@@ -93,13 +93,13 @@ export async function reserveCapacity(
   orderId: string | null,
   nowMs: number,
 ): Promise<StreamingServer[]> {
-  const servers = await serversOf(tx, titleId);
-  if (servers.length === 0)
+  const carrying = await serversOf(tx, titleId);
+  if (carrying.length === 0)
     throw new Denial('overloaded', { detail: 'no streaming server carries this title' });
-  const limited = await lockLimited(
-    tx,
-    servers.map(({ id }) => id),
-  );
+  const servers = carrying.map(({ server }) => server);
+  // One that gets a capacity from here on is limited for the orders after this one.
+  const known = carrying.filter(({ isLimited }) => isLimited).map(({ server }) => server.id);
+  const limited = known.length === 0 ? [] : await lockLimited(tx, known);
   if (limited.length === 0) return servers;
   await tx.delete(places).where(and(inArray(places.serverId, limited), lte(places.until, new Date(nowMs))));
   const room = await roomAt(tx, limited, nowMs);

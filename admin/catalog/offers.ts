@@ -2,6 +2,7 @@ import { and, asc, eq, inArray, or, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import { isSqlState, type Executor } from '../db/connect.ts';
+import { builtOnce } from '../db/prepare.ts';
 import { offers, titleCategories } from '../db/schema.ts';
 import { newId } from '../ids.ts';
 import { currencySchema, money, type Money } from '../ledger/money.ts';
@@ -127,6 +128,20 @@ export async function findOffersById(db: Executor, ids: readonly string[]): Prom
     .from(offers)
     .where(inArray(offers.id, [...ids]));
   return rows.map(fromRow);
+}
+
+const offerById = builtOnce((db) =>
+  db
+    .select(COLUMNS)
+    .from(offers)
+    .where(eq(offers.id, sql.placeholder('id')))
+    .prepare('offer_by_id'),
+);
+
+/** An offer by id, whether active or not; null when there is none. */
+export async function findOffer(db: Executor, id: string): Promise<Offer | null> {
+  const [row] = await offerById(db).execute({ id });
+  return row === undefined ? null : fromRow(row);
 }
 
 /** Every offer of a title or a category, those that are no longer sold too; newest last. */

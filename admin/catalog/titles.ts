@@ -1,9 +1,10 @@
-import { and, eq, inArray } from 'drizzle-orm';
+import { and, eq, inArray, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { streamPathSchema } from '../../plugin/contract.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { isSqlState, type Executor } from '../db/connect.ts';
 import { titleCategories, titles, titleServers } from '../db/schema.ts';
+import { builtOnce } from '../db/prepare.ts';
 import { newId } from '../ids.ts';
 import { lineSchema, textSchema } from '../text.ts';
 import { countrySchema, visibleFrom, type Availability, type Viewpoint } from './availability.ts';
@@ -86,11 +87,11 @@ export const TITLE_COLUMNS = {
   published: titles.published,
 };
 
+/** A title without what belongs to it. */
+export type TitleRow = Omit<Title, 'offers' | 'categories'>;
+
 /** Rows of titles with what belongs to them, in as many queries as for one. */
-export async function withParts(
-  db: Executor,
-  rows: readonly Omit<Title, 'offers' | 'categories'>[],
-): Promise<Title[]> {
+export async function withParts(db: Executor, rows: readonly TitleRow[]): Promise<Title[]> {
   if (rows.length === 0) return [];
   const ids = rows.map((row) => row.id);
   const [offers, categories] = [await offersOf(db, ids), await categoriesOf(db, ids)];
@@ -122,13 +123,25 @@ export async function findTitle(
 
 export async function findTitlesById(db: Executor, ids: readonly string[]): Promise<Title[]> {
   if (ids.length === 0) return [];
-  return withParts(
-    db,
-    await db
-      .select(TITLE_COLUMNS)
-      .from(titles)
-      .where(inArray(titles.id, [...ids])),
-  );
+  const rows = await db
+    .select(TITLE_COLUMNS)
+    .from(titles)
+    .where(inArray(titles.id, [...ids]));
+  return withParts(db, rows);
+}
+
+const titleRow = builtOnce((db) =>
+  db
+    .select(TITLE_COLUMNS)
+    .from(titles)
+    .where(eq(titles.id, sql.placeholder('id')))
+    .prepare('title_row'),
+);
+
+/** A title by id, without what belongs to it; null when there is none. */
+export async function findTitleRow(db: Executor, id: string): Promise<TitleRow | null> {
+  const [row] = await titleRow(db).execute({ id });
+  return row ?? null;
 }
 
 async function setServers(tx: Executor, titleId: string, serverIds: readonly string[]): Promise<void> {

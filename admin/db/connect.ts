@@ -6,6 +6,7 @@ import postgres from 'postgres';
 import type { Channel } from '../events/port.ts';
 import { migrateDatabase } from './migrate.ts';
 import { startPglite } from './pglite.ts';
+import { preparing } from './prepare.ts';
 import * as schema from './schema.ts';
 
 /** A database or a transaction in it: what the domain functions run on. */
@@ -43,7 +44,7 @@ export async function openDatabase(location: DatabaseLocation): Promise<Database
   if (location.kind === 'postgres') {
     await using migrating = disposable(postgres(location.url, { ...OPTIONS, max: 1 }));
     await migrateDatabase(migrating.client);
-    const client = postgres(location.url, { ...OPTIONS, max: 10 });
+    const client = preparing(postgres(location.url, { ...OPTIONS, max: 10 }));
     return {
       db: drizzle(client, { schema }),
       channel: channelOf(client),

@@ -7,8 +7,11 @@ import type { Log } from '../../plugin/ports.ts';
 import { errorFields } from '../http/error-fields.ts';
 
 const eventSchema = z.strictObject({
-  /** session: a viewing; order: what was used of it, or its state; account: what it may do, or who is signed in to it. */
-  kind: z.enum(['session', 'order', 'account']),
+  /**
+   * session: a viewing; order: what was used of it; charge: an order that was charged, or of which something was given
+   * back; account: what it may do, or who is signed in to it.
+   */
+  kind: z.enum(['session', 'order', 'charge', 'account']),
   id: z.uuid(),
 });
 export type ServerEvent = z.infer<typeof eventSchema>;

@@ -1,9 +1,11 @@
-/** Statements of the ledger. */
+/** Statements of the ledger, and what is added to it. */
+import { followCharges } from '../ledger/charges.ts';
 import { heldOf } from '../ledger/ledger.ts';
 import { accountStatement, titleStatement, type StatementLine } from '../ledger/statements.ts';
 import { allow } from './access.ts';
 import { builder } from './builder.ts';
-import { parseId, resolvePage, signedIn } from './input.ts';
+import { now, parseId, resolvePage, signedIn } from './input.ts';
+import { followAs } from './sessions.ts';
 import { MoneyType } from './types.ts';
 
 const StatementLineType = builder.objectRef<StatementLine>('StatementLine').implement({
@@ -71,3 +73,26 @@ builder.queryFields((t) => ({
     },
   }),
 }));
+
+/** Shown at the start: clocks of several order servers differ by less. */
+const SHOWN_BEFORE_MS = 10_000;
+
+builder.subscriptionField('charges', (t) =>
+  t.field({
+    ...allow('finance:read'),
+    type: StatementLineType,
+    description:
+      'Captures and refunds as they are booked, from ten seconds ago on. One may come twice: it has the same id.',
+    args: { titleId: t.arg.id({ required: false }) },
+    subscribe: (_root, { titleId }, context) =>
+      followAs(
+        context,
+        'finance:read',
+        followCharges(context.services.db, {
+          since: new Date(now(context).getTime() - SHOWN_BEFORE_MS),
+          ...(typeof titleId === 'string' ? { titleId: parseId(titleId) } : {}),
+        }),
+      ),
+    resolve: (line) => line,
+  }),
+);

@@ -210,7 +210,7 @@ builder.mutationFields((t) => ({
     description: 'Gives back what an order was charged, or a part of it, to where it came from.',
     args: { input: t.arg({ type: RefundInput }) },
     resolve: async (_root, { input }, context) => {
-      const { db, desk } = context.services;
+      const { db, desk, events } = context.services;
       const request = parseInput(refundSchema, { ...given(input), orderId: parseId(input.orderId) });
       const changed = await db.transaction(async (tx) => {
         const refunded = await refundOrder(tx, request, acting(context), now(context));
@@ -226,6 +226,7 @@ builder.mutationFields((t) => ({
         }
         return refunded;
       });
+      events.publish([{ kind: 'charge', id: request.orderId }]);
       await desk.run(changed);
       return (await findAnyOrder(db, request.orderId)) ?? changed.order;
     },

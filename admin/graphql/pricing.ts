@@ -1,5 +1,6 @@
 /** What an order would cost. */
 import type { RequestContext } from '../context.ts';
+import { withParts, type Title } from '../catalog/titles.ts';
 import { quote, quoteRequestSchema, type Quote } from '../pricing/quote.ts';
 import type { Denial } from '../../plugin/errors.ts';
 import { allow } from './access.ts';
@@ -39,7 +40,8 @@ const QuoteType = builder.objectRef<Quote>('Quote').implement({
       type: TitleType,
       nullable: true,
       description: 'Null for a category of which no title was named.',
-      resolve: ({ title }) => title,
+      resolve: async ({ title }, _args, { services }): Promise<Title | undefined> =>
+        title === null ? undefined : (await withParts(services.db, [title]))[0],
     }),
     startsAt: t.field({
       type: 'DateTime',

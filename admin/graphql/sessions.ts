@@ -26,7 +26,7 @@ const OrderUsageType = builder.objectRef<OrderUsage>('OrderUsage').implement({
 });
 
 /** Follows events as whoever asks, for as long as the same one still may. */
-function followAs<T>(
+export function followAs<T>(
   context: RequestContext,
   access: Access,
   what: Pick<Subscription<T>, 'match' | 'missed' | 'load'>,

@@ -66,6 +66,45 @@ export function accountStatement(db: Executor, accountId: string, page: Page): P
   return listLines(db, sql`${ledgerTransactions.accountId} = ${accountId}::uuid`, page);
 }
 
+const CHARGES = sql`${ledgerTransactions.kind} in ('capture', 'refund')`;
+
+/** What is looked for among charges and refunds. */
+export interface ChargesFilter {
+  /** The first moment that is meant. */
+  readonly since: Date;
+  readonly titleId?: string;
+}
+
+function isCharge({ since, titleId }: ChargesFilter): SQL {
+  const ofTitle = titleId === undefined ? sql`` : sql` and ${ledgerTransactions.titleId} = ${titleId}::uuid`;
+  return sql`${CHARGES} and ${ledgerTransactions.createdAt} >= ${since.toISOString()}::timestamptz${ofTitle}`;
+}
+
+/** What orders were charged, and what was given back, oldest first; at most `limit`. */
+export function chargesOfOrders(
+  db: Executor,
+  orderIds: readonly string[],
+  filter: ChargesFilter,
+  limit: number,
+): Promise<StatementLine[]> {
+  const ids = sql.param(`{${orderIds.join(',')}}`);
+  const where = sql`${ledgerTransactions.orderId} = any(${ids}::uuid[]) and ${isCharge(filter)}`;
+  return listLines(db, where, { limit, inverted: true });
+}
+
+/** The latest charges and refunds, and their orders; at most `limit`. */
+export async function latestCharges(
+  db: Executor,
+  filter: ChargesFilter,
+  limit: number,
+): Promise<{ id: string; orderId: string }[]> {
+  const rows = await db.execute<{ id: string; order_id: string }>(sql`
+    select ${ledgerTransactions.id}, ${ledgerTransactions.orderId} from ${ledgerTransactions}
+    where ${isCharge(filter)} and ${ledgerTransactions.orderId} is not null
+    order by ${ledgerTransactions.createdAt} desc limit ${limit}`);
+  return rows.map(({ id, order_id }) => ({ id, orderId: order_id }));
+}
+
 /** What has moved for the orders of a title, newest first. */
 export function titleStatement(db: Executor, titleId: string, page: Page): Promise<StatementLine[]> {
   return listLines(db, sql`${ledgerTransactions.titleId} = ${titleId}::uuid`, page);

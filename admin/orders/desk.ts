@@ -43,6 +43,8 @@ export interface DeskOptions {
   /** What went wrong and will be tried again. */
   readonly failed: (error: unknown, fields: object, message: string) => void;
   readonly providers: Providers;
+  /** Told of an order that was charged, or of which something was given back; now and then of one that was not. */
+  readonly charged?: (orderId: string) => void;
   /** How long a provider may take to answer. Default 10 s. */
   readonly answerWithinMs?: number;
 }
@@ -92,6 +94,7 @@ const ASKED_AT_ONCE = 8;
 
 export function createOrderDesk(options: DeskOptions): OrderDesk {
   const { db, authority, clock, log, failed, providers, answerWithinMs } = options;
+  const charged = options.charged ?? (() => undefined);
   const pending = new Set<Promise<void>>();
   const closing = new AbortController();
 
@@ -133,6 +136,7 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
     }
     const ended = { state: outcome.state, reason: outcome.state === 'refused' ? outcome.reason : null };
     await apply(operation, (tx, nowMs) => endOperation(tx, authority, operation.id, ended, nowMs));
+    charged(payment.orderId);
   }
 
   async function run({ operations }: Settled): Promise<void> {
@@ -144,7 +148,9 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
 
   async function settleOne(orderId: string): Promise<Settled> {
     try {
-      return await db.transaction((tx) => settleOrder(tx, orderId, clock.nowMs()));
+      const settled = await db.transaction((tx) => settleOrder(tx, orderId, clock.nowMs()));
+      charged(orderId);
+      return settled;
     } catch (error) {
       failed(error, { order: orderId }, 'an order could not be settled');
       await postpone(db, orderId, new Date(clock.nowMs()));
@@ -241,7 +247,7 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
       if (provider === undefined) throw new Denial('not_found', { detail: 'provider' });
       const nowMs = clock.nowMs();
       const { eventId, operationId, outcome, reason } = provider.readWebhook(signature, body, nowMs);
-      const settled = await db.transaction(async (tx) => {
+      const done = await db.transaction(async (tx) => {
         const operation = await findOperation(tx, operationId);
         const payment = operation === null ? null : await findPaymentById(tx, operation.paymentId);
         if (payment?.provider !== provider.name) throw new Denial('not_found', { detail: 'operation' });
@@ -258,9 +264,12 @@ export function createOrderDesk(options: DeskOptions): OrderDesk {
           .onConflictDoNothing()
           .returning({ id: paymentEvents.id });
         if (fresh === undefined) return null;
-        return endOperation(tx, authority, operationId, { state: outcome, reason }, nowMs);
+        const settled = await endOperation(tx, authority, operationId, { state: outcome, reason }, nowMs);
+        return settled === null ? null : { settled, orderId: payment.orderId };
       });
-      if (settled !== null) await run(settled);
+      if (done === null) return;
+      charged(done.orderId);
+      await run(done.settled);
     },
     async sweep(signal = closing.signal) {
       const due = await findDue();

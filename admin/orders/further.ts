@@ -7,7 +7,7 @@ import { isSealKey, thumbprint } from '../../plugin/ticket/index.ts';
 import { whyUnavailable } from '../catalog/availability.ts';
 import { reserveCapacity, returnPlaces } from '../catalog/capacity.ts';
 import { isOfCategory } from '../catalog/categories.ts';
-import { findTitlesById, type Title } from '../catalog/titles.ts';
+import { findTitleRow, type TitleRow } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
 import { mediaSessions, tickets } from '../db/schema.ts';
 import { sha256 } from '../ids.ts';
@@ -46,8 +46,8 @@ async function findTitle(
   categoryId: string | null,
   country: string | null,
   nowMs: number,
-): Promise<Title> {
-  const [title] = await findTitlesById(tx, [titleId]);
+): Promise<TitleRow> {
+  const title = await findTitleRow(tx, titleId);
   if (title?.published !== true || categoryId === null || !(await isOfCategory(tx, titleId, categoryId)))
     throw new Denial('not_found', { detail: 'title' });
   const unavailable = whyUnavailable(title, { country, nowMs });
@@ -117,7 +117,7 @@ export async function issueFurther(
     throw new Denial('conflict', { detail: 'order: it has had as many tickets as there are' });
   const title = await findTitle(tx, titleId, order.terms.categoryId, country, nowMs);
   if (refusal !== null) throw refusal;
-  if (!(await isSealKey(sealKey))) throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
+  if (!isSealKey(sealKey)) throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
   await returnPlaces(tx, orderId);
   const issued = await issueForOrder(tx, authority, {
     orderId,

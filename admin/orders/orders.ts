@@ -1,9 +1,10 @@
 /** Reading orders. Who changes one finds how in change.ts. */
-import { and, asc, eq, inArray, type SQL } from 'drizzle-orm';
+import { and, asc, eq, inArray, sql, type SQL } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Page } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
 import { inPage, newestFirst } from '../db/keyset.ts';
+import { builtOnce } from '../db/prepare.ts';
 import { orderEvents, orders } from '../db/schema.ts';
 import { money, type Money } from '../ledger/money.ts';
 import type { OrderState } from './states.ts';
@@ -91,16 +92,26 @@ export function findAnyOrder(db: Executor, id: string): Promise<Order | null> {
   return findWhere(db, eq(orders.id, id));
 }
 
+const requestedOrder = builtOnce((db) =>
+  db
+    .select({ ...ORDER_COLUMNS, requestHash: orders.requestHash })
+    .from(orders)
+    .where(
+      and(
+        eq(orders.buyer, sql.placeholder('buyer')),
+        eq(orders.idempotencyKey, sql.placeholder('idempotencyKey')),
+      ),
+    )
+    .prepare('requested_order'),
+);
+
 /** The order of a request that was made before, and what the request was. */
 export async function findRequested(
   db: Executor,
   buyer: string,
   idempotencyKey: string,
 ): Promise<{ order: Order; requestHash: string } | null> {
-  const [row] = await db
-    .select({ ...ORDER_COLUMNS, requestHash: orders.requestHash })
-    .from(orders)
-    .where(and(eq(orders.buyer, buyer), eq(orders.idempotencyKey, idempotencyKey)));
+  const [row] = await requestedOrder(db).execute({ buyer, idempotencyKey });
   if (row === undefined) return null;
   const { requestHash, ...columns } = row;
   return { order: fromOrderRow(columns), requestHash };

@@ -202,8 +202,7 @@ export async function placeOrder(
   await takeRequest(tx, who, idempotencyKey);
   const before = await findReplay(tx, who, idempotencyKey, requestHash, now);
   if (before !== null) return before;
-  if (!(await isSealKey(request.sealKey)))
-    throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
+  if (!isSealKey(request.sealKey)) throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
 
   const sold = await quoted(tx, request, buyer, nowMs);
   if (renews !== undefined)

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import { whyUnavailable } from '../catalog/availability.ts';
 import { isOfCategory } from '../catalog/categories.ts';
-import { findOffersById, type Offer } from '../catalog/offers.ts';
-import { findTitlesById, type Title } from '../catalog/titles.ts';
+import { findOffer, type Offer } from '../catalog/offers.ts';
+import { findTitleRow, type TitleRow } from '../catalog/titles.ts';
 import type { Executor } from '../db/connect.ts';
 import { money, type Money } from '../ledger/money.ts';
 import { validityOf } from './compile.ts';
@@ -30,7 +30,7 @@ export interface QuoteRequest extends z.infer<typeof quoteRequestSchema> {
 export interface Quote {
   readonly offer: Offer;
   /** What is to be watched; null for a category of which no title was named. */
-  readonly title: Title | null;
+  readonly title: TitleRow | null;
   /** When a ticket of this moment would begin and end, Unix seconds. */
   readonly validity: { readonly nbf: number; readonly exp: number };
   /** What the offer costs. */
@@ -88,15 +88,14 @@ async function discountFor(
 }
 
 /** The title that is meant. @throws Denial `not_found`, `input_invalid`. */
-async function titleOf(tx: Executor, offer: Offer, titleId: string | undefined): Promise<Title | null> {
+async function titleOf(tx: Executor, offer: Offer, titleId: string | undefined): Promise<TitleRow | null> {
   if (offer.titleId !== null && titleId !== undefined && titleId !== offer.titleId)
     throw new Denial('input_invalid', { detail: 'titleId: the offer is for another title' });
   const id = titleId ?? offer.titleId;
   if (id === null) return null;
-  const [title] = await findTitlesById(tx, [id]);
+  const title = await findTitleRow(tx, id);
   const isOpened =
-    title !== undefined &&
-    title.published &&
+    title?.published === true &&
     (offer.categoryId === null || (await isOfCategory(tx, title.id, offer.categoryId)));
   if (!isOpened) throw new Denial('not_found', { detail: 'title' });
   return title;
@@ -109,8 +108,8 @@ async function titleOf(tx: Executor, offer: Offer, titleId: string | undefined):
  */
 export async function quote(tx: Executor, request: QuoteRequest): Promise<Quote> {
   const { offerId, titleId, accountId, country, nowMs } = request;
-  const [offer] = await findOffersById(tx, [offerId]);
-  if (offer === undefined || !offer.active) throw new Denial('not_found', { detail: 'offer' });
+  const offer = await findOffer(tx, offerId);
+  if (offer?.active !== true) throw new Denial('not_found', { detail: 'offer' });
   const title = await titleOf(tx, offer, titleId);
   const { offMinor, promotionId, voucherId, refusal } = await discountFor(
     tx,

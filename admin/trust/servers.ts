@@ -1,10 +1,11 @@
 /** The register of streaming servers: who they are, where they listen, which keys are theirs. */
-import { and, asc, eq, inArray } from 'drizzle-orm';
+import { and, asc, eq, inArray, notExists, or, sql } from 'drizzle-orm';
 import type { JWK } from 'jose';
 import { serverSchema, type StreamingServer } from '../../plugin/registration.ts';
 import { thumbprint } from '../../plugin/ticket/index.ts';
 import { Denial } from '../../plugin/errors.ts';
 import type { Executor } from '../db/connect.ts';
+import { builtOnce } from '../db/prepare.ts';
 import { streamingServers, titleServers } from '../db/schema.ts';
 
 const COLUMNS = {
@@ -105,25 +106,24 @@ export async function findServer(db: Executor, id: string): Promise<StreamingSer
   return row === undefined ? null : fromRow(row);
 }
 
-/** The active servers that carry a title: the ones it names, else all of them. */
-export async function serversOf(db: Executor, titleId: string): Promise<StreamingServer[]> {
-  const named = await db
+const carryingServers = builtOnce((db) => {
+  const named = db
     .select({ serverId: titleServers.serverId })
     .from(titleServers)
-    .where(eq(titleServers.titleId, titleId));
-  if (named.length === 0) return listServers(db);
-  const rows = await db
-    .select(COLUMNS)
+    .where(eq(titleServers.titleId, sql.placeholder('titleId')));
+  return db
+    .select({ ...COLUMNS, capacity: streamingServers.capacity })
     .from(streamingServers)
-    .where(
-      and(
-        eq(streamingServers.active, true),
-        inArray(
-          streamingServers.id,
-          named.map((row) => row.serverId),
-        ),
-      ),
-    )
-    .orderBy(asc(streamingServers.id));
-  return rows.map(fromRow);
+    .where(and(eq(streamingServers.active, true), or(notExists(named), inArray(streamingServers.id, named))))
+    .orderBy(asc(streamingServers.id))
+    .prepare('carrying_servers');
+});
+
+/** The active servers that carry a title (the ones it names, else all of them), and which have a capacity. */
+export async function serversOf(
+  db: Executor,
+  titleId: string,
+): Promise<{ readonly server: StreamingServer; readonly isLimited: boolean }[]> {
+  const rows = await carryingServers(db).execute({ titleId });
+  return rows.map(({ capacity, ...row }) => ({ server: fromRow(row), isLimited: capacity !== null }));
 }

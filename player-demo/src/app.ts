@@ -1,3 +1,4 @@
+import type { AccountApi } from './account-api.ts';
 import type { Account, Api } from './api.ts';
 import type { Signal } from './dom.ts';
 import type { TicketStore } from './store.ts';
@@ -5,7 +6,7 @@ import type { Watch } from './watch.ts';
 
 /** What every view gets. */
 export interface App {
-  readonly api: Api;
+  readonly api: Api & AccountApi;
   readonly store: TicketStore;
   /** `null`: signed out. */
   readonly account: Signal<Account | null>;

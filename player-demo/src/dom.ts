@@ -28,7 +28,8 @@ export function fill(element: Element, ...children: readonly Child[]): void {
   append(element, children);
 }
 
-function append(element: Element, children: readonly Child[]): void {
+/** Adds `children` behind what is there. */
+export function append(element: Element, children: readonly Child[]): void {
   for (const child of children) {
     if (child === null) continue;
     if (typeof child === 'string' || child instanceof Node) element.append(child);

@@ -1,8 +1,17 @@
 import type { Money, Offer, Rights } from './api.ts';
 
 /** `€2.50`; the number of minor digits is the currency's own. */
-export function formatMoney({ amountMinor, currency }: Money): string {
-  const format = new Intl.NumberFormat(undefined, { style: 'currency', currency });
+export function formatMoney(money: Money): string {
+  return format(money, {});
+}
+
+/** What was added or taken, with its sign: `+€2.50`, `-€2.50`. */
+export function formatChange(money: Money): string {
+  return format(money, { signDisplay: 'exceptZero' });
+}
+
+function format({ amountMinor, currency }: Money, options: Intl.NumberFormatOptions): string {
+  const format = new Intl.NumberFormat(undefined, { style: 'currency', currency, ...options });
   const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
   return format.format(amountMinor / 10 ** digits);
 }
@@ -63,6 +72,34 @@ export function formatWhen(iso: string | number): string {
   return new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' }).format(
     new Date(iso),
   );
+}
+
+const BROWSERS = [
+  [/\bEdg(?:e|A|iOS)?\//, 'Edge'],
+  [/\bOPR\//, 'Opera'],
+  [/\b(?:Firefox|FxiOS)\//, 'Firefox'],
+  [/\b(?:Chrome|CriOS|HeadlessChrome)\//, 'Chrome'],
+  [/\bVersion\/[\d.]+ .*\bSafari\//, 'Safari'],
+] as const;
+const SYSTEMS = [
+  [/\bAndroid\b/, 'Android'],
+  [/\b(?:iPhone|iPad)\b/, 'iOS'],
+  [/\bWindows\b/, 'Windows'],
+  [/\bMac OS X\b/, 'macOS'],
+  [/\bLinux\b/, 'Linux'],
+] as const;
+const MAX_AGENT_CHARS = 60;
+
+/** A User-Agent as people know it: `Firefox on Windows`; what is not a browser's is shown as it is, or its beginning. */
+export function describeAgent(userAgent: string | null): string {
+  if (userAgent === null || userAgent.trim() === '') return 'A program without a name';
+  const find = (table: readonly (readonly [RegExp, string])[]): string | undefined =>
+    table.find(([pattern]) => pattern.test(userAgent))?.[1];
+  const [browser, system] = [find(BROWSERS), find(SYSTEMS)];
+  if (browser === undefined) {
+    return userAgent.length > MAX_AGENT_CHARS ? `${userAgent.slice(0, MAX_AGENT_CHARS - 1)}…` : userAgent;
+  }
+  return system === undefined ? browser : `${browser} on ${system}`;
 }
 
 /** What a ticket allows, in short lines. */

@@ -1,4 +1,5 @@
 import type { JSONWebKeySet } from 'jose';
+import { createAccountApi, type AccountApi } from './account-api.ts';
 import type {
   Account,
   Api,
@@ -54,7 +55,7 @@ interface Connection<T> {
  * The order server's GraphQL over the page's own origin; the session cookie goes along by itself. URLs are relative to
  * the page, which a reverse proxy may have put under a path.
  */
-export function createApi(fetcher: typeof fetch): Api {
+export function createApi(fetcher: typeof fetch): Api & AccountApi {
   /** `T` is what the query asks for; the server's schema stands for it. */
   async function ask<T>(query: string, variables: object = {}): Promise<T> {
     const response = await request('graphql', {
@@ -85,6 +86,7 @@ export function createApi(fetcher: typeof fetch): Api {
   }
 
   return {
+    ...createAccountApi(ask),
     async catalog(filter = {}) {
       const titles: Title[] = [];
       let after: string | null = null;

@@ -5,6 +5,7 @@ import type { App, View } from './app.ts';
 import { fill, h, signal } from './dom.ts';
 import { parseRoute, type Route } from './router.ts';
 import { openTicketStore } from './store.ts';
+import { accountView } from './views/account.ts';
 import { catalogView } from './views/catalog.ts';
 import { header } from './views/header.ts';
 import { insecureView } from './views/insecure.ts';
@@ -86,6 +87,8 @@ function viewOf(app: App, route: Route): View {
       return titleView(app, route.id);
     case 'usage':
       return usageView(app);
+    case 'account':
+      return accountView(app);
     case 'sign-in':
       return signInView(app, route.returnTo);
     case 'forgot':

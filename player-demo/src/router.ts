@@ -3,6 +3,7 @@ export type Route =
   | { readonly page: 'catalog' }
   | { readonly page: 'title'; readonly id: string }
   | { readonly page: 'usage' }
+  | { readonly page: 'account' }
   | { readonly page: 'sign-in'; readonly returnTo: Route }
   | { readonly page: 'forgot' }
   /** Where the link of a mail leads; its token is in the fragment, which no server sees. */
@@ -16,6 +17,7 @@ export function parseRoute(hash: string): Route {
   const [page, id] = path.split('/', 2).map(decode);
   if (page === 'title' && id !== undefined && id !== '') return { page: 'title', id };
   if (page === 'usage') return { page: 'usage' };
+  if (page === 'account') return { page: 'account' };
   if (page === 'forgot') return { page: 'forgot' };
   if (page === 'reset' && id !== undefined && id !== '') return { page: 'reset', token: id };
   if (page === 'sign-in') {
@@ -33,6 +35,8 @@ export function hrefOf(route: Route): string {
       return `#/title/${encodeURIComponent(route.id)}`;
     case 'usage':
       return '#/usage';
+    case 'account':
+      return '#/account';
     case 'forgot':
       return '#/forgot';
     case 'reset':

@@ -1,5 +1,14 @@
-/** Opening what ECDH-ES+A256KW and A256GCM sealed (RFC 7518 sections 4.6 and 5.3), computed at once like `jws.ts`. */
-import { createDecipheriv, createSecretKey, diffieHellman, hash, type KeyObject } from 'node:crypto';
+/** Sealing and opening with ECDH-ES+A256KW and A256GCM (RFC 7518 sections 4.6 and 5.3), computed at once like `jws.ts`. */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hash,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto';
 import { publicKeyObject, type PublicMembers } from './keys.ts';
 
 export const SEAL_ALG = 'ECDH-ES+A256KW';
@@ -48,6 +57,56 @@ export function concatKdf(
     uint32(keyBytes * 8),
   ]);
   return hash('sha256', input, 'buffer').subarray(0, keyBytes);
+}
+
+/** A key pair for one message. */
+export interface EphemeralKey {
+  /** As the message carries it. */
+  readonly epk:
+    | { readonly kty: 'OKP'; readonly crv: 'X25519'; readonly x: string }
+    | { readonly kty: 'EC'; readonly crv: 'P-256'; readonly x: string; readonly y: string };
+  readonly privateKey: KeyObject;
+}
+
+export function generateEphemeral(crv: 'X25519' | 'P-256'): EphemeralKey {
+  const { publicKey, privateKey } =
+    crv === 'X25519'
+      ? generateKeyPairSync('x25519')
+      : generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  return { epk: crv === 'X25519' ? { kty: 'OKP', crv, x } : { kty: 'EC', crv, x, y }, privateKey };
+}
+
+/**
+ * A 256-bit content key, wrapped (RFC 3394) so that the holder of `publicKey` can unwrap it. Throws when nothing can be
+ * agreed with that key: RFC 7748 section 6.1.
+ */
+export function wrapContentKey(
+  contentKey: Uint8Array,
+  { privateKey }: Pick<EphemeralKey, 'privateKey'>,
+  publicKey: KeyObject,
+): Buffer {
+  const secret = diffieHellman({ privateKey, publicKey });
+  const wrappingKey = concatKdf(secret, { algorithmId: SEAL_ALG, keyBytes: KEY_BYTES });
+  const cipher = createCipheriv('id-aes256-wrap', createSecretKey(wrappingKey), WRAP_IV);
+  return Buffer.concat([cipher.update(contentKey), cipher.final()]);
+}
+
+/** A content key for one message: 256 random bits. */
+export const createContentKey = (): Buffer => randomBytes(KEY_BYTES);
+
+/** Encrypts under a content key that is used for nothing else; `aad` is authenticated with it. */
+export function encryptContent(
+  contentKey: Uint8Array,
+  plaintext: Uint8Array,
+  aad: Uint8Array,
+): Pick<SealedBytes, 'iv' | 'ciphertext' | 'tag'> {
+  const iv = randomBytes(IV_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', createSecretKey(contentKey), iv, {
+    authTagLength: TAG_BYTES,
+  }).setAAD(aad);
+  const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()]);
+  return { iv, ciphertext, tag: cipher.getAuthTag() };
 }
 
 /** Unwraps a 256-bit key (RFC 3394). Throws when `wrapped` was not made with `wrappingKey`. */

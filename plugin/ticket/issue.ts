@@ -1,5 +1,5 @@
 /** Making a ticket: claims in, signed ticket and client part out. */
-import { CompactEncrypt, CompactSign, type JWK } from 'jose';
+import type { JWK } from 'jose';
 import {
   MAX_TICKET_CHARS,
   TICKET_TYP,
@@ -11,9 +11,9 @@ import {
 import { CLIENT_PART_TYP } from './client-part.ts';
 import { refusedMember } from './compact.ts';
 import { sha256Base64url } from './encoding.ts';
-import type { SigningKey } from './keys.ts';
-import { SEAL_ALG, SEAL_ENC } from './ecdh-es.ts';
-import { importSealingKey, MAX_SERVERS, seal, type Recipient } from './sealed.ts';
+import { signJws } from './jws.ts';
+import { toKeyObject, type SigningKey } from './keys.ts';
+import { MAX_SERVERS, seal, sealCompact, type Recipient } from './sealed.ts';
 
 export interface TicketOrder {
   /** Everything but the sealed parts. */
@@ -33,20 +33,10 @@ export interface IssuedTicket {
   readonly clientPart: string | null;
 }
 
-async function makeClientPart(k: string, jti: string, sealKey: JWK): Promise<string> {
-  const key = await importSealingKey(sealKey);
-  return new CompactEncrypt(Buffer.from(JSON.stringify({ k, jti })))
-    .setProtectedHeader({ alg: SEAL_ALG, enc: SEAL_ENC, typ: CLIENT_PART_TYP })
-    .encrypt(key)
-    .catch((cause: unknown) => {
-      throw new TypeError('the seal key cannot be agreed with', { cause });
-    });
-}
-
 /** True if a client part can be made for a key: it is on its curve, and agreeing with it gives a secret. */
-export async function isSealKey(jwk: JWK): Promise<boolean> {
+export function isSealKey(jwk: JWK): boolean {
   try {
-    await makeClientPart('', '', jwk);
+    sealCompact({}, CLIENT_PART_TYP, jwk);
     return true;
   } catch (error) {
     if (error instanceof TypeError) return false;
@@ -75,18 +65,18 @@ export async function issueTicket(order: TicketOrder): Promise<IssuedTicket> {
   });
   if (!sealed.success) throw new TypeError(`not a secret: ${refusedMember(sealed.error, 'unknown member')}`);
   const clientPart =
-    k === undefined || client === undefined ? null : await makeClientPart(k, claims.jti, client.sealKey);
+    k === undefined || client === undefined
+      ? null
+      : sealCompact({ k, jti: claims.jti }, CLIENT_PART_TYP, client.sealKey);
   const payload = ticketClaimsSchema.safeParse({
     ...claims,
-    ss: await seal(sealed.data, servers),
+    ss: seal(sealed.data, servers),
     ...(clientPart === null ? {} : { cph: sha256Base64url(clientPart) }),
   });
   if (!payload.success)
     throw new TypeError(`not a claim set: ${refusedMember(payload.error, 'unknown claim')}`);
 
-  const ticket = await new CompactSign(Buffer.from(JSON.stringify(payload.data)))
-    .setProtectedHeader(header.data)
-    .sign(signingKey.privateKey);
+  const ticket = signJws(header.data, payload.data, toKeyObject(signingKey.privateKey, 'sign'));
   if (ticket.length > MAX_TICKET_CHARS)
     throw new RangeError(`the ticket has ${ticket.length} characters, more than ${MAX_TICKET_CHARS}`);
   return { ticket, clientPart };

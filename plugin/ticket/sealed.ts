@@ -2,13 +2,23 @@
  * The streaming-server part of a ticket: a JWE in general JSON serialization (RFC 7516 section 7.2.1), so that one
  * ciphertext can be opened by each of up to 8 servers with its own key.
  */
-import { GeneralEncrypt, generateKeyPair, importJWK, type CryptoKey, type GeneralJWE, type JWK } from 'jose';
+import { importJWK, type CryptoKey, type JWK } from 'jose';
+import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import type { UnsealKey } from '../ports.ts';
 import { decodeBase64url } from './encoding.ts';
 import { parseJsonObject } from './compact.ts';
-import { openSealed, SEAL_ALG, SEAL_ENC } from './ecdh-es.ts';
-import { asCryptoKey, requiredMembers, toKeyObject } from './keys.ts';
+import {
+  createContentKey,
+  encryptContent,
+  generateEphemeral,
+  openSealed,
+  SEAL_ALG,
+  SEAL_ENC,
+  wrapContentKey,
+  type EphemeralKey,
+} from './ecdh-es.ts';
+import { asCryptoKey, publicKeyObject, requiredMembers, toKeyObject } from './keys.ts';
 
 export const MAX_SERVERS = 8;
 
@@ -21,7 +31,7 @@ const epkSchema = z.discriminatedUnion('kty', [
   z.strictObject({ kty: z.literal('EC'), crv: z.literal('P-256'), x: coordinate, y: coordinate }),
 ]);
 
-type EphemeralKey = z.infer<typeof epkSchema>;
+type PublicEphemeral = z.infer<typeof epkSchema>;
 
 /** `alg` and `enc` hold for all recipients; with a single one its ephemeral key is protected too. */
 const protectedSchema = z.strictObject({
@@ -65,25 +75,6 @@ export interface Recipient {
   readonly publicJwk: JWK;
 }
 
-/**
- * One ephemeral key for all recipients, when they use one curve: written once, it lets 8 recipients fit into a ticket.
- * Each still gets a wrapping key of its own, since the agreement is with its own public key.
- */
-async function sharedEphemeral(recipients: readonly Recipient[]): Promise<CryptoKey | null> {
-  const [crv, ...otherCurves] = new Set(recipients.map(({ publicJwk }) => publicJwk.crv));
-  if (recipients.length < 2 || crv === undefined || otherCurves.length > 0) return null;
-  return (await generateKeyPair(SEAL_ALG, { crv, extractable: true })).privateKey;
-}
-
-function hoistEphemeral(jwe: GeneralJWE): object {
-  const epk = jwe.recipients[0]?.header?.epk;
-  const recipients = jwe.recipients.map(({ header, ...recipient }) => ({
-    ...recipient,
-    header: { kid: header?.kid },
-  }));
-  return { ...jwe, unprotected: { epk }, recipients };
-}
-
 /** Imports a public key that something is sealed to. Throws TypeError unless it is a valid X25519 or P-256 key. */
 export async function importSealingKey(jwk: JWK): Promise<CryptoKey> {
   const members = epkSchema.safeParse(requiredMembers(jwk));
@@ -91,26 +82,78 @@ export async function importSealingKey(jwk: JWK): Promise<CryptoKey> {
   return asCryptoKey(importJWK(members.data, SEAL_ALG));
 }
 
-/** Encrypts `content` as JSON to 1..8 recipients. Throws TypeError for a key that is not X25519 or P-256. */
-export async function seal(content: object, recipients: readonly Recipient[]): Promise<Sealed> {
-  const ephemeral = await sharedEphemeral(recipients);
-  const jwe = new GeneralEncrypt(Buffer.from(JSON.stringify(content))).setProtectedHeader({
-    alg: SEAL_ALG,
-    enc: SEAL_ENC,
-  });
-  for (const { kid, publicJwk } of recipients) {
-    const recipient = jwe.addRecipient(await importSealingKey(publicJwk)).setUnprotectedHeader({ kid });
-    // The library wants it for test vectors only, because a key that is used for two messages is a fault. Ours is new
-    // for this one message.
-    // eslint-disable-next-line @typescript-eslint/no-deprecated
-    if (ephemeral !== null) recipient.setKeyManagementParameters({ epk: ephemeral });
+/** A public key that something is sealed to. Throws TypeError unless it is a valid X25519 or P-256 key. */
+export function sealingPublicKey(jwk: JWK): {
+  readonly crv: PublicEphemeral['crv'];
+  readonly key: KeyObject;
+} {
+  const members = epkSchema.safeParse(requiredMembers(jwk));
+  if (!members.success) throw new TypeError('the key is neither X25519 nor P-256');
+  try {
+    return { crv: members.data.crv, key: publicKeyObject(members.data) };
+  } catch (cause) {
+    throw new TypeError('not a valid key', { cause });
   }
-  const encrypted = await jwe.encrypt().catch((cause: unknown) => {
-    throw new TypeError('a key cannot be agreed with', { cause });
+}
+
+const encoded = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url');
+
+/**
+ * Encrypts `content` as JSON to 1..8 recipients. Those of one curve share an ephemeral key: written once, it lets 8
+ * recipients fit into a ticket. Each still gets a wrapping key of its own, since the agreement is with its own key.
+ * Throws TypeError for a key that is not X25519 or P-256.
+ */
+export function seal(content: object, recipients: readonly Recipient[]): Sealed {
+  const keys = recipients.map(({ kid, publicJwk }) => ({ kid, ...sealingPublicKey(publicJwk) }));
+  const ephemerals = new Map(
+    [...new Set(keys.map(({ crv }) => crv))].map((crv) => [crv, generateEphemeral(crv)]),
+  );
+  const contentKey = createContentKey();
+  const [shared] = ephemerals.size === 1 ? [...ephemerals.values()].map(({ epk }) => ({ epk })) : [];
+  const isSingle = keys.length === 1;
+  const head = encoded(
+    Buffer.from(JSON.stringify({ alg: SEAL_ALG, enc: SEAL_ENC, ...(isSingle ? shared : undefined) })),
+  );
+  const parts = keys.map(({ kid, crv, key }) => {
+    const ephemeral = ephemerals.get(crv);
+    if (ephemeral === undefined) throw new TypeError('the curve has no ephemeral key');
+    const own = shared === undefined ? { epk: ephemeral.epk } : undefined;
+    return { header: { kid, ...own }, encrypted_key: encoded(wrapped(contentKey, ephemeral, key)) };
   });
-  const sealed = sealedSchema.safeParse(ephemeral === null ? encrypted : hoistEphemeral(encrypted));
-  if (!sealed.success) throw new TypeError('the content or a key does not fit a sealed part');
-  return sealed.data;
+  const { iv, ciphertext, tag } = encryptContent(
+    contentKey,
+    Buffer.from(JSON.stringify(content)),
+    Buffer.from(head),
+  );
+  return {
+    protected: head,
+    iv: encoded(iv),
+    ciphertext: encoded(ciphertext),
+    ...(isSingle || shared === undefined ? {} : { unprotected: shared }),
+    tag: encoded(tag),
+    recipients: parts,
+  };
+}
+
+function wrapped(contentKey: Uint8Array, ephemeral: EphemeralKey, key: KeyObject): Buffer {
+  try {
+    return wrapContentKey(contentKey, ephemeral, key);
+  } catch (cause) {
+    throw new TypeError('a key cannot be agreed with', { cause });
+  }
+}
+
+/** Encrypts to the holder of one key, as a compact JWE (RFC 7516 section 7.1). Throws TypeError like `seal`. */
+export function sealCompact(content: object, typ: string, jwk: JWK): string {
+  const { crv, key } = sealingPublicKey(jwk);
+  const ephemeral = generateEphemeral(crv);
+  const contentKey = createContentKey();
+  const encryptedKey = wrapped(contentKey, ephemeral, key);
+  const { epk } = ephemeral;
+  const head = encoded(Buffer.from(JSON.stringify({ alg: SEAL_ALG, enc: SEAL_ENC, typ, epk })));
+  const plaintext = Buffer.from(JSON.stringify(content));
+  const { iv, ciphertext, tag } = encryptContent(contentKey, plaintext, Buffer.from(head));
+  return [head, ...[encryptedKey, iv, ciphertext, tag].map(encoded)].join('.');
 }
 
 const imported = new WeakMap<JWK, Promise<CryptoKey>>();
@@ -132,7 +175,7 @@ function decoded(text: string): Buffer {
 }
 
 /** The one ephemeral key for a recipient; header members must not be there twice (RFC 7516 section 7.2.1). */
-function ephemeralOf(sealed: Sealed, recipient: Sealed['recipients'][number]): EphemeralKey {
+function ephemeralOf(sealed: Sealed, recipient: Sealed['recipients'][number]): PublicEphemeral {
   const head = protectedSchema.parse(parseJsonObject(decoded(sealed.protected)));
   const [epk, ...others] = [head.epk, sealed.unprotected?.epk, recipient.header.epk].filter(
     (candidate) => candidate !== undefined,

@@ -82,6 +82,7 @@ const rules: Record<string, string> = {
   'Mutation.updateOffer': 'catalog:write',
   'Mutation.updatePromotion': 'catalog:write',
   'Mutation.updateTitle': 'catalog:write',
+  'Subscription.charges': 'finance:read',
   'Subscription.orderUsage': 'account',
   'Subscription.sessions': 'sessions:read',
 };

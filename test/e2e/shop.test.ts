@@ -1,4 +1,4 @@
-/** The player's shop in a browser: paying by card. Nothing is played, so that no media server is needed. */
+/** The player's shop and account in a browser. Nothing is played, so that no media server is needed. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
@@ -6,7 +6,7 @@ import { launchBrowser } from '../support/browser.ts';
 import { startOrderServer, type Json, type TestOrderServer } from '../support/order-server.ts';
 import { freePorts } from '../support/stack.ts';
 
-const [LOGIN] = DEMO_LOGINS;
+const [LOGIN, SECOND] = DEMO_LOGINS;
 
 let server: TestOrderServer;
 let url: string;
@@ -24,13 +24,19 @@ afterAll(async () => {
 beforeEach(async () => {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   page = await context.newPage();
-  await page.goto(`${url}/#/sign-in`);
-  await page.getByLabel(/e-?mail/i).fill(LOGIN?.email ?? '');
-  await page.getByLabel(/password/i).fill(LOGIN?.password ?? '');
-  await page.getByRole('button', { name: /sign in/i }).click();
-  await page.getByTestId('title-card').filter({ hasText: 'Evening show' }).click();
 });
 afterEach(() => page.context().close());
+
+async function signIn(login = LOGIN): Promise<void> {
+  await page.goto(`${url}/#/sign-in`);
+  await page.getByLabel(/e-?mail/i).fill(login?.email ?? '');
+  await page.getByLabel(/password/i).fill(login?.password ?? '');
+  await page.getByRole('button', { name: /sign in/i }).click();
+  await page.getByTestId('sign-out').waitFor();
+}
+
+const openShow = (): Promise<void> =>
+  page.getByTestId('title-card').filter({ hasText: 'Evening show' }).click();
 
 interface Sold {
   readonly state: string;
@@ -57,6 +63,11 @@ const payWith = async (card: string): Promise<void> => {
 };
 
 describe('a viewer pays by card', () => {
+  beforeEach(async () => {
+    await signIn();
+    await openShow();
+  });
+
   it('that is said to be a test, and asks for no number', async () => {
     await payWith('Card that works');
     await expect.poll(() => page.getByTestId('card-note').textContent()).toMatch(/no money moves/);
@@ -107,5 +118,58 @@ describe('a viewer pays by card', () => {
     await page.getByTestId('ticket').waitFor();
     expect((await sold()).length).toBe(before + 1);
     expect((await sold())[0]).toEqual({ state: 'ticketed', provider: 'test_card' });
+  });
+});
+
+describe('the page of the account', () => {
+  it('shows an order with its history, and takes it back by keyboard alone', async () => {
+    await signIn(SECOND);
+    await openShow();
+    await buy();
+    await page.getByTestId('ticket').waitFor();
+    await page.getByRole('link', { name: 'Account' }).click();
+    const order = page.getByTestId('own-orders').locator('details').first();
+    await order.locator('summary').focus();
+    await page.keyboard.press('Enter');
+    expect(await order.getByLabel('History').locator('li span').allTextContents()).toEqual([
+      'Ordered · by you',
+      'Payment authorized',
+      'Ticket issued',
+    ]);
+    page.once('dialog', (dialog) => void dialog.accept());
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await order.getByText('Taken back').first().waitFor();
+    const lines = page.getByTestId('statement').locator('tbody th');
+    await expect
+      .poll(() => lines.allTextContents())
+      .toEqual(['No longer held', 'Held for an order', 'Credit by the shop']);
+    await page.goto(`${url}/#/`);
+    await openShow();
+    await page.getByRole('button', { name: /Tonight/ }).waitFor();
+    expect(await page.getByTestId('ticket').count()).toBe(0);
+  });
+
+  it('signs out the others, and changes the password', async () => {
+    const next = 'another-password-2';
+    const token = await server.tokenOf('second');
+    await signIn(SECOND);
+    await page.getByRole('link', { name: 'Account' }).click();
+    const sessions = page.getByTestId('sessions').locator('li');
+    await page.getByRole('button', { name: 'Sign out everywhere else' }).click();
+    await expect.poll(() => sessions.count()).toBe(1);
+    expect(await sessions.textContent()).toMatch(/Chrome on Linux.*This one/);
+    expect((await server.graphql('{ me { name } }', {}, token)).data?.['me']).toBeNull();
+
+    await page.getByLabel('Current password').fill('not the password');
+    await page.getByLabel('New password').fill(next);
+    await page.getByRole('button', { name: 'Change password' }).click();
+    await page.getByText('The current password is not right.').waitFor();
+    await page.getByLabel('Current password').fill(SECOND?.password ?? '');
+    await page.getByRole('button', { name: 'Change password' }).click();
+    await page.getByText('Your password is changed').waitFor();
+    await page.getByTestId('sign-out').click();
+    await page.getByTestId('sign-in-link').waitFor();
+    await signIn(SECOND === undefined ? undefined : { ...SECOND, password: next });
   });
 });

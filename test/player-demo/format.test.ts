@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import {
+  describeAgent,
   describeRights,
   formatBytes,
+  formatChange,
   formatClock,
   formatMoney,
   formatPrice,
@@ -16,6 +18,36 @@ test.each([
   [1234, 'KWD', '1.234'],
 ])('%i minor units of %s are %s', (amountMinor, currency, expected) => {
   expect(formatMoney({ amountMinor, currency })).toContain(expected);
+});
+
+test.each([
+  [250, /^\+.*2\.50/],
+  [-250, /^[-−].*2\.50/],
+  [0, /^[^-+−]*0\.00/],
+])('a change of %i says which way', (amountMinor, expected) => {
+  expect(formatChange({ amountMinor, currency: 'EUR' })).toMatch(expected);
+});
+
+test.each([
+  [
+    'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0',
+    'Edge on Windows',
+  ],
+  [
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36',
+    'Chrome on Linux',
+  ],
+  ['Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0', 'Firefox on Android'],
+  [
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
+    'Safari on iOS',
+  ],
+  ['curl/8.5.0', 'curl/8.5.0'],
+  ['x'.repeat(200), `${'x'.repeat(59)}…`],
+  ['', 'A program without a name'],
+  [null, 'A program without a name'],
+])('%s is shown as %s', (userAgent, expected) => {
+  expect(describeAgent(userAgent)).toBe(expected);
 });
 
 test('a price of nothing is free', () => {

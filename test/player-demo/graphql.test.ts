@@ -1,6 +1,7 @@
 import { buildSchema, Kind, parse, validate } from 'graphql';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { AccountApi } from '../../player-demo/src/account-api.ts';
 import type { Api } from '../../player-demo/src/api.ts';
 import { createApi } from '../../player-demo/src/graphql.ts';
 import { OFFER, TITLE } from './support/shop.ts';
@@ -26,7 +27,7 @@ function apiAnswering(body: unknown, status = 200) {
   return { api, asked };
 }
 
-const CALLS: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
+const CALLS: Readonly<Record<string, (api: Api & AccountApi) => Promise<unknown>>> = {
   catalog: (api) => api.catalog(),
   categories: (api) => api.categories(),
   title: (api) => api.title('t'),
@@ -40,6 +41,13 @@ const CALLS: Readonly<Record<string, (api: Api) => Promise<unknown>>> = {
   topUp: (api) => api.topUp({ amountMinor: 1, currency: 'EUR' }, 'key'),
   openOrders: (api) => api.openOrders(),
   testCards: (api) => api.testCards(),
+  orders: (api) => api.orders('cursor'),
+  statement: (api) => api.statement(null),
+  sessions: (api) => api.sessions(),
+  held: (api) => api.held(),
+  cancelOrder: (api) => api.cancelOrder('o'),
+  endSession: (api) => api.endSession('s'),
+  changePassword: (api) => api.changePassword('password', 'another one'),
   orderTicket: (api) =>
     api.orderTicket({ orderId: 'o', titleId: 't', proofKey: {}, sealKey: {}, idempotencyKey: 'key' }),
   renewTicket: (api) =>
@@ -64,6 +72,20 @@ test.each(Object.entries(CALLS))(
     expect(Object.keys(request?.variables ?? {}).sort()).toEqual(declared.sort());
   },
 );
+
+test('a page of a list says where the next one begins, and the last one that there is none', async () => {
+  const line = { id: 'l', kind: 'hold', at: 'now', balance: OFFER.price, held: OFFER.price };
+  const page = (hasNextPage: boolean) => ({
+    data: { statement: { edges: [{ node: line }], pageInfo: { hasNextPage, endCursor: 'c' } } },
+  });
+  expect(await apiAnswering(page(true)).api.statement(null)).toEqual({ items: [line], next: 'c' });
+  expect(await apiAnswering(page(false)).api.statement('c')).toEqual({ items: [line], next: null });
+});
+
+test('when to come again is read from an error', async () => {
+  const { api } = apiAnswering({ errors: [{ extensions: { code: 'conflict', retryAfterSeconds: 1 } }] });
+  await expect(api.me()).rejects.toMatchObject({ code: 'conflict', retryAfterSeconds: 1 });
+});
 
 test('limits of a tier that are null are left out, as the ticket leaves them out', async () => {
   const tier = { maxHeight: 720, maxBitrate: null, audioBitrate: null };

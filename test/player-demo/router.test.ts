@@ -5,6 +5,7 @@ import { hrefOf, parseRoute, type Route } from '../../player-demo/src/router.ts'
 const page: fc.Arbitrary<Route> = fc.oneof(
   fc.constant<Route>({ page: 'catalog' }),
   fc.constant<Route>({ page: 'usage' }),
+  fc.constant<Route>({ page: 'account' }),
   fc.string({ minLength: 1, unit: 'grapheme' }).map((id): Route => ({ page: 'title', id })),
 );
 
@@ -29,7 +30,8 @@ test('every route survives its address', () => {
 test('whatever the address says, there is a page for it', () => {
   fc.assert(
     fc.property(fc.string(), (hash) => {
-      expect(['catalog', 'title', 'usage', 'sign-in', 'forgot', 'reset']).toContain(parseRoute(hash).page);
+      const pages = ['catalog', 'title', 'usage', 'account', 'sign-in', 'forgot', 'reset'];
+      expect(pages).toContain(parseRoute(hash).page);
     }),
   );
 });

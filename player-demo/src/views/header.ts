@@ -8,6 +8,7 @@ export function header(app: App): HTMLElement {
   const links = [
     { href: hrefOf({ page: 'catalog' }), text: 'Watch', page: 'catalog' },
     { href: hrefOf({ page: 'usage' }), text: 'What I used', page: 'usage' },
+    { href: hrefOf({ page: 'account' }), text: 'Account', page: 'account' },
   ].map(({ href, text, page }) => ({ page, link: h('a', { href, class: 'nav-link' }, text) }));
   const account = h('div', { class: 'account', 'data-testid': 'account' });
 

@@ -17,11 +17,17 @@ const SESSIONS =
   'subscription ($ticketId: ID) { sessions(ticketId: $ticketId) { id state mediaMs bytes ticket { id accountEmail } } }';
 const ORDER_USAGE = 'subscription ($id: ID!) { orderUsage(orderId: $id) { orderId seconds bytes sessions } }';
 
+const CHARGES = `subscription ($titleId: ID) { charges(titleId: $titleId) {
+  id kind orderId revenue { amountMinor } balance { amountMinor } } }`;
+const REFUND = 'mutation ($input: RefundInput!) { refundOrder(input: $input) { id } }';
+
 /** Somebody who has bought a ticket, and whose viewing goes on by receipts. */
-async function startViewing(at: TestOrderServer, token: string) {
-  const offer = [...(await offersOf(at.url, '/live/demo')).values()].find(
-    ({ price }) => price.amountMinor === 0,
-  )!;
+async function startViewing(
+  at: TestOrderServer,
+  token: string,
+  { path = '/live/demo', name = 'Preview' }: { readonly path?: string; readonly name?: string } = {},
+) {
+  const offer = (await offersOf(at.url, path)).get(name)!;
   const { ticket } = await buy(at.url, offer.id, token);
   const jti = String(decodeJwt(ticket).jti);
   const session = randomUUID();
@@ -94,13 +100,49 @@ export function subscriptionsSuite(where: string, open: () => Promise<Pair>): vo
       }
     });
 
+    it('show staff what a title is charged for and what is given back, once each', async () => {
+      const { one, other } = pair;
+      const [staff, buyer] = [await one.tokenOf('staff'), await one.tokenOf('second')];
+      const { data } = await one.graphql('{ title(path: "/live/late") { id } }');
+      const seen = await subscribe(other.url, CHARGES, { titleId: data!['title']!['id'] }, staff);
+      const watch = async (path: string, name: string) => {
+        const { jti, session, orderId } = await startViewing(one, buyer, { path, name });
+        const at = Math.floor(Date.now() / 1000);
+        const chain = createReceiptChain({ session, ticket: jti, uri: path, startedAt: at });
+        // What is used of an order that is charged already is no charge.
+        for (const mediaMs of [500, 1000]) {
+          const receipts = [chain.next({ at, mediaMs, bytes: mediaMs })];
+          const response = await one.send('/v1/receipts', 'receipts+jwt', { receipts });
+          expect(await response.json()).toEqual({ stored: 1, refused: [] });
+        }
+        return orderId;
+      };
+      await watch('/live/demo', '24 hours');
+      const orderId = await watch('/live/late', 'Tonight');
+      expect((await seen.next())?.data?.['charges']).toMatchObject({
+        ...{ kind: 'capture', orderId },
+        ...{ revenue: { amountMinor: 499 }, balance: { amountMinor: 0 } },
+      });
+      for (const amountMinor of [1, 2]) {
+        const idempotencyKey = `refund-${orderId}-${String(amountMinor)}`;
+        const input = { orderId, amountMinor, reason: 'test', idempotencyKey };
+        expect((await one.graphql(REFUND, { input }, staff)).codes).toEqual([]);
+        expect((await seen.next())?.data?.['charges']).toMatchObject({
+          ...{ kind: 'refund', orderId },
+          ...{ revenue: { amountMinor: -amountMinor }, balance: { amountMinor } },
+        });
+      }
+      await seen.close();
+    });
+
     it.each([
-      ['nobody', undefined, 'unauthenticated'],
-      ['a viewer', 'viewer', 'forbidden'],
-    ] as const)('do not show %s what runs', async (_who, what, code) => {
+      ['nobody what runs', SESSIONS, undefined, 'unauthenticated'],
+      ['a viewer what runs', SESSIONS, 'viewer', 'forbidden'],
+      ['a viewer what is charged', CHARGES, 'viewer', 'forbidden'],
+    ] as const)('do not show %s', async (_what, query, what, code) => {
       const { one, other } = pair;
       const token = what === undefined ? undefined : await one.tokenOf(what);
-      const seen = await subscribe(other.url, SESSIONS, {}, token);
+      const seen = await subscribe(other.url, query, {}, token);
       expect((await seen.next())?.codes).toEqual([code]);
       expect(await seen.next()).toBeNull();
     });

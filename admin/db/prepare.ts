@@ -1,0 +1,70 @@
+/** What is done once for a statement instead of each time: building it here, parsing and planning it in the database. */
+import type { PgPreparedQuery, PreparedQueryConfig } from 'drizzle-orm/pg-core';
+import { drizzle } from 'drizzle-orm/postgres-js';
+import type { Sql, TransactionSql } from 'postgres';
+import type { Executor } from './connect.ts';
+import * as schema from './schema.ts';
+
+/**
+ * A connection keeps what it has prepared, some 20 kB each in the database: this many different statements, those that
+ * come first.
+ */
+const MAX_STATEMENTS = 250;
+/** Lists of ids are written out, and each length of one is a statement of its own: long ones are not kept. */
+const LONG_LIST = / in \((\$\d+, ){8}/;
+
+type Scope = (...given: readonly unknown[]) => Promise<unknown>;
+type Work = (client: TransactionSql) => unknown;
+
+/**
+ * The same client, for Drizzle, which runs everything by `unsafe` and does not ask for preparation. `?prepare=false` in
+ * the database's URL turns it off, for poolers that give each transaction another connection.
+ */
+export function preparing(client: Sql): Sql {
+  const kept = new Set<string>();
+  const isKept = (text: string): boolean => {
+    if (kept.has(text)) return true;
+    if (kept.size >= MAX_STATEMENTS || LONG_LIST.test(text)) return false;
+    kept.add(text);
+    return true;
+  };
+  const wrap = <C extends Sql | TransactionSql>(inner: C): C =>
+    new Proxy(inner, {
+      get(target, name) {
+        if (name === 'unsafe') {
+          const unsafe: Sql['unsafe'] = (text, values, options) =>
+            target.unsafe(text, values, { ...options, prepare: isKept(text) });
+          return unsafe;
+        }
+        const member: unknown = Reflect.get(target, name);
+        if (name !== 'begin' && name !== 'savepoint') return member;
+        // The work that is to be done in a transaction, or a part of one, is the last argument.
+        const scope: Scope = (...given) =>
+          (member as Scope)(...given.slice(0, -1), (scoped: TransactionSql) =>
+            (given.at(-1) as Work)(wrap(scoped)),
+          );
+        return scope;
+      },
+    });
+  return wrap(client);
+}
+
+const NOWHERE: Executor = drizzle.mock({ schema });
+
+/**
+ * A query that is built once, with placeholders, for all databases and transactions: Drizzle takes longer to build one
+ * than the driver to send it. For what runs with every order. A placeholder must not be null: Drizzle writes it as JSON.
+ */
+export function builtOnce<Q extends PgPreparedQuery<PreparedQueryConfig>>(
+  build: (db: Executor) => Q,
+): (db: Executor) => Q {
+  const built = build(NOWHERE);
+  return (db) => {
+    // All that it takes from the session that it is built in.
+    const { client, logger } = db._.session as unknown as {
+      readonly client: unknown;
+      readonly logger: unknown;
+    };
+    return Object.create(built, { client: { value: client }, logger: { value: logger } }) as Q;
+  };
+}

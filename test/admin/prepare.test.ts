@@ -1,0 +1,68 @@
+import { sql } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/postgres-js';
+import type { Sql } from 'postgres';
+import { expect, it } from 'vitest';
+import { builtOnce, preparing } from '../../admin/db/prepare.ts';
+import * as schema from '../../admin/db/schema.ts';
+
+interface Sent {
+  readonly by: string;
+  readonly text: string;
+  readonly values: unknown;
+  readonly isPrepared: unknown;
+}
+
+/** A client that answers nothing, and remembers what it was asked in which scope. */
+function recorder() {
+  const sent: Sent[] = [];
+  const scope = (by: string): object => ({
+    options: { parsers: {}, serializers: {} },
+    unsafe: (text: string, values: unknown, options?: { prepare?: boolean }) => {
+      sent.push({ by, text, values, isPrepared: options?.prepare });
+      return Object.assign(Promise.resolve([]), { values: () => Promise.resolve([]) });
+    },
+    begin: (work: (inner: object) => unknown) => work(scope('transaction')),
+    savepoint: (work: (inner: object) => unknown) => work(scope('savepoint')),
+  });
+  return { sent, client: preparing(scope('client') as unknown as Sql) };
+}
+
+it('everything is prepared, in a transaction and in a part of one too', async () => {
+  const { sent, client } = recorder();
+  const db = drizzle(client, { schema });
+  await db.execute(sql`select 1`);
+  await db.transaction(async (tx) => {
+    await tx.execute(sql`select 2`);
+    await tx.transaction((inner) => inner.execute(sql`select 3`));
+  });
+  expect(sent).toEqual([
+    { by: 'client', text: 'select 1', values: [], isPrepared: true },
+    { by: 'transaction', text: 'select 2', values: [], isPrepared: true },
+    { by: 'savepoint', text: 'select 3', values: [], isPrepared: true },
+  ]);
+});
+
+it('long lists and what comes after the first 250 statements are not: a connection keeps all of it', async () => {
+  const { sent, client } = recorder();
+  const list = (length: number) => `a in (${Array.from({ length }, (_, at) => `$${at + 1}`).join(', ')})`;
+  const texts = [list(8), list(9), list(100), ...Array.from({ length: 249 }, (_, at) => `select ${at}`)];
+  for (const text of [...texts, 'one more', 'select 7']) await client.unsafe(text);
+  const refused = sent.filter(({ isPrepared }) => isPrepared !== true).map(({ text }) => text);
+  expect(refused).toEqual([list(9), list(100), 'one more']);
+});
+
+it('what is built once runs where it is asked to, with the values of each time', async () => {
+  const { titles } = schema;
+  const byPath = builtOnce((db) =>
+    db
+      .select({ id: titles.id })
+      .from(titles)
+      .where(sql`${titles.path} = ${sql.placeholder('path')}`)
+      .prepare('by_path'),
+  );
+  const [one, other] = [recorder(), recorder()];
+  await byPath(drizzle(one.client, { schema })).execute({ path: '/a' });
+  await drizzle(other.client, { schema }).transaction((tx) => byPath(tx).execute({ path: '/b' }));
+  expect(one.sent).toMatchObject([{ by: 'client', values: ['/a'] }]);
+  expect(other.sent).toMatchObject([{ by: 'transaction', values: ['/b'] }]);
+});
