@@ -34,8 +34,10 @@ export const COUNTERS = {
   timestamp: 4,
   /** Sequence number of the next packet, unless the stream has a gap. */
   nextSequence: 5,
+  /** Dropped on the way to the thread that sends: the only one that the other thread counts. */
+  unqueued: 6,
 } as const;
-export const COUNTERS_LENGTH = 6;
+export const COUNTERS_LENGTH = 7;
 
 /** A packet of the stream, in memory where its header may be changed: every receiver changes the same fields. */
 export interface SourcePacket {
@@ -64,7 +66,10 @@ const SEQUENCES = 0x1_0000;
 /** A gap in the sequence numbers that every receiver understands (RFC 3711 section 3.3.1 has 2^15 - 1). */
 const MAX_GAP = 0x4000;
 
-/** @throws RangeError for a key, salt or MKI of a wrong length */
+/**
+ * @param counters of the length `COUNTERS_LENGTH`; what is before the first packet is the caller's to say
+ * @throws RangeError for a key, salt or MKI of a wrong length
+ */
 export function createOutlet(
   key: OutletKey,
   { ssrc, sequence, payloadType, timestampOffset = 0 }: OutletRewrite,
@@ -75,9 +80,6 @@ export function createOutlet(
   let next = sequence;
   /** Index in the stream - index here; undefined until a packet has come, and after a pause. */
   let shift: number | undefined;
-  counters[COUNTERS.timestamp] = -1;
-  counters[COUNTERS.nextSequence] = sequence;
-
   const count = (which: number, by: number): void => {
     counters[which] = (counters[which] ?? 0) + by;
   };

@@ -3,9 +3,11 @@
  * own.
  */
 import { once } from 'node:events';
-import { createLane, type PacketSink } from './fan-out-lane.ts';
+import { createLane, MAX_PACKET_BYTES, type Lane, type PacketSink } from './fan-out-lane.ts';
 import { COUNTERS, COUNTERS_LENGTH, type OutletKey, type OutletRewrite } from './fan-out-outlet.ts';
 import { openSocket, type UdpPeer } from './fan-out-socket.ts';
+import { openThread, type ThreadLane } from './fan-out-thread.ts';
+import { rtpHeaderBytes } from './packet.ts';
 import { createSrtpSender, type SrtpSender } from './srtp.ts';
 
 export type { PacketSink } from './fan-out-lane.ts';
@@ -15,10 +17,12 @@ export type { UdpPeer } from './fan-out-socket.ts';
 export interface FanOutOptions {
   /** Address that the UDP sockets are bound to. */
   readonly address: string;
-  /** Port of the first socket, the others follow in steps of two; default 0: any. */
+  /** Port that all packets come from; default 0: any. */
   readonly port?: number;
   /** What may wait for the network, in bytes by receivers; packets on top are dropped and counted. Default 1 MiB. */
   readonly maxQueuedBytes?: number;
+  /** Threads that protect and send what goes over UDP, 0 to 64; default 0: the caller's own does it. */
+  readonly threads?: number;
 }
 
 /**
@@ -50,6 +54,7 @@ export interface OutletCounters {
 export interface OutletHandle {
   /** Where packets come from; `undefined` for a sink. */
   readonly localPort: number | undefined;
+  /** With threads, as far as they have come. */
   counters(): OutletCounters;
   /** Protects an RTCP packet (a sender report) under this receiver's key; the caller sends it. See `SrtpSender`. */
   protectRtcp(packet: Buffer): Buffer;
@@ -86,6 +91,7 @@ export interface FanOut {
 }
 
 const DEFAULT_QUEUED_BYTES = 1 << 20;
+const MAX_THREADS = 64;
 
 const requireInteger = (value: number, most: number, what: string): void => {
   if (!Number.isInteger(value) || value < 0 || value > most) throw new RangeError(`${what} is out of range`);
@@ -100,32 +106,71 @@ function check({ ssrc, sequence, payloadType, timestampOffset = 0, to }: Outlet)
     throw new RangeError('a peer has a port');
 }
 
+/** Closes what is open when a later thread fails. */
+async function openThreads(count: number, local: UdpPeer, maxQueuedBytes: number): Promise<ThreadLane[]> {
+  const opening = await Promise.allSettled(
+    Array.from({ length: count }, () => openThread(local, maxQueuedBytes)),
+  );
+  const lanes = opening.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const failed = opening.find((each) => each.status === 'rejected');
+  if (failed === undefined) return lanes;
+  for (const lane of lanes) lane.close();
+  throw failed.reason;
+}
+
 /**
  * Opens a fan-out.
- * @throws Error when the address or port cannot be bound
+ * @throws Error when the address or port cannot be bound; RangeError for a number of threads out of range
  */
 export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
-  const socket = await openSocket({ address: options.address, port: options.port ?? 0 });
-  const lane = createLane(socket, options.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES);
-  const localPort = socket.address().port;
+  const { address, port = 0, maxQueuedBytes = DEFAULT_QUEUED_BYTES, threads: threadCount = 0 } = options;
+  requireInteger(threadCount, MAX_THREADS, 'the number of threads');
+  const socket = await openSocket({ address, port });
+  const local = socket.address();
+  const closeSocket = async (): Promise<void> => {
+    const closed = once(socket, 'close');
+    socket.close();
+    await closed;
+  };
+  const own = createLane(socket, maxQueuedBytes);
+  const threads = await openThreads(threadCount, local, maxQueuedBytes).catch(async (error: unknown) => {
+    await closeSocket();
+    throw error;
+  });
+  /** Receivers of each lane. */
+  const load = new Map<Lane, number>(threads.map((lane) => [lane, 0]));
   let lastId = 0;
 
-  function addTo(stream: number, outlet: Outlet): OutletHandle {
+  function laneFor({ to }: Outlet): Lane {
+    if (typeof to === 'function') return own;
+    const [first = own, ...others] = threads;
+    return others.reduce(
+      (least, lane) => ((load.get(lane) ?? 0) < (load.get(least) ?? 0) ? lane : least),
+      first,
+    );
+  }
+
+  function addTo(stream: number, lane: Lane, outlet: Outlet, onRemove: () => void): OutletHandle {
     check(outlet);
     const id = (lastId += 1);
-    const counters = new Float64Array(COUNTERS_LENGTH);
+    const counters = new Float64Array(
+      new SharedArrayBuffer(COUNTERS_LENGTH * Float64Array.BYTES_PER_ELEMENT),
+    );
     const count = (which: keyof typeof COUNTERS): number => counters[COUNTERS[which]] ?? 0;
     // RTCP has session keys and an index of its own (RFC 3711 sections 3.2.1 and 4.3.1): no packet shares a key stream.
     let rtcp: SrtpSender = createSrtpSender(outlet);
     let rtcpIndex = 0;
+    let isRemoved = false;
+    counters[COUNTERS.timestamp] = -1;
+    counters[COUNTERS.nextSequence] = outlet.sequence;
     lane.add(stream, id, { isPaused: false, ...outlet }, counters);
     return {
-      localPort: typeof outlet.to === 'function' ? undefined : localPort,
+      localPort: typeof outlet.to === 'function' ? undefined : local.port,
       counters: () => ({
         packets: count('packets'),
         payloadBytes: count('payloadBytes'),
         wireBytes: count('wireBytes'),
-        dropped: count('dropped'),
+        dropped: count('dropped') + count('unqueued'),
         timestamp: count('timestamp') < 0 ? undefined : count('timestamp'),
         nextSequence: count('nextSequence'),
       }),
@@ -141,36 +186,59 @@ export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
       },
       pause: () => lane.setPaused(id, true),
       resume: () => lane.setPaused(id, false),
-      remove: () => lane.remove(id),
+      remove() {
+        if (isRemoved) return;
+        isRemoved = true;
+        lane.remove(id);
+        onRemove();
+      },
+    };
+  }
+
+  function openStream(): FanOutStream {
+    const id = (lastId += 1);
+    /** Receivers of this stream, by lanes that have any. */
+    const lanes = new Map<Lane, number>();
+    const count = (lane: Lane, by: number): void => {
+      load.set(lane, (load.get(lane) ?? 0) + by);
+      const left = (lanes.get(lane) ?? 0) + by;
+      if (left > 0) lanes.set(lane, left);
+      else lanes.delete(lane);
+    };
+    let isOpen = true;
+    return {
+      add(outlet) {
+        if (!isOpen || isClosed) throw new RangeError('the stream is closed');
+        const lane = laneFor(outlet);
+        const handle = addTo(id, lane, outlet, () => isOpen && count(lane, -1));
+        count(lane, 1);
+        return handle;
+      },
+      send(packet) {
+        if (packet.length > MAX_PACKET_BYTES || rtpHeaderBytes(packet) < 0)
+          throw new RangeError('not an RTP packet, or too long');
+        if (isOpen && !isClosed) for (const lane of lanes.keys()) lane.send(id, packet);
+      },
+      close() {
+        isOpen = false;
+        for (const [lane, receivers] of lanes) {
+          lane.closeStream(id);
+          load.set(lane, (load.get(lane) ?? 0) - receivers);
+        }
+        lanes.clear();
+      },
     };
   }
 
   let isClosed = false;
   return {
-    openStream() {
-      const id = (lastId += 1);
-      let isOpen = true;
-      return {
-        add(outlet) {
-          if (!isOpen || isClosed) throw new RangeError('the stream is closed');
-          return addTo(id, outlet);
-        },
-        send(packet) {
-          if (isOpen && !isClosed) lane.send(id, packet);
-        },
-        close() {
-          isOpen = false;
-          lane.closeStream(id);
-        },
-      };
-    },
+    openStream,
     async close() {
       if (isClosed) return;
       isClosed = true;
-      lane.close();
-      const closed = once(socket, 'close');
-      socket.close();
-      await closed;
+      own.close();
+      for (const thread of threads) thread.close();
+      await Promise.all([closeSocket(), ...threads.map((thread) => thread.ended())]);
     },
   };
 }

@@ -1,9 +1,11 @@
 /** RTSP with TLS: ffmpeg with the keys of SDES and GStreamer with those of MIKEY, by TCP and UDP; nothing for others. */
+import { execFile } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
 import { connect as connectTls } from 'node:tls';
+import { promisify } from 'node:util';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
@@ -147,10 +149,27 @@ it('ffmpeg gets nothing without a pass, and nothing with one that was used', asy
   expect([again.exitCode === 0, again.pictures.length]).toEqual([false, 0]);
 });
 
+it('ffprobe, which takes the pass as a password, sees what there is', async () => {
+  const { url } = await buyUrl();
+  const [, host = '', path = '', pass = ''] = /^rtsps:\/\/([^/]+)(\/[^?]+)\?pass=(.+)$/.exec(url) ?? [];
+  const args = [
+    '-loglevel',
+    'error',
+    '-rtsp_transport',
+    'tcp',
+    '-show_entries',
+    'stream=codec_name,width,height',
+  ];
+  const withPassword = `rtsps://viewer:${pass}@${host}${path}`;
+  const { stdout } = await promisify(execFile)('ffprobe', [...args, '-of', 'csv=p=0', withPassword]);
+  expect(stdout.trim().split('\n')).toEqual(['h264,640,360', 'opus']);
+});
+
 interface Watching {
   readonly packets: readonly Buffer[];
   readonly sdp: string;
-  /** Of the last packet of media, by the wall clock. */
+  /** Of the first and the last packet of media, by the wall clock. */
+  firstMs(): number;
   lastMs(): number;
   readonly closed: Promise<unknown>;
 }
@@ -164,10 +183,11 @@ async function watch(url: string, lower: 'tcp' | 'udp'): Promise<Watching> {
   expect(status, sdp).toBe(200);
   const base = url.replace(/[?].*$/, '');
   const packets: Buffer[] = [];
-  let lastMs = 0;
+  let [firstMs, lastMs] = [0, 0];
   const keep = (packet: Buffer): void => {
     packets.push(packet);
     lastMs = Date.now();
+    firstMs ||= lastMs;
   };
   let session = '';
   for (const [index, line] of ['video', 'audio'].entries()) {
@@ -192,7 +212,7 @@ async function watch(url: string, lower: 'tcp' | 'udp'): Promise<Watching> {
     for (const { channel, data } of client.frames.splice(0)) if (channel % 2 === 0) keep(data);
   }, 20);
   void client.closed.then(() => clearInterval(reader));
-  return { packets, sdp, lastMs: () => lastMs, closed: client.closed };
+  return { packets, sdp, firstMs: () => firstMs, lastMs: () => lastMs, closed: client.closed };
 }
 
 /** Packets by SSRC, opened with the keys of the description. */
@@ -241,6 +261,13 @@ describe('media ends', () => {
       expect(afterMs).toBeGreaterThan(-1000);
       expect(afterMs).toBeLessThan(1000);
     }
+  });
+
+  it('within a second of used-up seconds', async () => {
+    const viewer = await watch((await buyUrl({ rights: { seconds: 4 } })).url, 'udp');
+    await viewer.closed;
+    expect(viewer.lastMs() - viewer.firstMs()).toBeGreaterThan(3000);
+    expect(viewer.lastMs() - viewer.firstMs()).toBeLessThan(5000);
   });
 
   it('within a second of the revocation of its ticket', async () => {

@@ -94,45 +94,87 @@ async function udpReceiver(address = '127.0.0.1'): Promise<{ socket: Socket; por
   return { socket, port: socket.address().port };
 }
 
-describe.each(SUITES)('%s', (suite) => {
-  it('every UDP receiver gets its own stream, from the announced port, and no two share ciphertext', async () => {
-    const stream = (await open()).openStream();
-    const peers = await Promise.all(
-      [0, 1, 2].map(async (index) => {
-        const { socket, port } = await udpReceiver();
-        const key = newKey(suite);
-        const line = { ssrc: 100 + index, sequence: 1000 * index, payloadType: 96 + index };
-        const handle = stream.add({
-          ...key,
-          ...line,
-          timestampOffset: index,
-          to: { address: '127.0.0.1', port },
+describe.each(SUITES.flatMap((suite) => [0, 2].map((threads) => ({ suite, threads }))))(
+  '$suite over UDP, threads: $threads',
+  ({ suite, threads }) => {
+    it('every UDP receiver gets its own stream, from the announced port, and no two share ciphertext', async () => {
+      const stream = (await open({ threads })).openStream();
+      const peers = await Promise.all(
+        [0, 1, 2].map(async (index) => {
+          const { socket, port } = await udpReceiver();
+          const key = newKey(suite);
+          const line = { ssrc: 100 + index, sequence: 1000 * index, payloadType: 96 + index };
+          const handle = stream.add({
+            ...key,
+            ...line,
+            timestampOffset: index,
+            to: { address: '127.0.0.1', port },
+          });
+          return { socket, key, line, handle, index };
+        }),
+      );
+      const arrivals = peers.map(
+        ({ socket }) => once(socket, 'message') as Promise<[Buffer, { port: number }]>,
+      );
+      const source = rtp(9, 'the same for all');
+      stream.send(source);
+      const messages = await Promise.all(arrivals);
+      for (const [at, { key, line, handle, index }] of peers.entries()) {
+        const [message, from] = messages[at]!;
+        expect(from.port).toBe(handle.localPort);
+        expect(read(createSrtpReceiver(key), message)).toEqual({
+          ...{ ssrc: line.ssrc, sequence: line.sequence, payloadType: 0x80 | line.payloadType },
+          ...{ timestamp: 27_000 + index, text: 'the same for all' },
         });
-        return { socket, key, line, handle, index };
-      }),
-    );
-    const arrivals = peers.map(
-      ({ socket }) => once(socket, 'message') as Promise<[Buffer, { port: number }]>,
-    );
-    const source = rtp(9, 'the same for all');
-    stream.send(source);
-    const messages = await Promise.all(arrivals);
-    for (const [at, { key, line, handle, index }] of peers.entries()) {
-      const [message, from] = messages[at]!;
-      expect(from.port).toBe(handle.localPort);
-      expect(read(createSrtpReceiver(key), message)).toEqual({
-        ...{ ssrc: line.ssrc, sequence: line.sequence, payloadType: 0x80 | line.payloadType },
-        ...{ timestamp: 27_000 + index, text: 'the same for all' },
-      });
-      expect(handle.counters()).toEqual({
-        ...{ packets: 1, payloadBytes: 16, wireBytes: message.length, dropped: 0 },
-        ...{ timestamp: 27_000 + index, nextSequence: line.sequence + 1 },
-      });
-    }
-    expect(new Set(messages.map(([message]) => message.toString('hex', 12, 28))).size).toBe(3);
-    expect(source).toEqual(rtp(9, 'the same for all'));
-  });
+        await expect.poll(handle.counters).toEqual({
+          ...{ packets: 1, payloadBytes: 16, wireBytes: message.length, dropped: 0 },
+          ...{ timestamp: 27_000 + index, nextSequence: line.sequence + 1 },
+        });
+      }
+      expect(new Set(messages.map(([message]) => message.toString('hex', 12, 28))).size).toBe(3);
+      expect(source).toEqual(rtp(9, 'the same for all'));
+    });
 
+    it('goes on in order with a new key, after a pause, and not after the end', async () => {
+      const fanOut = await open({ threads });
+      const stream = fanOut.openStream();
+      const { socket, port } = await udpReceiver();
+      const [key, nextKey] = [newKey(suite), { ...newKey(suite), mki: Buffer.from('02', 'hex') }];
+      const handle = stream.add({ ...key, ...LINE, to: { address: '127.0.0.1', port } });
+      const receivers = [key, nextKey].map(createSrtpReceiver);
+      const came: unknown[] = [];
+      socket.on('message', (packet) => {
+        const [before, after] = receivers.map((receiver) => read(receiver, packet));
+        came.push(
+          typeof before === 'object'
+            ? [1, before.sequence]
+            : typeof after === 'object' && [2, after.sequence],
+        );
+      });
+      stream.send(rtp(1));
+      handle.rekey(nextKey);
+      stream.send(rtp(2));
+      handle.pause();
+      stream.send(rtp(3));
+      handle.resume();
+      stream.send(rtp(4));
+      await expect.poll(() => came.length).toBe(3);
+      expect(came.toSorted()).toEqual([
+        [1, 5000],
+        [2, 5001],
+        [2, 5002],
+      ]);
+      expect(handle.counters()).toMatchObject({ packets: 3, dropped: 0 });
+      handle.remove();
+      stream.send(rtp(5));
+      stream.close();
+      await fanOut.close();
+      expect(came).toHaveLength(3);
+    });
+  },
+);
+
+describe.each(SUITES)('%s', (suite) => {
   it('sequence numbers of the receiver wrap with its own rollover counter', async () => {
     const key = newKey(suite);
     const sink = sinkOf(key);
@@ -233,6 +275,23 @@ describe('numbers', () => {
 });
 
 describe('bounds', () => {
+  it('a thread that is behind is given no more, and what it is not given is counted', async () => {
+    const fanOut = await open({ threads: 1 });
+    const stream = fanOut.openStream();
+    const { port } = await udpReceiver();
+    const handle = stream.add({ ...newKey(SUITE), ...LINE, to: { address: '127.0.0.1', port } });
+    const text = 'x'.repeat(1200);
+    // In one go: the thread hears of none of them before.
+    for (let sequence = 0; sequence < 3000; sequence++) stream.send(rtp(sequence, text));
+    await expect.poll(() => handle.counters().packets + handle.counters().dropped).toBe(3000);
+    expect(handle.counters().dropped).toBeGreaterThan(0);
+    expect(handle.counters().packets).toBeGreaterThan(1000);
+  });
+
+  it.each([-1, 65, 1.5])('%s threads are refused', async (threads) => {
+    await expect(createFanOut({ address: '127.0.0.1', threads })).rejects.toThrow(RangeError);
+  });
+
   it('what a sink refuses is dropped, and its sequence number is missing', async () => {
     let isOpen = true;
     const key = newKey(SUITE);
