@@ -131,7 +131,7 @@ export async function serversOfRenewal(
   { audience }: RenewedTicket,
   titleId: string,
 ): Promise<StreamingServer[]> {
-  const carrying = new Map((await serversOf(tx, titleId)).map((server) => [server.id, server]));
+  const carrying = new Map((await serversOf(tx, titleId)).map(({ server }) => [server.id, server]));
   const servers = audience.map((id) => carrying.get(id)).filter((server) => server !== undefined);
   if (servers.length === 0)
     throw new Denial('overloaded', { detail: 'none of the ticket’s streaming servers carries this title' });
