@@ -31,6 +31,9 @@ export interface WebRtcReceiver {
   packets(): number;
   /** RTP sequence numbers that were left out so far, in all streams together. */
   missing(): number;
+  /** When the first and the last packet of media came, on the clock of `performance.now`; 0 before there is any. */
+  firstMediaMs(): number;
+  lastMediaMs(): number;
   close(): void;
 }
 
@@ -156,7 +159,7 @@ export async function openWebRtcReceiver({
   const socket = createSocket('udp4');
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  let [bytes, packets, missing] = [0, 0, 0];
+  let [bytes, packets, missing, firstMediaMs, lastMediaMs] = [0, 0, 0, 0, 0];
   const timers: NodeJS.Timeout[] = [];
   /** Sequence number of the latest packet, by SSRC. */
   const latest = new Map<number, number>();
@@ -174,6 +177,8 @@ export async function openWebRtcReceiver({
     close: () => Promise.resolve(),
   };
   function note(ssrc: number, sequence: number): void {
+    lastMediaMs = performance.now();
+    if (firstMediaMs === 0) firstMediaMs = lastMediaMs;
     // On loopback packets come in order; what is sent again later does not count.
     const ahead = ((sequence - (latest.get(ssrc) ?? sequence - 1)) << 16) >> 16;
     if (ahead <= 0) return;
@@ -213,6 +218,8 @@ export async function openWebRtcReceiver({
     bytes: () => bytes,
     packets: () => packets,
     missing: () => missing,
+    firstMediaMs: () => firstMediaMs,
+    lastMediaMs: () => lastMediaMs,
     async connect(remote) {
       socket.connect(remote.port, remote.host);
       await once(socket, 'connect');
