@@ -50,7 +50,8 @@ export function createReceiptCheck(): ReceiptCheck {
           return 'a receipt says less than the one before it';
         if (last['reason'] !== null) return 'a receipt follows the last one';
       }
-      if (remembered?.seq === entry['seq'] && remembered.hash !== hash) return 'a receipt has been changed';
+      if (remembered !== undefined && remembered.seq === entry['seq'] && remembered.hash !== hash)
+        return 'a receipt has been changed';
       before.set(session, { ...entry, hash });
     }
     for (const [session, { hash, ...entry }] of before) {

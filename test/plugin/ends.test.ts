@@ -1,6 +1,5 @@
 /** How an end is told, reason by reason and protocol by protocol: the table of docs/protocol.md. */
-import { Duplex } from 'node:stream';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { expect, it } from 'vitest';
 import type WebSocket from 'ws';
 import { isWorthWaiting, codeOfEnd, wordsFor } from '../../player-demo/src/problems.ts';
@@ -48,18 +47,17 @@ const TABLE: Readonly<Record<EndReason, Told>> = {
   },
 };
 
-const socket = (): Socket => new Duplex({ read: () => undefined, write: (_c, _e, done) => done() }) as Socket;
 const none = (): void => undefined;
 
 it.each(END_REASONS)('%s', (reason) => {
   const { webSocket, rtmp, title, waits = false } = TABLE[reason];
   const closed: [number, string][] = [];
   const fake = { send: none, close: (code: number, text: string) => void closed.push([code, text]) };
-  webSocketOutlet(fake as unknown as WebSocket, socket(), none).close(reason);
+  webSocketOutlet(fake as unknown as WebSocket, new Socket(), none).close(reason);
   expect(closed).toEqual([[webSocket, expect.stringMatching(new RegExp(`^${reason}: .`))]]);
 
   const said: string[][] = [];
-  rtmpOutlet(socket(), none, (...words) => void said.push(words)).close(reason);
+  rtmpOutlet(new Socket(), none, (...words) => void said.push(words)).close(reason);
   expect(said).toEqual([[...rtmp, closed[0]?.[1]]]);
 
   const code = codeOfEnd(reason);

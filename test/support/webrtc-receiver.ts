@@ -31,6 +31,9 @@ export interface WebRtcReceiver {
   packets(): number;
   /** RTP sequence numbers that were left out so far, in all streams together. */
   missing(): number;
+  /** When the first and the last packet of media came, on the clock of `performance.now`; 0 before there is any. */
+  firstMediaMs(): number;
+  lastMediaMs(): number;
   close(): void;
 }
 
@@ -158,6 +161,7 @@ export async function openWebRtcReceiver({
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
   let [bytes, packets, reports, missing] = [0, 0, 0, 0];
+  let [firstMediaMs, lastMediaMs] = [0, 0];
   const timers: NodeJS.Timeout[] = [];
   /** Sequence number of the latest packet, by SSRC. */
   const latest = new Map<number, number>();
@@ -175,6 +179,8 @@ export async function openWebRtcReceiver({
     close: () => Promise.resolve(),
   };
   function note(ssrc: number, sequence: number): void {
+    lastMediaMs = performance.now();
+    if (firstMediaMs === 0) firstMediaMs = lastMediaMs;
     // On loopback packets come in order; what is sent again later does not count.
     const ahead = ((sequence - (latest.get(ssrc) ?? sequence - 1)) << 16) >> 16;
     if (ahead <= 0) return;
@@ -216,6 +222,8 @@ export async function openWebRtcReceiver({
     bytes: () => bytes,
     packets: () => packets,
     missing: () => missing,
+    firstMediaMs: () => firstMediaMs,
+    lastMediaMs: () => lastMediaMs,
     async connect(remote) {
       socket.connect(remote.port, remote.host);
       await once(socket, 'connect');
