@@ -7,6 +7,7 @@ import { drizzle } from 'drizzle-orm/postgres-js';
 import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { migrateDatabase } from '../admin/db/migrate.ts';
+import { preparing } from '../admin/db/prepare.ts';
 import * as schema from '../admin/db/schema.ts';
 import { fillDataset, RECEIPTS_PER_ORDER, sizesOf } from './dataset/fill.ts';
 import { listQueries, tablesScannedWhole } from './dataset/lists.ts';
@@ -23,7 +24,7 @@ if (!(scale > 0 && scale <= 1) || url === undefined || url === '') {
 
 const REPETITIONS = 100;
 
-const sql = postgres(url, { max: 1, onnotice: () => undefined });
+const sql = preparing(postgres(url, { max: 1, onnotice: () => undefined }));
 try {
   await migrateDatabase(sql);
   const sizes = sizesOf(scale);

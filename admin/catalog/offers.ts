@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, or, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNotNull, or, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import { isSqlState, type Executor } from '../db/connect.ts';
@@ -100,7 +100,14 @@ export async function offersOf(db: Executor, titleIds: readonly string[]): Promi
     .select({ ...COLUMNS, opens: sql<string>`${titleCategories.titleId}` })
     .from(titleCategories)
     .innerJoin(offers, eq(offers.categoryId, titleCategories.categoryId))
-    .where(and(inArray(titleCategories.titleId, [...titleIds]), eq(offers.active, true)));
+    .where(
+      and(
+        inArray(titleCategories.titleId, [...titleIds]),
+        // Follows from the join; the database reads the few offers of categories by it, and not those of every title.
+        isNotNull(offers.categoryId),
+        eq(offers.active, true),
+      ),
+    );
   const rows = [...own, ...shared].sort((a, b) => a.priceMinor - b.priceMinor || (a.id < b.id ? -1 : 1));
   for (const { opens, ...row } of rows) found.get(opens)?.push(fromRow(row));
   return found;

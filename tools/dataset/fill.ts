@@ -3,6 +3,8 @@ import type { Sql } from 'postgres';
 
 /** How many there are at scale 1. */
 const FULL = { accounts: 20_000, titles: 1000, orders: 200_000 };
+/** At any scale; each has an offer of its own. */
+const CATEGORIES = 20;
 /** Of each order's one session. */
 export const RECEIPTS_PER_ORDER = 5;
 /** Orders of one transaction: the unit in which it goes on after an interruption. */
@@ -70,6 +72,16 @@ async function fillCatalog(sql: Sql, { accounts, titles }: Sizes): Promise<void>
     select pg_temp.uid(3, n), pg_temp.uid(2, n), 'A day', 300, 'EUR', '{"kind":"duration","seconds":86400}',
       '${RIGHTS}', 86400, 'prepaid', true, pg_temp.moment(0)
     from generate_series(1, ${String(titles)}) n on conflict do nothing;
+    insert into categories (id, slug, name, created_at)
+    select pg_temp.uid(13, n), 'dataset-' || n, 'Category ' || n, pg_temp.moment(0)
+    from generate_series(1, ${String(CATEGORIES)}) n on conflict do nothing;
+    insert into title_categories (title_id, category_id)
+    select pg_temp.uid(2, n), pg_temp.uid(13, 1 + n % ${String(CATEGORIES)})
+    from generate_series(1, ${String(titles)}) n on conflict do nothing;
+    insert into offers (id, category_id, name, price_minor, currency, time_option, rights, valid_seconds, charging, active, created_at)
+    select pg_temp.uid(14, n), pg_temp.uid(13, n), 'A month', 900, 'EUR', '{"kind":"category","seconds":2592000}',
+      '${RIGHTS}', 2592000, 'prepaid', true, pg_temp.moment(0)
+    from generate_series(1, ${String(CATEGORIES)}) n on conflict do nothing;
     insert into ledger_accounts (id, kind, currency, created_at)
     values (pg_temp.uid(9, 1), 'revenue', 'EUR', pg_temp.moment(0)), (pg_temp.uid(9, 2), 'card_clearing', 'EUR', pg_temp.moment(0))
     on conflict do nothing`);
