@@ -116,8 +116,6 @@ export function createRtspReader(): RtspReader {
   }
 
   function nextHead(): Head | undefined {
-    // RFC 2326 section 4.1: empty lines before a request are passed over.
-    while (buffered[0] === CR && buffered[1] === 0x0a) take(2);
     const end = buffered.indexOf(END_OF_HEAD, Math.max(0, searched - END_OF_HEAD.length + 1));
     if (end > MAX_HEAD_BYTES || (end < 0 && buffered.length > MAX_HEAD_BYTES))
       throw new RtspSyntaxError(413, 'the header is too large');
@@ -127,6 +125,8 @@ export function createRtspReader(): RtspReader {
   }
 
   function read(): RtspMessage | undefined {
+    // RFC 2326 section 4.1: empty lines before a message are passed over.
+    while (head === undefined && buffered[0] === CR && buffered[1] === 0x0a) take(2);
     if (head === undefined && buffered[0] === DOLLAR) return nextFrame();
     head ??= nextHead();
     if (head === undefined || buffered.length < head.bodyBytes) return undefined;

@@ -60,6 +60,32 @@ it.each<[string, NodeJS.ProcessEnv, PublicUrls]>([
   expect(readMediaConfig(env).playUrls).toEqual(urls);
 });
 
+it.each<[string, NodeJS.ProcessEnv, ReturnType<typeof readMediaConfig>['rtspUrls']]>([
+  ['nothing set', {}, { rtsp: 'rtsp://localhost:8554', rtsps: undefined }],
+  [
+    'a host, a port and TLS',
+    { ...FILES, USHER_MEDIA_PUBLIC_URL: 'https://media.example:4001/base', USHER_RTSPS_PORT: '85' },
+    { rtsp: 'rtsp://media.example:8554', rtsps: 'rtsps://media.example:85' },
+  ],
+  [
+    'a base of a proxy with the certificate',
+    { USHER_RTSP_PUBLIC_URL: 'rtsps://rtsp.example' },
+    { rtsp: 'rtsps://rtsp.example', rtsps: undefined },
+  ],
+  [
+    'a base and TLS',
+    { ...FILES, USHER_RTSP_PUBLIC_URL: 'rtsps://rtsp.example:322' },
+    { rtsp: 'rtsp://localhost:8554', rtsps: 'rtsps://rtsp.example:322' },
+  ],
+])('with %s, viewers find RTSP', (_name, env, urls) => {
+  expect(readMediaConfig(env).rtspUrls).toEqual(urls);
+});
+
+it('RTSP has no path but that of the stream', () => {
+  const env = { USHER_RTSP_PUBLIC_URL: 'rtsps://rtsp.example/base' };
+  expect(() => readMediaConfig(env)).toThrow(/^USHER_RTSP_PUBLIC_URL: /);
+});
+
 it.each([
   ['USHER_FLV_PUBLIC_URL', 'rtmp://host'],
   ['USHER_FLV_PUBLIC_URL', 'http://host/?a=b'],

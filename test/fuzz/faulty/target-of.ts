@@ -1,0 +1,13 @@
+import type { FuzzTarget } from '../../../tools/fuzz/target.ts';
+
+export class Refusal extends Error {}
+
+export const targetOf =
+  (take: (input: Buffer) => void): (() => FuzzTarget) =>
+  () => ({
+    take,
+    refusals: [Refusal],
+    seeds: [Buffer.from('seed'), Buffer.from('seeds')],
+    folders: [],
+    words: ['word'],
+  });
