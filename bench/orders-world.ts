@@ -13,7 +13,8 @@ import * as schema from '../admin/db/schema.ts';
 import { newId } from '../admin/ids.ts';
 import { creditCustomer } from '../admin/ledger/ledger.ts';
 import { MAX_AMOUNT_MINOR, money } from '../admin/ledger/money.ts';
-import { placeOrder, type OrderRequest } from '../admin/orders/place.ts';
+import { placeOrder } from '../admin/orders/place.ts';
+import type { OrderRequest } from '../admin/orders/request.ts';
 import { registerServer, type StreamingServer } from '../admin/trust/servers.ts';
 import { loadAuthority, type TicketAuthority } from '../admin/trust/signing-keys.ts';
 

@@ -1,6 +1,4 @@
-import type { ExtractTablesWithRelations } from 'drizzle-orm';
-import type { PgDatabase } from 'drizzle-orm/pg-core';
-import { drizzle, type PostgresJsDatabase, type PostgresJsQueryResultHKT } from 'drizzle-orm/postgres-js';
+import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import type { Channel } from '../events/port.ts';
@@ -9,12 +7,7 @@ import { startPglite } from './pglite.ts';
 import { preparing } from './prepare.ts';
 import * as schema from './schema.ts';
 
-/** A database or a transaction in it: what the domain functions run on. */
-export type Executor = PgDatabase<
-  PostgresJsQueryResultHKT,
-  typeof schema,
-  ExtractTablesWithRelations<typeof schema>
->;
+export type { Executor } from './executor.ts';
 
 export type Database = PostgresJsDatabase<typeof schema> & { readonly $client: postgres.Sql };
 

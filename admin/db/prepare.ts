@@ -2,7 +2,7 @@
 import type { PgPreparedQuery, PreparedQueryConfig } from 'drizzle-orm/pg-core';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import type { Sql, TransactionSql } from 'postgres';
-import type { Executor } from './connect.ts';
+import type { Executor } from './executor.ts';
 import * as schema from './schema.ts';
 
 /**

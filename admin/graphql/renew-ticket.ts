@@ -1,6 +1,6 @@
 /** Renewing a ticket, for a session that goes on. */
 import { asDenial } from '../../plugin/errors.ts';
-import { orderRequestSchema } from '../orders/place.ts';
+import { orderRequestSchema } from '../orders/request.ts';
 import { renewalOfSchema } from '../orders/renew.ts';
 import { allow } from './access.ts';
 import { builder } from './builder.ts';

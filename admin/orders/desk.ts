@@ -24,7 +24,8 @@ import { findIssued } from '../tickets/issue.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { abandonAuthorization, endOperation } from './pay.ts';
 import { findAnyOrder } from './orders.ts';
-import { placeOrder, type Buyer, type OrderRequest, type PlacedOrder } from './place.ts';
+import { placeOrder, type PlacedOrder } from './place.ts';
+import type { Buyer, OrderRequest } from './request.ts';
 import { orderOfRenewal, type RenewalRequest } from './renew.ts';
 import {
   findDueAmong,

@@ -17,7 +17,8 @@ import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { lockOrder, type LockedOrder } from './change.ts';
 import { refusalOf } from './fulfil.ts';
 import { idempotencyKeySchema } from './orders.ts';
-import type { Buyer, PlacedOrder } from './place.ts';
+import type { PlacedOrder } from './place.ts';
+import type { Buyer } from './request.ts';
 
 export const furtherTicketSchema = z.strictObject({
   orderId: z.uuid(),

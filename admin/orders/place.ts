@@ -1,45 +1,24 @@
 /** Placing an order: what is sold is priced, paid or held, and the ticket issued. */
 import { sql } from 'drizzle-orm';
-import type { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
-import { sealingJwkSchema, signingJwkSchema } from '../../plugin/registration.ts';
 import { isSealKey, thumbprint } from '../../plugin/ticket/index.ts';
 import { reserveCapacity } from '../catalog/capacity.ts';
 import type { Executor } from '../db/connect.ts';
 import { sha256 } from '../ids.ts';
 import { bookStep } from '../payments/books.ts';
 import { findOpenOperation, findPayment, insertOperation, insertPayment } from '../payments/payments.ts';
-import { cardTokenSchema } from '../payments/tokens.ts';
 import { countPreview } from '../pricing/previews.ts';
 import { usePromotion } from '../pricing/promotions.ts';
-import { quote, quoteRequestSchema, type Quote } from '../pricing/quote.ts';
+import { quote, type Quote } from '../pricing/quote.ts';
 import { redeemVoucher } from '../pricing/vouchers.ts';
 import { findIssued, type IssuedTicket } from '../tickets/issue.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { insertOrder, transition, type OrderActor } from './change.ts';
 import { fulfil } from './fulfil.ts';
-import { findRequested, idempotencyKeySchema, type Order } from './orders.ts';
+import { findRequested, type Order } from './orders.ts';
 import { findRenewed, requireRenewable } from './renew.ts';
+import type { Buyer, OrderRequest } from './request.ts';
 import type { OrderTerms } from './terms.ts';
-
-export const orderRequestSchema = quoteRequestSchema.extend({
-  proofKey: signingJwkSchema,
-  sealKey: sealingJwkSchema,
-  /** Pays by card; without it the balance does. */
-  cardToken: cardTokenSchema.exactOptional(),
-  idempotencyKey: idempotencyKeySchema,
-});
-export type OrderRequest = z.infer<typeof orderRequestSchema>;
-
-/** Who orders, and from where. */
-export interface Buyer {
-  /** Null without an account: for what is free, or paid by a voucher. */
-  readonly accountId: string | null;
-  /** ISO 3166-1; null where it is not known. */
-  readonly country: string | null;
-  /** Client address: previews are counted by it. */
-  readonly address: string;
-}
 
 export interface PlacedOrder {
   readonly order: Order;

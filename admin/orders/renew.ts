@@ -11,7 +11,7 @@ import { thumbprint } from '../../plugin/ticket/index.ts';
 import type { Executor } from '../db/connect.ts';
 import { orders, tickets, titles } from '../db/schema.ts';
 import { serversOf, type StreamingServer } from '../trust/servers.ts';
-import type { Buyer, OrderRequest } from './place.ts';
+import type { Buyer, OrderRequest } from './request.ts';
 import type { OrderTerms } from './terms.ts';
 
 /** A ticket that another one is to take the place of. */

@@ -7,7 +7,8 @@ import { createTitle } from '../../admin/catalog/titles.ts';
 import { openDatabase, type Database, type DatabaseHandle } from '../../admin/db/connect.ts';
 import { creditCustomer } from '../../admin/ledger/ledger.ts';
 import { money } from '../../admin/ledger/money.ts';
-import { placeOrder, type Buyer, type OrderRequest, type PlacedOrder } from '../../admin/orders/place.ts';
+import { placeOrder, type PlacedOrder } from '../../admin/orders/place.ts';
+import type { Buyer, OrderRequest } from '../../admin/orders/request.ts';
 import type { IssuedTicket } from '../../admin/tickets/issue.ts';
 import { registerServer, type StreamingServer } from '../../admin/trust/servers.ts';
 import {

@@ -1,6 +1,6 @@
 /** An order desk with test cards, whose clock and webhooks the test moves. */
 import { createOrderDesk, type OrderDesk } from '../../admin/orders/desk.ts';
-import type { OrderRequest } from '../../admin/orders/place.ts';
+import type { OrderRequest } from '../../admin/orders/request.ts';
 import type { PaymentProvider } from '../../admin/payments/providers.ts';
 import { createTestCardProvider } from '../../admin/payments/test-card.ts';
 import { signWebhook } from '../../admin/payments/webhook-signature.ts';

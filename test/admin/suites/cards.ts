@@ -13,7 +13,8 @@ import {
 import { newId } from '../../../admin/ids.ts';
 import { reconcile } from '../../../admin/ledger/reconcile.ts';
 import { cancelOrder } from '../../../admin/orders/cancel.ts';
-import type { OrderRequest, PlacedOrder } from '../../../admin/orders/place.ts';
+import type { PlacedOrder } from '../../../admin/orders/place.ts';
+import type { OrderRequest } from '../../../admin/orders/request.ts';
 import { refundOrder } from '../../../admin/orders/refund.ts';
 import { RECEIPTS_WITHIN_MS } from '../../../admin/orders/settlement.ts';
 import type { PaymentProvider, ProviderRequest } from '../../../admin/payments/providers.ts';
