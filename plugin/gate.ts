@@ -169,7 +169,7 @@ export function createGate(options: GateOptions): Gate {
   const running = new Map<Session, string>();
   const attempts = new Map<string, Attempt>();
   const isHeld = (session: Session, ticket: string): boolean => running.get(session) === ticketHash(ticket);
-  const renewals = createRenewals({ accesses, isHeld, requireUnrevoked, onRenewed: follow });
+  const renewals = createRenewals({ accesses, clock, isHeld, requireUnrevoked, onRenewed: follow });
   const passes = createPassBook<Presented>({ clock });
   let opening = 0;
   let closed = false;

@@ -2,6 +2,7 @@
 import type { Accesses } from './accesses.ts';
 import type { Grant } from './contract.ts';
 import { Denial } from './errors.ts';
+import type { Clock } from './ports.ts';
 import { requireAsMuch } from './rights/index.ts';
 import type { Session } from './session.ts';
 import type { TicketClaims } from './ticket/index.ts';
@@ -13,7 +14,15 @@ export interface PresentedRenewal {
   readonly attempt: string | null;
 }
 
+/**
+ * Renewals of one session that may come at once, and the seconds after which one more may: each leaves receipts that are
+ * kept, and two tickets could take each other's place for ever.
+ */
+const RENEWALS_AT_ONCE = 30;
+const SECONDS_FOR_ANOTHER = 10;
+
 export interface RenewalsOptions {
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly accesses: Accesses;
   /** True when the session runs on this very ticket already. */
   readonly isHeld: (session: Session, ticket: string) => boolean;
@@ -46,9 +55,22 @@ function requireRenewal(grant: Grant, { iss, cnf, uri, rights }: TicketClaims): 
 
 /** Makes the renewals of one gate. */
 export function createRenewals(options: RenewalsOptions): Renewals {
-  const { accesses, isHeld, requireUnrevoked, onRenewed } = options;
+  const { accesses, clock, isHeld, requireUnrevoked, onRenewed } = options;
   /** The latest of each session. */
   const turns = new Map<Session, Promise<void>>();
+
+  /** How many more each may have, and since when that is so. */
+  const allowances = new WeakMap<Session, { readonly left: number; readonly atMs: number }>();
+
+  /** @throws Denial `rate_limited` */
+  function requireAllowance(session: Session): void {
+    const nowMs = clock.monotonicMs();
+    const before = allowances.get(session) ?? { left: RENEWALS_AT_ONCE, atMs: nowMs };
+    const grown = before.left + (nowMs - before.atMs) / 1000 / SECONDS_FOR_ANOTHER;
+    const left = Math.min(RENEWALS_AT_ONCE, grown) - 1;
+    if (left < 0) throw new Denial('rate_limited', { retryAfterSeconds: SECONDS_FOR_ANOTHER });
+    allowances.set(session, { left, atMs: nowMs });
+  }
 
   async function goOver(session: Session, presented: PresentedRenewal, next: Grant): Promise<void> {
     const { ticket, claims } = presented;
@@ -56,6 +78,7 @@ export function createRenewals(options: RenewalsOptions): Renewals {
     if (isHeld(session, ticket)) return;
     if (session.isEnded()) throw new Denial('session_ended');
     requireRenewal(session.grant, claims);
+    requireAllowance(session);
     const redeemed = await accesses.reserve(next.sessionId, presented);
     try {
       // It may have been revoked while the order server was asked.

@@ -9,7 +9,7 @@ import { issueForOrder, type IssuedTicket } from '../tickets/issue.ts';
 import type { StreamingServer } from '../trust/servers.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import type { Order } from './orders.ts';
-import { findRenewed, serversOfRenewal, validityOfRenewal } from './renew.ts';
+import { findRenewed, noteRenewal, serversOfRenewal, validityOfRenewal } from './renew.ts';
 import { RECEIPTS_WITHIN_MS } from './settlement.ts';
 import type { OrderTerms } from './terms.ts';
 
@@ -88,6 +88,7 @@ export async function fulfil(
     sealKey,
     nowMs,
   });
+  if (renewed !== null) await noteRenewal(tx, renewed, order.terms, issued.jti);
   const dueAt = new Date(issued.expiresAt.getTime() + RECEIPTS_WITHIN_MS);
   return { issued, changes: { clientKeys: null, expiresAt: issued.expiresAt, dueAt } };
 }

@@ -185,7 +185,7 @@ export async function placeOrder(
 
   const sold = await quoted(tx, request, buyer, nowMs);
   if (renews !== undefined)
-    requireRenewable(await findRenewed(tx, renews), sold.offer, sold.validity, sold.title.id, nowMs);
+    requireRenewable(await findRenewed(tx, renews, true), sold.offer, sold.validity, sold.title.id, nowMs);
   const provider = providerFor(sold, request);
   const amountMinor = amountOf(sold);
   const isByCard = amountMinor > 0 && provider === 'test_card';

@@ -3,7 +3,7 @@
  * stream and streaming servers; more of the same rights begins where that one ends, other rights begin at once.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { eq } from 'drizzle-orm';
+import { and, eq, isNull } from 'drizzle-orm';
 import { z } from 'zod';
 import { Denial } from '../../plugin/errors.ts';
 import { requireAsMuch, type Rights } from '../../plugin/rights/index.ts';
@@ -28,6 +28,12 @@ export interface RenewedTicket {
   readonly expiresAt: Date;
   readonly windowEndsAt: Date | null;
   readonly revokedAt: Date | null;
+  /** The ticket that goes on where it ends. */
+  readonly renewedBy: string | null;
+  /** True once something was watched with it. */
+  readonly isUsed: boolean;
+  /** False while its order may still come to nothing by how little was watched. */
+  readonly isCharged: boolean;
 }
 
 export const renewalOfSchema = z.strictObject({
@@ -38,9 +44,12 @@ export const renewalOfSchema = z.strictObject({
 /** An order request that names a ticket, and perhaps an offer, instead of an offer and a title. */
 export type RenewalRequest = Omit<OrderRequest, 'offerId' | 'titleId'> & z.infer<typeof renewalOfSchema>;
 
-/** @throws Denial `not_found`. */
-export async function findRenewed(db: Executor, ticketId: string): Promise<RenewedTicket> {
-  const [row] = await db
+/**
+ * @param lock holds the ticket: before the order takes anything, as settling it does
+ * @throws Denial `not_found`.
+ */
+export async function findRenewed(db: Executor, ticketId: string, lock = false): Promise<RenewedTicket> {
+  const query = db
     .select({
       jti: tickets.jti,
       accountId: orders.accountId,
@@ -52,13 +61,21 @@ export async function findRenewed(db: Executor, ticketId: string): Promise<Renew
       expiresAt: tickets.expiresAt,
       windowEndsAt: tickets.windowEndsAt,
       revokedAt: tickets.revokedAt,
+      renewedBy: tickets.renewedBy,
+      deliveredAt: orders.deliveredAt,
+      capturedMinor: orders.capturedMinor,
+      priceMinor: orders.priceMinor,
+      terms: orders.terms,
     })
     .from(tickets)
     .innerJoin(orders, eq(orders.id, tickets.orderId))
     .leftJoin(titles, eq(titles.path, tickets.uri))
     .where(eq(tickets.jti, ticketId));
+  const [row] = await (lock ? query.for('update', { of: tickets }) : query);
   if (row === undefined) throw new Denial('not_found', { detail: 'ticket' });
-  return row;
+  const { deliveredAt, capturedMinor, priceMinor, terms, ...renewed } = row;
+  const isCharged = terms.charging !== 'on_delivery' || priceMinor === 0 || capturedMinor > 0;
+  return { ...renewed, isUsed: deliveredAt !== null, isCharged };
 }
 
 /**
@@ -86,7 +103,8 @@ const isMore = (renewed: RenewedTicket, terms: Terms): boolean =>
  * Checks, before anything is paid, that a streaming server would take the ticket for the running session, and that it is
  * of use.
  * @throws Denial `ticket_revoked`, `ticket_expired`, `not_on_sale`, `rights_insufficient` (something that the ticket
- *   allows would be lost), `conflict` (it has more than a whole term left, or would last no longer)
+ *   allows would be lost), `conflict` (it has more than a whole term left, would last no longer, was renewed before, has
+ *   not been used, or is not paid for: what is left of it must not be had twice, or for nothing)
  */
 export function requireRenewable(
   renewed: RenewedTicket,
@@ -104,11 +122,34 @@ export function requireRenewable(
   requireAsMuch(terms.rights, rights);
   const { validSeconds } = terms;
   if (isMore(renewed, terms)) {
+    if (renewed.renewedBy !== null) throw new Denial('conflict', { detail: 'ticketId: it has been renewed' });
+    if (!renewed.isUsed) throw new Denial('conflict', { detail: 'ticketId: it has not been used' });
+    if (!renewed.isCharged) throw new Denial('conflict', { detail: 'ticketId: it has not been charged' });
     if (validSeconds !== null && expiresAt.getTime() - nowMs > validSeconds * 1000)
       throw new Denial('conflict', { detail: 'ticketId: it has more than a whole term left' });
   } else if (isDeepStrictEqual(rights, terms.rights) && validity.exp * 1000 <= expiresAt.getTime()) {
     throw new Denial('conflict', { detail: 'offerId: it lasts no longer than the ticket' });
   }
+}
+
+/**
+ * Writes down that what is left of a ticket is now another one's. Of two at the same time one gets it.
+ * @throws Denial `conflict`.
+ */
+export async function noteRenewal(
+  tx: Executor,
+  renewed: RenewedTicket,
+  terms: Terms,
+  by: string,
+): Promise<void> {
+  if (!isMore(renewed, terms)) return;
+  const [row] = await tx
+    .update(tickets)
+    .set({ renewedBy: by })
+    .where(and(eq(tickets.jti, renewed.jti), isNull(tickets.renewedBy), isNull(tickets.revokedAt)))
+    .returning({ jti: tickets.jti });
+  if (row === undefined)
+    throw new Denial('conflict', { detail: 'ticketId: it has been renewed, or revoked' });
 }
 
 /** When a ticket that takes the place of another begins and ends, Unix seconds. */

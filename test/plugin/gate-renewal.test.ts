@@ -147,6 +147,20 @@ describe('a renewal', () => {
     await gate.close('server_stopped');
   });
 
+  it('comes thirty times at once, and then one every ten seconds: two tickets do not swap places for ever', async () => {
+    const { gate, session, renew, better, sink } = await admitted();
+    const equal = await Promise.all([better(), better()]);
+    const swap = (index: number) => renew(equal[index % 2] ?? '');
+    for (let index = 0; index < 30; index++) expect(await swap(index)).toBe('admitted');
+    const [{ id }, receipts] = [session, sink.receipts.length];
+    expect(await swap(30)).toBe('rate_limited');
+    expect([session.id, sink.receipts.length]).toEqual([id, receipts]);
+    clock.ms += 10_000;
+    expect(await swap(30)).toBe('admitted');
+    expect(await swap(31)).toBe('rate_limited');
+    await gate.close('server_stopped');
+  });
+
   it('by two tickets at once takes one after the other', async () => {
     const { gate, session, renew, better, sink } = await admitted();
     const tickets = [await better(), await better({ exp: nowSeconds() + 9000 })];

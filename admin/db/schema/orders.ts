@@ -114,6 +114,8 @@ export const tickets = pgTable(
     mediaMsUsed: counter('media_ms_used').notNull(),
     bytesUsed: counter('bytes_used').notNull(),
     revokedAt: at('revoked_at'),
+    /** The ticket that begins where this one ends: it has been renewed once, and is not again. */
+    renewedBy: uuid('renewed_by'),
     /** Of a request for a further ticket; null for the order's first one. */
     idempotencyKey: text('idempotency_key'),
     requestHash: text('request_hash'),

@@ -3,7 +3,7 @@ import { eq } from 'drizzle-orm';
 import { decodeJwt } from 'jose';
 import { expect, it } from 'vitest';
 import { createOffer } from '../../../admin/catalog/offers.ts';
-import { tickets } from '../../../admin/db/schema.ts';
+import { orders, tickets } from '../../../admin/db/schema.ts';
 import { newId } from '../../../admin/ids.ts';
 import { balancesOf } from '../../../admin/ledger/ledger.ts';
 import { money } from '../../../admin/ledger/money.ts';
@@ -29,12 +29,20 @@ const HD: Partial<Rights> = { tier: { maxHeight: 1080 } };
 const SD: Partial<Rights> = { tier: { maxHeight: 576 } };
 
 export function renewalsSuite(world: () => World): void {
-  async function setUp(rights: Partial<Rights> = SD, balance = 1000) {
+  /** As if a receipt had come. */
+  const use = (orderId: string) =>
+    world()
+      .db.update(orders)
+      .set({ deliveredAt: new Date(START_MS) })
+      .where(eq(orders.id, orderId));
+
+  async function setUp(rights: Partial<Rights> = SD, balance = 1000, isUsed = true) {
     const desk = createTestDesk(world());
     const customer = await createCustomer(world(), balance);
     const offer = await createTestOffer(world(), { priceMinor: 300, rights });
     const request = await createOrderRequest(offer.id);
     const order = ticketed(await place(world(), request, customer.id));
+    if (isUsed) await use(order.order.id);
     const renewal = async (change: Partial<RenewalRequest> = {}): Promise<RenewalRequest> => ({
       ticketId: order.issued.jti,
       proofKey: request.proofKey,
@@ -116,9 +124,7 @@ export function renewalsSuite(world: () => World): void {
     });
     const other = await createTestOffer(world(), { rights: HD });
     await expect(renew({ offerId: other.id })).rejects.toMatchObject({ code: 'input_invalid' });
-    await renew();
-    await expect(renew()).resolves.toBeDefined();
-    expect(await balancesOf(world().db, customer.id)).toEqual([money(100, 'EUR')]);
+    expect(await balancesOf(world().db, customer.id)).toEqual([money(700, 'EUR')]);
     desk.advance(HOUR * 1000);
     await expect(renew()).rejects.toMatchObject({ code: 'ticket_expired' });
   });
@@ -126,12 +132,43 @@ export function renewalsSuite(world: () => World): void {
   it('of a ticket with more than a whole term left is refused: time is not piled up', async () => {
     const { desk, renew, renewal, buyer } = await setUp({}, 2000);
     const next = await renew();
+    await use(next.order.id);
     await expect(desk.renew(await renewal({ ticketId: next.issued.jti }), buyer)).rejects.toMatchObject({
-      code: 'conflict',
+      detail: 'ticketId: it has more than a whole term left',
     });
     desk.advance(HOUR * 1000);
     const third = ticketed(await desk.renew(await renewal({ ticketId: next.issued.jti }), buyer));
     expect(third.issued.expiresAt.getTime()).toBe(START_MS + 3 * HOUR * 1000);
+  });
+
+  it('of a ticket that was not used is refused: it could still be cancelled, and its time be had for nothing', async () => {
+    const { renew, customer } = await setUp(SD, 1000, false);
+    await expect(renew()).rejects.toMatchObject({
+      code: 'conflict',
+      detail: 'ticketId: it has not been used',
+    });
+    expect(await balancesOf(world().db, customer.id)).toEqual([money(700, 'EUR')]);
+  });
+
+  it('gives what is left of a ticket once, also to those who ask at the same time', async () => {
+    const { desk, renewal, renew, buyer, customer } = await setUp();
+    const requests = await Promise.all([renewal(), renewal(), renewal()]);
+    const answers = await Promise.allSettled(requests.map((request) => desk.renew(request, buyer)));
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const answer of answers)
+      if (answer.status === 'rejected') expect(answer.reason).toMatchObject({ code: 'conflict' });
+    await expect(renew()).rejects.toMatchObject({ detail: 'ticketId: it has been renewed' });
+    expect(await balancesOf(world().db, customer.id)).toEqual([money(400, 'EUR')]);
+  });
+
+  it('of a ticket that is paid on delivery is refused until it is', async () => {
+    const { order, renew } = await setUp();
+    const { terms } = order.order;
+    await world()
+      .db.update(orders)
+      .set({ terms: { ...terms, charging: 'on_delivery' }, capturedMinor: 0 })
+      .where(eq(orders.id, order.order.id));
+    await expect(renew()).rejects.toMatchObject({ detail: 'ticketId: it has not been charged' });
   });
 
   it('of a revoked ticket, of another buyer, or with another key is refused', async () => {
