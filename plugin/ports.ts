@@ -203,7 +203,13 @@ export interface TappedLine {
 
 /** A stream's RTP for adapters that send packets themselves. */
 export interface StreamTap {
-  readonly video: (TappedLine & { readonly codec: VideoCodec }) | undefined;
+  readonly video:
+    | (TappedLine & {
+        readonly codec: VideoCodec;
+        /** Encodings or spatial layers that the source sends, as far as they are known; 1 or more. */
+        readonly layers: number;
+      })
+    | undefined;
   /** Opus. */
   readonly audio: TappedLine | undefined;
   /** Milliseconds of media that the stream has carried so far. */

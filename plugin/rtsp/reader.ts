@@ -42,12 +42,14 @@ export const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_LINE_BYTES = 8 * 1024;
 const MAX_URL_CHARS = 2048;
 const MAX_HEADERS = 40;
+const MAX_EMPTY_LINES = 64;
 export const MAX_BODY_BYTES = 4 * 1024;
 /** Clients send RTCP only. */
 export const MAX_FRAME_BYTES = 8 * 1024;
 
 const DOLLAR = 0x24;
 const CR = 0x0d;
+const LF = 0x0a;
 const FRAME_HEAD_BYTES = 4;
 const END_OF_HEAD = Buffer.from('\r\n\r\n', 'latin1');
 
@@ -98,6 +100,8 @@ export function createRtspReader(): RtspReader {
   let head: Head | undefined;
   /** Bytes that have been searched for the end of a head. */
   let searched = 0;
+  /** In a row, before the next message. */
+  let emptyLines = 0;
   let failure: RtspSyntaxError | undefined;
 
   function take(bytes: number): Buffer {
@@ -124,11 +128,22 @@ export function createRtspReader(): RtspReader {
     return readHead(take(end + END_OF_HEAD.length).toString('latin1', 0, end));
   }
 
+  /** RFC 2326 section 4.1: empty lines before a message are passed over. */
+  function passEmptyLines(): void {
+    let at = 0;
+    for (; buffered[at] === CR && buffered[at + 1] === LF; at += 2) {
+      if (++emptyLines > MAX_EMPTY_LINES) throw malformed('too many empty lines');
+    }
+    if (at > 0) buffered = buffered.subarray(at);
+  }
+
   function read(): RtspMessage | undefined {
-    // RFC 2326 section 4.1: empty lines before a message are passed over.
-    while (head === undefined && buffered[0] === CR && buffered[1] === 0x0a) take(2);
-    if (head === undefined && buffered[0] === DOLLAR) return nextFrame();
-    head ??= nextHead();
+    if (head === undefined) {
+      passEmptyLines();
+      if (buffered.length > 0 && buffered[0] !== CR) emptyLines = 0;
+      if (buffered[0] === DOLLAR) return nextFrame();
+      head = nextHead();
+    }
     if (head === undefined || buffered.length < head.bodyBytes) return undefined;
     const { bodyBytes, ...request } = head;
     head = undefined;

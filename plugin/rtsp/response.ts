@@ -36,6 +36,9 @@ export interface RtspResponse {
 
 const VALUE = /^[\t\x20-\x7e]*$/;
 
+/** True for what a header field of a response can say: printable ASCII. */
+export const isFieldValue = (value: string): boolean => VALUE.test(value);
+
 /**
  * Writes a response.
  * @param cseq of the request; `undefined` when it could not be read
@@ -47,7 +50,7 @@ export function formatRtspResponse({ status, headers = {}, body = '' }: RtspResp
   if (cseq !== undefined) lines.push(`CSeq: ${String(cseq)}`);
   for (const [name, value] of Object.entries(headers)) {
     for (const each of value === undefined ? [] : [value].flat()) {
-      if (!VALUE.test(each)) throw new RangeError(`the value of ${name} does not fit into a line`);
+      if (!isFieldValue(each)) throw new RangeError(`the value of ${name} does not fit into a line`);
       lines.push(`${name}: ${each}`);
     }
   }

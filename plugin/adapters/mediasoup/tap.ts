@@ -33,6 +33,12 @@ function onlyBest(input: VideoInput, listener: TapListener): TapListener {
   };
 }
 
+/** Simulcast has an encoding for each layer; SVC has one, whose mode begins with the number of spatial layers. */
+function layersOf({ parameters: { encodings = [] } }: VideoInput): number {
+  const [, spatial = '1'] = /^[LS]([1-9])T/.exec(encodings[0]?.scalabilityMode ?? '') ?? [];
+  return Math.max(1, encodings.length, Number(spatial));
+}
+
 function keyframeOf(input: VideoInput): () => void {
   const ssrc = input.parameters.encodings?.at(-1)?.ssrc;
   return () => {
@@ -54,6 +60,7 @@ export function tapStream(stream: LiveStream, isWanted: (codec: VideoCodec) => b
   return {
     video: input && {
       codec: input.codec,
+      layers: layersOf(input),
       requestKeyframe,
       listen(listener) {
         watch(input, 1);

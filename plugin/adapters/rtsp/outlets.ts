@@ -57,6 +57,8 @@ export function createSocketLink(
   let marks: { readonly atMs: number; readonly writtenBytes: number }[] = [];
   return {
     write(data) {
+      // Nothing waits: what the marks say is over, whether anybody asks or not.
+      if (socket.writableLength === 0) marks = [];
       socket.write(data);
       writtenBytes += data.length;
       const atMs = clock.monotonicMs();

@@ -6,10 +6,11 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { Denial } from '../../errors.ts';
 import type { Gate } from '../../gate.ts';
 import type { Clock, Log, StreamTap, VideoCodec } from '../../ports.ts';
+import { tierOf } from '../../rights/index.ts';
 import { readRtspCredentials } from '../../rtsp/credentials.ts';
 import { formatDescription, type DescribedLine } from '../../rtsp/description.ts';
 import type { RtspRequest } from '../../rtsp/reader.ts';
-import type { RtspResponse } from '../../rtsp/response.ts';
+import { isFieldValue, type RtspResponse } from '../../rtsp/response.ts';
 import {
   formatTransport,
   parseTransport,
@@ -161,6 +162,8 @@ export function createRequests(options: RequestsOptions): Requests {
       peer,
       confidential,
     } as const;
+    // Off air must not cost the viewer his pass, which is taken once.
+    if (pass !== undefined && !stage.isLive(uri)) throw new Denial('stream_offline');
     const minted = await gate.mintPass({
       ...access,
       authorization,
@@ -215,19 +218,21 @@ export function createRequests(options: RequestsOptions): Requests {
       },
       {
         isLive: () => stage.isLive(uri),
-        open: () =>
-          Promise.resolve(
-            createRtspViewing({
-              tap,
-              clock,
-              log,
-              ...(options.stalledAfterMs === undefined ? {} : { stalledAfterMs: options.stalledAfterMs }),
-              onClosed: () => {
-                for (const door of doors.splice(0)) door.close();
-                if (!tearingDown) options.onEnded();
-              },
-            }),
-          ),
+        async open(grant) {
+          if ((tap.video?.layers ?? 1) > 1 && Object.keys(tierOf(grant)).length > 0)
+            throw new Denial('rights_insufficient', { detail: 'tier: RTSP sends the best layer only' });
+          return createRtspViewing({
+            tap,
+            clock,
+            log,
+            ...(options.stalledAfterMs === undefined ? {} : { stalledAfterMs: options.stalledAfterMs }),
+            onClosed() {
+              for (const door of doors.splice(0)) door.close();
+              // Before there is a session the gate refuses, which is to be answered.
+              if (session !== undefined && !tearingDown) options.onEnded();
+            },
+          });
+        },
       },
     );
   }
@@ -266,6 +271,8 @@ export function createRequests(options: RequestsOptions): Requests {
     try {
       const opened = await opening;
       if (left) opened.viewing.gone('viewer_left');
+      // Its media was closed before anybody here knew the session.
+      if (opened.isEnded()) options.onEnded();
       return opened;
     } catch (error) {
       forget();
@@ -321,7 +328,9 @@ export function createRequests(options: RequestsOptions): Requests {
   return {
     async answer(request) {
       const unsupported = request.headers.get('require');
-      if (unsupported !== undefined) return inState(551, { Unsupported: unsupported });
+      if (unsupported !== undefined) {
+        return inState(551, isFieldValue(unsupported) ? { Unsupported: unsupported } : {});
+      }
       switch (request.method) {
         case 'OPTIONS':
           return { status: 200, headers: { Public: METHODS } };

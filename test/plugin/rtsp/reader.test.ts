@@ -75,6 +75,11 @@ describe('what is read', () => {
     expect(readAll(bytes(`\r\n\r\n${head('CSeq: 1')}`))).toHaveLength(1);
   });
 
+  it('a packet behind empty lines is one', () => {
+    const frame = Buffer.from([0x24, 1, 0, 1, 7]);
+    expect(readAll(bytes('\r\n\r'), bytes('\n'), frame)).toMatchObject([{ kind: 'frame', channel: 1 }]);
+  });
+
   it('a field that comes twice is a list', () => {
     const [request] = readAll(bytes(head('CSeq: 1', 'Via: a', 'via: b')));
     expect(request?.kind === 'request' && request.headers.get('via')).toBe('a, b');
@@ -103,6 +108,22 @@ test.each([
   ['a header without end', `OPTIONS * RTSP/1.0\r\n${'X: y\r\n'.repeat(MAX_HEAD_BYTES / 6 + 1)}`, 413],
 ])('%s is refused', (_what, text, status) => {
   expect(refusalOf(text)).toBe(status);
+});
+
+test.each([
+  [64, 1],
+  [65, 'refused'],
+])('%i empty lines in a row before a request, in one piece or in many: %s', (lines, outcome) => {
+  const whole = bytes('\r\n'.repeat(lines) + head('CSeq: 1'));
+  for (const chunks of [[whole], [...whole].map((byte) => Buffer.from([byte]))]) {
+    if (outcome === 'refused') expect(() => readAll(...chunks)).toThrow(RtspSyntaxError);
+    else expect(readAll(...chunks)).toHaveLength(1);
+  }
+});
+
+it('empty lines are counted anew behind each message', () => {
+  const each = '\r\n'.repeat(64) + head('CSeq: 1');
+  expect(readAll(bytes(each + each))).toHaveLength(2);
 });
 
 it('a packet that is too large is refused by its length alone', () => {

@@ -100,6 +100,17 @@ test('of simulcast layers the best is heard', async () => {
   expect(own.heard).toEqual([23, 50]);
 });
 
+test.each([
+  ['one encoding', {}, 1],
+  ['simulcast', { higherLayers: [2, 3] }, 3],
+  ['spatial layers in one encoding', { scalabilityMode: 'L2T3_KEY' }, 2],
+  ['temporal layers only', { scalabilityMode: 'L1T3' }, 1],
+])('the layers of %s are counted', async (_what, more, layers) => {
+  const { stream, add } = setUp();
+  await add({ name: 'VP8' }, more);
+  expect(tapStream(stream, isWanted).video?.layers).toBe(layers);
+});
+
 test('the end of an input, and of the stream, is told once; who comes later hears it at once', async () => {
   const { stream, add } = setUp();
   const input = await add(H264);

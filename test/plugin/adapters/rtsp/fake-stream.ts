@@ -22,6 +22,8 @@ export interface FakeStream extends RtspStage {
   /** Sends packets of video again. */
   replay(packets: readonly Buffer[]): void;
   end(): void;
+  /** Of the video. */
+  layers: number;
   readonly tapped: StreamTap;
 }
 
@@ -56,6 +58,7 @@ export function createFakeStream(): FakeStream {
     mediaMs: 0,
     latest: [],
     keyframeRequests: 0,
+    layers: 1,
     listeners: () => videos.size + audios.size,
     picture(keyframe, bytes = 100) {
       stream.latest.length = 0;
@@ -82,7 +85,13 @@ export function createFakeStream(): FakeStream {
       for (const listener of [...videos, ...audios]) listener.ended();
     },
     tapped: {
-      video: { ...line(videos), codec: { name: 'H264', profileLevelId: '42e01f' } },
+      video: {
+        ...line(videos),
+        codec: { name: 'H264', profileLevelId: '42e01f' },
+        get layers() {
+          return stream.layers;
+        },
+      },
       audio: line(audios),
       mediaMs: () => stream.mediaMs,
     },
