@@ -41,6 +41,8 @@ export interface Offer {
   readonly validUntil: string | null;
   /** What the quality is called. */
   readonly tierName: string | null;
+  /** A free taste, which cannot be renewed. */
+  readonly preview: boolean;
   readonly rights: Rights;
 }
 

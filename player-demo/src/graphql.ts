@@ -16,7 +16,7 @@ import { Problem, readProblem } from './problems.ts';
 const RIGHTS = `rights {
   action accesses seconds bytes concurrent window onExcess controls tier { maxHeight maxBitrate audioBitrate } }`;
 const OFFER = `id categoryId name summary price { amountMinor currency } meterPrice { amountMinor currency }
-  meterUnit validSeconds validUntil tierName`;
+  meterUnit validSeconds validUntil tierName preview`;
 const TITLE = `id path name description artworkUrl languages onAir categories { id slug name }
   offers { ${OFFER} ${RIGHTS} }`;
 

@@ -39,9 +39,9 @@ const TRY_AGAIN_MS = 5000;
 /** What may pass by itself, beside what is worth waiting for anyway. */
 const PASSING = new Set(['shop_unreachable', 'unexpected', 'conflict', 'payment_pending']);
 
-/** True if more of an offer can be bought for a ticket that is in use: it is sold for a time, not until a moment. */
+/** True if more of an offer can be bought for a ticket that is in use: it is sold for a time, not until a moment, and no taste. */
 export function isRenewable(offer: Offer | undefined): offer is Offer {
-  return offer !== undefined && offer.validSeconds !== null;
+  return offer !== undefined && offer.validSeconds !== null && !offer.preview;
 }
 
 /** True if the viewer need not be asked. */

@@ -114,6 +114,12 @@ describe('a ticket that is about to end', () => {
     expect([world.tries, last()]).toEqual([2, null]);
   });
 
+  it('is not asked for again after the shop refused to renew it at all', async () => {
+    const { world, pass } = setUp(FREE, [new Problem('not_on_sale'), null]);
+    await pass(600);
+    expect(world.tries).toBe(1);
+  });
+
   it('is not ordered twice at once', async () => {
     const { world, renewals } = setUp(PAID, [null, null], 200);
     await Promise.all([renewals.renewNow(), renewals.renewNow()]);
@@ -124,6 +130,7 @@ describe('a ticket that is about to end', () => {
 it.each<[string, Offer | undefined, boolean]>([
   ['sold for a time', OFFER, true],
   ['sold until a moment', { ...OFFER, validSeconds: null, validUntil: '2030-01-01T00:00:00Z' }, false],
+  ['that is a preview', { ...FREE, preview: true }, false],
   ['no longer sold', undefined, false],
 ])('an offer %s can be renewed: %s', (_name, offer, expected) => {
   expect(isRenewable(offer)).toBe(expected);

@@ -192,6 +192,39 @@ export function renewalsSuite(world: () => World): void {
     await expect(desk.renew(await renewal(), buyer)).rejects.toMatchObject({ code: 'ticket_revoked' });
   });
 
+  it('of a preview, or by one, is refused: it would go on until the quota is gone', async () => {
+    const { desk, offer, renew, customer } = await setUp();
+    const preview = await world().db.transaction((tx) =>
+      createOffer(
+        tx,
+        {
+          titleId: offer.titleId,
+          name: 'Preview',
+          priceMinor: 0,
+          currency: 'EUR',
+          timeOption: { kind: 'preview', seconds: 60 },
+          previewsPerAddress: 5,
+          active: true,
+        },
+        new Date(START_MS),
+      ),
+    );
+    await expect(renew({ offerId: preview.id })).rejects.toMatchObject({
+      code: 'not_on_sale',
+      detail: 'offerId: a preview renews no ticket',
+    });
+    const request = await createOrderRequest(preview.id);
+    const taste = ticketed(await place(world(), request, customer.id));
+    await use(taste.order.id);
+    desk.advance(10_000);
+    for (const change of [{}, { offerId: offer.id }])
+      await expect(
+        renew({ ticketId: taste.issued.jti, proofKey: request.proofKey, ...change }),
+      ).rejects.toMatchObject({ code: 'not_on_sale', detail: 'ticketId: a preview cannot be renewed' });
+    const placed = await world().db.select().from(orders).where(eq(orders.offerId, preview.id));
+    expect(placed).toHaveLength(1);
+  });
+
   it('that the balance does not cover changes nothing', async () => {
     const { renew, customer, order } = await setUp(SD, 400);
     await expect(renew()).rejects.toMatchObject({ code: 'funds_insufficient' });

@@ -38,6 +38,7 @@ export const OFFER: Offer & { readonly validSeconds: number } = {
   validSeconds: 86_400,
   validUntil: null,
   tierName: null,
+  preview: false,
   rights: RIGHTS,
 };
 export const TITLE: Title = {
