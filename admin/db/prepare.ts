@@ -10,8 +10,16 @@ import * as schema from './schema.ts';
  * come first.
  */
 const MAX_STATEMENTS = 250;
-/** Lists of ids are written out, and each length of one is a statement of its own: long ones are not kept. */
+/**
+ * Lists of ids and rows to insert are written out, and each number of them is a statement of its own: long lists, and
+ * many rows, are not kept. The two or three rows of each order are.
+ */
 const LONG_LIST = / in \((\$\d+, ){8}/;
+const NEXT_ROW = /\), \((?=\$|default\b)/g;
+const MAX_ROWS = 8;
+
+const isLong = (text: string): boolean =>
+  LONG_LIST.test(text) || (text.match(NEXT_ROW)?.length ?? 0) >= MAX_ROWS;
 
 type Scope = (...given: readonly unknown[]) => Promise<unknown>;
 type Work = (client: TransactionSql) => unknown;
@@ -24,7 +32,7 @@ export function preparing(client: Sql): Sql {
   const kept = new Set<string>();
   const isKept = (text: string): boolean => {
     if (kept.has(text)) return true;
-    if (kept.size >= MAX_STATEMENTS || LONG_LIST.test(text)) return false;
+    if (kept.size >= MAX_STATEMENTS || isLong(text)) return false;
     kept.add(text);
     return true;
   };

@@ -51,6 +51,20 @@ it('long lists and what comes after the first 250 statements are not: a connecti
   expect(refused).toEqual([list(9), list(100), 'one more']);
 });
 
+it('inserts of many rows are not, each number of which is another statement; those of a few rows are', async () => {
+  const { sent, client } = recorder();
+  const insert = (rows: number, first: string) =>
+    `insert into a values ${Array.from({ length: rows }, (_, at) => `(${first}, $${at + 1})`).join(', ')}`;
+  const numbered = (rows: number) => insert(rows, '$1');
+  const defaulted = (rows: number) => insert(rows, 'default');
+  for (let rows = 9; rows < 300; rows++)
+    await client.unsafe(rows % 2 === 0 ? numbered(rows) : defaulted(rows));
+  const isPrepared = () => sent.splice(0).map((one) => one.isPrepared);
+  expect(new Set(isPrepared())).toEqual(new Set([false]));
+  for (const text of [numbered(1), numbered(2), defaulted(8), 'select 1']) await client.unsafe(text);
+  expect(isPrepared()).toEqual([true, true, true, true]);
+});
+
 it('what is built once runs where it is asked to, with the values of each time', async () => {
   const { titles } = schema;
   const byPath = builtOnce((db) =>
