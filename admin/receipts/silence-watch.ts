@@ -1,14 +1,16 @@
 /** Looks again and again for sessions of which nothing is heard any more. */
+import { sql } from 'drizzle-orm';
 import { errorFields } from '../http/error-fields.ts';
 import type { Services } from '../context.ts';
 import { startSweeper, type Sweeper } from '../orders/sweeper.ts';
 import { closeSilentSessions } from './silent.ts';
 
 const PAUSE_MS = 10_000;
-/** While this server was away nothing could be heard: media servers have found it again within so long. */
+/** While this server was away nothing could be heard: media servers have found it again within so long. So too while
+ * the database was away. */
 const LISTEN_FIRST_MS = 60_000;
 
-/** Closes sessions that went silent, from a minute after the start on. */
+/** Closes sessions that went silent, from a minute after the start, or a sweep that failed, on. */
 export function watchSilence(
   {
     db,
@@ -20,10 +22,20 @@ export function watchSilence(
   },
   pauseMs = PAUSE_MS,
 ): Sweeper {
-  const startedMs = clock.monotonicMs();
+  let listeningSinceMs = clock.monotonicMs();
   async function sweep(): Promise<number> {
-    if (clock.monotonicMs() - startedMs < LISTEN_FIRST_MS) return 0;
-    const closed = await db.transaction((tx) => closeSilentSessions(tx, new Date(clock.nowMs())));
+    let closed;
+    try {
+      if (clock.monotonicMs() - listeningSinceMs < LISTEN_FIRST_MS) {
+        // The minute is one in which the database answered.
+        await db.execute(sql`select 1`);
+        return 0;
+      }
+      closed = await db.transaction((tx) => closeSilentSessions(tx, new Date(clock.nowMs())));
+    } catch (error) {
+      listeningSinceMs = clock.monotonicMs();
+      throw error;
+    }
     for (const { id: session, serverId: server } of closed)
       log.warn({ session, server }, 'nothing is heard of a session any more: it is closed');
     events.publish([

@@ -103,6 +103,45 @@ export function silentSuite(world: () => World): void {
     await watching.stop();
   });
 
+  it('listens for a minute anew once the database is back', async () => {
+    const { viewing, heardMs } = await watch();
+    let uptimeMs = 0;
+    let isAway = false;
+    let asked = 0;
+    const told: string[] = [];
+    const db = new Proxy(world().db, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name);
+        if (name !== 'transaction' && name !== 'execute') return member;
+        asked += 1;
+        return isAway ? () => Promise.reject(new Error('away')) : (member as () => unknown).bind(target);
+      },
+    });
+    const watching = watchSilence(
+      {
+        db,
+        clock: { nowMs: () => heardMs + SILENT_AFTER_MS + 1, monotonicMs: () => uptimeMs },
+        events: { publish: (events) => void told.push(...events.map(({ id }) => id)) },
+        log: silentLog,
+      },
+      1,
+    );
+    /** Sweeps, all of which see the world as it is now. */
+    const sweeps = async () => {
+      const before = asked;
+      await vi.waitFor(() => expect(asked).toBeGreaterThan(before + 3));
+    };
+    isAway = true;
+    // The last of them just before it is back.
+    for (uptimeMs of [60_000, 125_000, 179_000]) await sweeps();
+    isAway = false;
+    for (uptimeMs of [180_000, 238_999]) await sweeps();
+    expect(told).toEqual([]);
+    uptimeMs = 239_000;
+    await vi.waitFor(() => expect(told).toContain(viewing.session));
+    await watching.stop();
+  });
+
   it('lets a media server that comes back commit what it has been sending', async () => {
     const { viewing, heardMs } = await watch();
     await close(heardMs + SILENT_AFTER_MS + 1);
