@@ -10,7 +10,7 @@ import {
 import { serverIdSchema, thumbprint } from '../../plugin/ticket/index.ts';
 import { readKeySet, type KeySet } from '../../plugin/ticket/key-sets.ts';
 import { UsageError, type Command } from './command.ts';
-import { readBounded, readFile } from './ticket-inspect.ts';
+import { fileArgument, readFile, readInput, type Input } from './input.ts';
 
 /** About 40,000 receipts: two days of one viewing. */
 const MAX_INPUT_BYTES = 16 * 1024 * 1024;
@@ -40,15 +40,14 @@ function readArguments(args: readonly string[]): Asked {
     throw new UsageError('an option is not known, or lacks its value');
   }
   const { key: keyFile, fingerprint, server, json = false } = parsed.values;
-  const [file = '-', ...more] = parsed.positionals;
-  if (more.length > 0) throw new UsageError('one file at a time');
+  const file = fileArgument(parsed.positionals, 'file');
   if (keyFile !== undefined && fingerprint !== undefined)
     throw new UsageError('either --key or --fingerprint');
   if (fingerprint !== undefined && !/^[A-Za-z0-9_-]{43}$/.test(fingerprint))
     throw new UsageError('--fingerprint is a SHA-256 in base64url, 43 characters');
   if (server !== undefined && !serverIdSchema.safeParse(server).success)
     throw new UsageError('--server is no server id');
-  return { file: file === '-' ? null : file, keyFile, fingerprint, server, json };
+  return { file, keyFile, fingerprint, server, json };
 }
 
 /** A JWK set, one JWK, or what is registered of a streaming server. */
@@ -131,7 +130,7 @@ export function reportText({ chains, signatures, problems }: ReceiptReport): str
 
 /** What is around the command: replaced by tests. */
 export interface VerifySurroundings {
-  readonly stdin: AsyncIterable<Uint8Array> & { readonly isTTY?: boolean };
+  readonly stdin: Input;
   readonly print: (text: string) => void;
 }
 
@@ -141,12 +140,7 @@ export async function verifyCommand(
   { stdin, print }: VerifySurroundings,
 ): Promise<number> {
   const asked = readArguments(args);
-  if (asked.file === null && stdin.isTTY === true)
-    throw new UsageError('no FILE, and nothing on standard input');
-  const what = 'the input';
-  const text = await (asked.file === null
-    ? readBounded(stdin, what, MAX_INPUT_BYTES)
-    : readFile(asked.file, what, MAX_INPUT_BYTES));
+  const text = await readInput(asked.file, stdin, 'the input', MAX_INPUT_BYTES);
   let evidence: Evidence;
   try {
     evidence = readEvidence(text);

@@ -1,5 +1,4 @@
 /** `usher ticket inspect`: explains a ticket, and shows no part of it that somebody could use. */
-import { open } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../../plugin/clock.ts';
 import type { Clock, KeySource } from '../../plugin/ports.ts';
@@ -7,9 +6,8 @@ import { inspectTicket, type InspectedMember, type Inspection } from '../../plug
 import { readKeySource } from '../../plugin/ticket/key-sources.ts';
 import { createRemoteKeySource, serverIdSchema } from '../../plugin/ticket/index.ts';
 import { UsageError, type Command } from './command.ts';
+import { fileArgument, readFile, readInput, type Input } from './input.ts';
 
-/** Far more than a ticket or a JWK set needs. */
-const MAX_INPUT_BYTES = 64 * 1024;
 const PROBLEMS_FOUND = 1;
 
 const OPTIONS = {
@@ -37,49 +35,13 @@ function readArguments(args: readonly string[]): Asked {
     throw new UsageError('an option is not known, or lacks its value');
   }
   const { issuer, jwks, server, json = false } = parsed.values;
-  const [file = '-', ...more] = parsed.positionals;
-  if (more.length > 0) throw new UsageError('one ticket at a time');
+  const file = fileArgument(parsed.positionals, 'ticket');
   if (issuer !== undefined && jwks !== undefined) throw new UsageError('either --issuer or --jwks');
   if (issuer !== undefined && (!URL.canParse(issuer) || !/^https?:\/\//.test(issuer)))
     throw new UsageError('--issuer is no http(s) URL');
   if (server !== undefined && !serverIdSchema.safeParse(server).success)
     throw new UsageError('--server is no server id');
-  return { file: file === '-' ? null : file, issuer, jwks, server, json };
-}
-
-/** All of a stream. @throws UsageError when it is larger than `maxBytes` */
-export async function readBounded(
-  stream: AsyncIterable<Uint8Array>,
-  what: string,
-  maxBytes = MAX_INPUT_BYTES,
-): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of stream) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw new UsageError(`${what} is larger than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-/**
- * A small file of a command's arguments.
- * @throws UsageError that does not repeat the name: who gives a ticket for a file shall not find it in a log
- */
-export async function readFile(file: string, what: string, maxBytes = MAX_INPUT_BYTES): Promise<string> {
-  try {
-    const handle = await open(file);
-    try {
-      return await readBounded(handle.createReadStream({ autoClose: false }), what, maxBytes);
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    throw new UsageError(`${what} cannot be read (${code})`);
-  }
+  return { file, issuer, jwks, server, json };
 }
 
 async function keysFor({ issuer, jwks }: Asked, clock: Clock): Promise<KeySource | undefined> {
@@ -136,7 +98,7 @@ export function inspectionText(inspection: Inspection): string {
 
 /** What is around the command: replaced by tests. */
 export interface InspectSurroundings {
-  readonly stdin: AsyncIterable<Uint8Array> & { readonly isTTY?: boolean };
+  readonly stdin: Input;
   readonly print: (text: string) => void;
   readonly clock: Clock;
 }
@@ -147,12 +109,7 @@ export async function inspectCommand(
   { stdin, print, clock }: InspectSurroundings,
 ): Promise<number> {
   const asked = readArguments(args);
-  if (asked.file === null && stdin.isTTY === true)
-    throw new UsageError('no FILE, and nothing on standard input');
-  const [text, keys] = await Promise.all([
-    asked.file === null ? readBounded(stdin, 'the ticket') : readFile(asked.file, 'the ticket'),
-    keysFor(asked, clock),
-  ]);
+  const [text, keys] = await Promise.all([readInput(asked.file, stdin, 'the ticket'), keysFor(asked, clock)]);
   if (text.trim() === '') throw new UsageError('the ticket is empty');
   const inspection = await inspectTicket(text.trim(), {
     nowSeconds: Math.floor(clock.nowMs() / 1000),

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { importSigningKey, MAX_TICKET_CHARS } from '../../plugin/ticket/index.ts';
 import { UsageError, type Command } from './command.ts';
-import { readFile } from './ticket-inspect.ts';
+import { readFile } from './input.ts';
 import { bearer, NOBODY, ticketHolder, type Credentials } from './whep-check/credentials.ts';
 import { countOf, runSuite, UnreachableError, type Report, type Result } from './whep-check/run.ts';
 
