@@ -1,5 +1,4 @@
 /** Ordering, and taking it back. */
-import { asDenial } from '../../plugin/errors.ts';
 import { audit } from '../audit/audit.ts';
 import { cancelOrder, type Cancellation } from '../orders/cancel.ts';
 import { furtherTicketSchema, issueFurther } from '../orders/further.ts';
@@ -12,8 +11,8 @@ import type { RequestContext } from '../context.ts';
 import { allow } from './access.ts';
 import { builder } from './builder.ts';
 import { acting, given, now, parseId, parseInput, signedIn } from './input.ts';
+import { orderCounted } from './ordering.ts';
 import { OrderType } from './orders.ts';
-import { takeCodeTry } from './pricing.ts';
 import { PublicKeyInput } from './servers.ts';
 import { RightsType } from './types.ts';
 
@@ -119,12 +118,8 @@ builder.mutationFields((t) => ({
     type: PlacedOrderType,
     description: 'Buys an offer from the balance, by card or with a voucher. Free offers need no account.',
     args: { input: t.arg({ type: PlaceOrderInput }) },
-    resolve: async (_root, { input }, context) => {
-      const { services, account, peer, country } = context;
-      try {
-        if (account === null) services.throttles.anonymousOrders.take(peer);
-        else services.throttles.orders.take(account.id);
-        takeCodeTry(context, input);
+    resolve: (_root, { input }, context) =>
+      orderCounted(context, input, 'placed', (buyer) => {
         const { titleId, ...rest } = input;
         const request = parseInput(orderRequestSchema, {
           ...given(rest),
@@ -133,15 +128,8 @@ builder.mutationFields((t) => ({
           proofKey: given(input.proofKey),
           sealKey: given(input.sealKey),
         });
-        const buyer = { accountId: account?.id ?? null, country, address: peer };
-        const placed = await services.desk.place(request, buyer);
-        services.metrics.orders.inc({ outcome: placed.replayed ? 'replayed' : 'placed' });
-        return placed;
-      } catch (error) {
-        services.metrics.orders.inc({ outcome: asDenial(error).code });
-        throw error;
-      }
-    },
+        return context.services.desk.place(request, buyer);
+      }),
   }),
   orderTicket: t.field({
     ...allow('account'),

@@ -1,12 +1,11 @@
 /** Renewing a ticket, for a session that goes on. */
-import { asDenial } from '../../plugin/errors.ts';
 import { orderRequestSchema } from '../orders/request.ts';
 import { renewalOfSchema } from '../orders/renew.ts';
 import { allow } from './access.ts';
 import { builder } from './builder.ts';
 import { given, parseId, parseInput } from './input.ts';
+import { orderCounted } from './ordering.ts';
 import { PlacedOrderType } from './place-order.ts';
-import { takeCodeTry } from './pricing.ts';
 import { PublicKeyInput } from './servers.ts';
 
 const renewalSchema = orderRequestSchema.omit({ offerId: true, titleId: true }).extend(renewalOfSchema.shape);
@@ -34,12 +33,8 @@ builder.mutationFields((t) => ({
     description:
       'Buys a ticket for the key, title and streaming servers of one that is in use, for POST {session}/ticket. More of the same rights is good from the end of that one on; other rights, which may not be less, from now on.',
     args: { input: t.arg({ type: RenewTicketInput }) },
-    resolve: async (_root, { input }, context) => {
-      const { services, account, peer, country } = context;
-      try {
-        if (account === null) services.throttles.anonymousOrders.take(peer);
-        else services.throttles.orders.take(account.id);
-        takeCodeTry(context, input);
+    resolve: (_root, { input }, context) =>
+      orderCounted(context, input, 'renewed', (buyer) => {
         const { ticketId, offerId, ...rest } = input;
         const request = parseInput(renewalSchema, {
           ...given(rest),
@@ -48,14 +43,7 @@ builder.mutationFields((t) => ({
           proofKey: given(input.proofKey),
           sealKey: given(input.sealKey),
         });
-        const buyer = { accountId: account?.id ?? null, country, address: peer };
-        const placed = await services.desk.renew(request, buyer);
-        services.metrics.orders.inc({ outcome: placed.replayed ? 'replayed' : 'renewed' });
-        return placed;
-      } catch (error) {
-        services.metrics.orders.inc({ outcome: asDenial(error).code });
-        throw error;
-      }
-    },
+        return context.services.desk.renew(request, buyer);
+      }),
   }),
 }));
