@@ -9,8 +9,8 @@ export interface SendingLine {
   /** Of the next packet: what `RTP-Info` says. */
   nextSequence(): number;
   /**
-   * Sends a packet of the stream; answers its bytes with header, 0 when it is left out: before the first keyframe, and
-   * when it comes after a later one.
+   * Sends a packet of the stream; answers its bytes with header, 0 when it is left out: before the first keyframe, when
+   * it comes after a later one, and when the outlet does not take it.
    * @throws SrtpKeyExhausted
    */
   rtp(packet: Buffer): number;
@@ -81,7 +81,7 @@ export function createSendingLine(line: DescribedLine, outlet: LineOutlet): Send
       own.writeUInt8(((packet[1] ?? 0) & 0x80) | payloadType, 1);
       own.writeUInt16BE(sequence, 2);
       own.writeUInt32BE(ssrc, 8);
-      outlet.rtp(protectedBuffer(own, sender.protectRtp));
+      if (!outlet.rtp(protectedBuffer(own, sender.protectRtp))) return 0;
       packets = (packets + 1) >>> 0;
       octets = (octets + packet.length - RTP_HEADER_BYTES) >>> 0;
       return packet.length;

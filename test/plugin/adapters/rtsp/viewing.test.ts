@@ -9,6 +9,7 @@ import { createFakeStream, type FakeStream } from './fake-stream.ts';
 
 let stream: FakeStream;
 let sent: Buffer[];
+let taken: boolean;
 let link: Link & { pending: number; waited: number };
 let nowMs: number;
 let viewing: RtspViewing;
@@ -17,6 +18,7 @@ let reasons: EndReason[];
 beforeEach(() => {
   stream = createFakeStream();
   sent = [];
+  taken = true;
   nowMs = 0;
   reasons = [];
   const state = { pending: 0, waited: 0, pendingBytes: () => state.pending, waitedMs: () => state.waited };
@@ -28,7 +30,8 @@ beforeEach(() => {
     onClosed: (reason) => reasons.push(reason),
   });
   const master = { key: randomBytes(16), salt: randomBytes(14) };
-  const outlet = { headroomBytes: 0, rtp: (packet: Buffer) => sent.push(packet), rtcp: () => undefined };
+  const rtp = (packet: Buffer): boolean => taken && sent.push(packet) > 0;
+  const outlet = { headroomBytes: 0, rtp, rtcp: () => undefined };
   const codec = { name: 'H264', profileLevelId: '42e01f' } as const;
   for (const [kind, ssrc, of] of [
     ['video', 1, codec],
@@ -133,6 +136,22 @@ test('a late packet is left out: its key stream has been passed over', () => {
   const late = stream.latest.map((packet) => Buffer.from(packet));
   expect(count(() => stream.replay(late))).toBe(0);
   expect(count(() => stream.picture(false))).toBe(1);
+});
+
+test('what is lost before it leaves is not counted, and begins nothing', async () => {
+  const began = vi.fn();
+  viewing.onFirstMedia(began);
+  taken = false;
+  stream.picture(true);
+  stream.mediaMs = 1000;
+  expect(await viewing.counters()).toEqual({ mediaMs: 0, bytes: 0 });
+  expect(began).not.toHaveBeenCalled();
+  taken = true;
+  stream.picture(false);
+  stream.mediaMs = 1400;
+  const [packet] = stream.latest as [Buffer];
+  expect(await viewing.counters()).toEqual({ mediaMs: 400, bytes: packet.length });
+  expect(began).toHaveBeenCalledOnce();
 });
 
 test('what was written waits as long as the socket has not taken it', () => {
