@@ -40,7 +40,10 @@ export function readRtspCredentials(
   return { ...credentials, pass: undefined };
 }
 
-/** `WWW-Authenticate` of a 401. Basic is there for players that know nothing else: its password is a pass. */
+/**
+ * `WWW-Authenticate` of a 401. Basic is there for players that know nothing else: its password is a pass. It comes first,
+ * as live555 (VLC) keeps the first challenge that it reads unless a later one is Digest.
+ */
 export function rtspChallenges(denial: Denial): readonly string[] {
-  return [challenge(denial), 'Basic realm="ticket"'];
+  return ['Basic realm="ticket"', challenge(denial)];
 }

@@ -9,8 +9,8 @@ export interface SendingLine {
   /** Of the next packet: what `RTP-Info` says. */
   nextSequence(): number;
   /**
-   * Sends a packet of the stream; answers its bytes with header, 0 when it is left out: before the first keyframe, and
-   * when it comes after a later one.
+   * Sends a packet of the stream; answers its bytes with header, 0 when it is left out: before the first keyframe, when
+   * it comes after a later one, and when the outlet does not take it.
    * @throws SrtpKeyExhausted
    */
   rtp(packet: Buffer): number;
@@ -24,6 +24,10 @@ export interface SendingLine {
 
 const RTP_HEADER_BYTES = 12;
 const LARGEST_PACKET_BYTES = 1500;
+/** Late packets in a row after which the source has begun other numbers. */
+const MAX_LATE_IN_A_ROW = 100;
+/** Numbers left out at once after which it has, well below what the rollover counter can follow (RFC 3711 section 3.3.1). */
+const MAX_STEP = 0x4000;
 /** From the start of a compound packet of SR and SDES. */
 const SR_SSRC_AT = 4;
 const SR_PACKETS_AT = 20;
@@ -42,8 +46,15 @@ function byeOf(ssrc: number): Buffer {
 const isKeyframeCodec = (name: string | undefined): name is KeyframeCodec =>
   name === 'H264' || name === 'VP8' || name === 'VP9';
 
-/** @param line its key must not be used anywhere else */
-export function createSendingLine(line: DescribedLine, outlet: LineOutlet): SendingLine {
+/**
+ * @param line its key must not be used anywhere else
+ * @param onBroken told when the stream's numbers have no more to do with those before, and nothing goes out until a keyframe
+ */
+export function createSendingLine(
+  line: DescribedLine,
+  outlet: LineOutlet,
+  onBroken: () => void,
+): SendingLine {
   const { key, payloadType, codec } = line;
   const { ssrc } = key;
   const sender = createSrtpSender(key);
@@ -55,6 +66,7 @@ export function createSendingLine(line: DescribedLine, outlet: LineOutlet): Send
   let next = randomInt(0x8000);
   /** From the stream's number to this line's; `undefined` where it begins anew. */
   let offset: number | undefined;
+  let lateInARow = 0;
   let packets = 0;
   let octets = 0;
 
@@ -63,25 +75,37 @@ export function createSendingLine(line: DescribedLine, outlet: LineOutlet): Send
     return buffer.subarray(0, headroomBytes + protect(packet, buffer.subarray(headroomBytes)));
   }
 
+  function interrupt(): void {
+    offset = undefined;
+    lateInARow = 0;
+  }
+
   return {
     nextSequence: () => next,
     rtp(packet) {
       if (packet.length < RTP_HEADER_BYTES || packet.length > LARGEST_PACKET_BYTES) return 0;
       const streamSequence = packet.readUInt16BE(2);
+      const step = offset === undefined ? 0 : (streamSequence + offset - next) & 0xffff;
+      // Late ones of an app's producer: their key stream has been passed over.
+      lateInARow = step >= 0x8000 ? lateInARow + 1 : 0;
+      if (lateInARow > 0 && lateInARow <= MAX_LATE_IN_A_ROW) return 0;
+      const isBroken = step >= MAX_STEP;
+      if (isBroken) interrupt();
       if (offset === undefined) {
-        if (waitsFor !== undefined && !startsKeyframe(waitsFor, packet)) return 0;
+        if (waitsFor !== undefined && !startsKeyframe(waitsFor, packet)) {
+          if (isBroken) onBroken();
+          return 0;
+        }
         offset = (next - streamSequence) & 0xffff;
       }
       const sequence = (streamSequence + offset) & 0xffff;
-      // Late ones of an app's producer: their key stream has been passed over.
-      if (((sequence - next) & 0xffff) >= 0x8000) return 0;
       next = (sequence + 1) & 0xffff;
       packet.copy(scratch);
       const own = scratch.subarray(0, packet.length);
       own.writeUInt8(((packet[1] ?? 0) & 0x80) | payloadType, 1);
       own.writeUInt16BE(sequence, 2);
       own.writeUInt32BE(ssrc, 8);
-      outlet.rtp(protectedBuffer(own, sender.protectRtp));
+      if (!outlet.rtp(protectedBuffer(own, sender.protectRtp))) return 0;
       packets = (packets + 1) >>> 0;
       octets = (octets + packet.length - RTP_HEADER_BYTES) >>> 0;
       return packet.length;
@@ -95,9 +119,7 @@ export function createSendingLine(line: DescribedLine, outlet: LineOutlet): Send
       own.writeUInt32BE(ssrc, SDES_SSRC_AT);
       outlet.rtcp(protectedBuffer(own, sender.protectRtcp));
     },
-    interrupt() {
-      offset = undefined;
-    },
+    interrupt,
     bye() {
       if (packets > 0) outlet.rtcp(protectedBuffer(byeOf(ssrc), sender.protectRtcp));
     },

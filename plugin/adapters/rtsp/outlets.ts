@@ -6,8 +6,8 @@ import type { Clock } from '../../ports.ts';
 export interface LineOutlet {
   /** Bytes that a packet's buffer has in front for the outlet's own use. */
   readonly headroomBytes: number;
-  /** Takes a buffer that nobody writes to afterwards. */
-  rtp(buffer: Buffer): void;
+  /** Takes a buffer that nobody writes to afterwards; false when it is lost here, and so is not the viewer's to pay. */
+  rtp(buffer: Buffer): boolean;
   rtcp(buffer: Buffer): void;
 }
 
@@ -37,7 +37,10 @@ export function interleavedOutlet(
   }
   return {
     headroomBytes: INTERLEAVED_HEAD_BYTES,
-    rtp: (buffer) => send(rtpChannel, buffer),
+    rtp(buffer) {
+      send(rtpChannel, buffer);
+      return true;
+    },
     rtcp: (buffer) => send(rtcpChannel, buffer),
   };
 }

@@ -96,9 +96,11 @@ export async function openUdpDoor(host: string, port: number, setting: string): 
   // Told of packets that could not be delivered; a viewer who has gone is seen by his connection.
   for (const socket of [rtp, rtcp]) socket.on('error', () => undefined);
 
-  function send(socket: Socket, packet: Buffer, at: number, address: string): void {
-    if (closed || socket.getSendQueueSize() > MAX_SEND_QUEUE_BYTES) return;
+  /** True when the system was handed the packet. */
+  function send(socket: Socket, packet: Buffer, at: number, address: string): boolean {
+    if (closed || socket.getSendQueueSize() > MAX_SEND_QUEUE_BYTES) return false;
     socket.send(packet, at, address, () => undefined);
+    return true;
   }
 
   return {
@@ -111,7 +113,7 @@ export async function openUdpDoor(host: string, port: number, setting: string): 
       return {
         headroomBytes: 0,
         rtp: (packet) => send(rtp, packet, rtpPort, address),
-        rtcp: (packet) => send(rtcp, packet, rtcpPort, address),
+        rtcp: (packet) => void send(rtcp, packet, rtcpPort, address),
         close() {
           for (const name of names) taken.delete(name);
           listeners.delete(nameOf(address, rtcpPort));

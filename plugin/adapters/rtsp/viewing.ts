@@ -102,6 +102,12 @@ export function createRtspViewing(options: RtspViewingOptions): RtspViewing {
     firstMedia.resolve(undefined);
   }
 
+  /** Pictures begin anew: what passes until the next keyframe is not counted, unless there is sound. */
+  function onBroken(): void {
+    halt();
+    tap.video?.requestKeyframe();
+  }
+
   /** The stage goes on with its other listeners, whatever happens here. */
   function guarded(work: () => void): void {
     try {
@@ -139,7 +145,7 @@ export function createRtspViewing(options: RtspViewingOptions): RtspViewing {
 
   return {
     setUp(line, outlet, link) {
-      const sending = createSendingLine(line, outlet);
+      const sending = createSendingLine(line, outlet, onBroken);
       lines.push({ kind: line.kind, sending, link, stop: undefined, ended: false });
     },
     sequences: () => lines.map(({ kind, sending }) => ({ kind, sequence: sending.nextSequence() })),

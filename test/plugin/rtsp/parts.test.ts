@@ -1,8 +1,8 @@
 /** The parts of requests and answers that have a syntax of their own. */
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import type { Denial } from '../../../plugin/errors.ts';
-import { readRtspCredentials } from '../../../plugin/rtsp/credentials.ts';
+import { Denial } from '../../../plugin/errors.ts';
+import { readRtspCredentials, rtspChallenges } from '../../../plugin/rtsp/credentials.ts';
 import { formatDescription } from '../../../plugin/rtsp/description.ts';
 import { formatRtspResponse } from '../../../plugin/rtsp/response.ts';
 import { RtspSyntaxError } from '../../../plugin/rtsp/syntax-error.ts';
@@ -164,6 +164,11 @@ describe('credentials', () => {
   ])('%s is refused: %s', (value, code) => {
     expect(() => read(value)).toThrow(expect.objectContaining({ code }) as Denial);
   });
+});
+
+test('Basic is the first challenge: the one that live555 keeps', () => {
+  const schemes = rtspChallenges(new Denial('ticket_missing')).map((each) => each.split(' ')[0]);
+  expect(schemes).toEqual(['Basic', 'DPoP']);
 });
 
 describe('answers', () => {

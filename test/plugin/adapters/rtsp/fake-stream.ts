@@ -19,8 +19,8 @@ export interface FakeStream extends RtspStage {
   picture(keyframe: boolean, bytes?: number): void;
   sound(bytes?: number): void;
   reports(): void;
-  /** Sends packets of video again. */
-  replay(packets: readonly Buffer[]): void;
+  /** Sends packets again, of video unless it says so. */
+  replay(packets: readonly Buffer[], kind?: 'video' | 'audio'): void;
   end(): void;
   /** Of the video. */
   layers: number;
@@ -77,8 +77,9 @@ export function createFakeStream(): FakeStream {
         for (const listener of listeners) listener.rtcp(buildSenderReport(report));
       }
     },
-    replay(packets) {
-      for (const packet of packets) for (const listener of videos) listener.rtp(packet);
+    replay(packets, kind = 'video') {
+      const listeners = kind === 'video' ? videos : audios;
+      for (const packet of packets) for (const listener of listeners) listener.rtp(packet);
     },
     end() {
       stream.live = false;

@@ -9,6 +9,7 @@ import { createFakeStream, type FakeStream } from './fake-stream.ts';
 
 let stream: FakeStream;
 let sent: Buffer[];
+let taken: boolean;
 let link: Link & { pending: number; waited: number };
 let nowMs: number;
 let viewing: RtspViewing;
@@ -17,6 +18,7 @@ let reasons: EndReason[];
 beforeEach(() => {
   stream = createFakeStream();
   sent = [];
+  taken = true;
   nowMs = 0;
   reasons = [];
   const state = { pending: 0, waited: 0, pendingBytes: () => state.pending, waitedMs: () => state.waited };
@@ -28,7 +30,8 @@ beforeEach(() => {
     onClosed: (reason) => reasons.push(reason),
   });
   const master = { key: randomBytes(16), salt: randomBytes(14) };
-  const outlet = { headroomBytes: 0, rtp: (packet: Buffer) => sent.push(packet), rtcp: () => undefined };
+  const rtp = (packet: Buffer): boolean => taken && sent.push(packet) > 0;
+  const outlet = { headroomBytes: 0, rtp, rtcp: () => undefined };
   const codec = { name: 'H264', profileLevelId: '42e01f' } as const;
   for (const [kind, ssrc, of] of [
     ['video', 1, codec],
@@ -133,6 +136,76 @@ test('a late packet is left out: its key stream has been passed over', () => {
   const late = stream.latest.map((packet) => Buffer.from(packet));
   expect(count(() => stream.replay(late))).toBe(0);
   expect(count(() => stream.picture(false))).toBe(1);
+});
+
+describe("numbers that have nothing to do with the stream's before", () => {
+  /** Packets of the latest picture or sound, as a source would send them that had gone on from another number. */
+  const moved = (by: number): Buffer[] =>
+    stream.latest.map((packet) => {
+      const copy = Buffer.from(packet);
+      copy.writeUInt16BE((packet.readUInt16BE(2) + by) & 0xffff, 2);
+      return copy;
+    });
+  const numbers = (): number[] => sent.map((packet) => packet.readUInt16BE(2));
+
+  it('after 100 late packets in a row the next keyframe is asked for, and goes on', async () => {
+    stream.picture(true);
+    stream.picture(false);
+    stream.keyframeRequests = 0;
+    stream.mediaMs = 1000;
+    for (let late = 0; late < 100; late++) expect(count(() => stream.replay(moved(late - 30_000)))).toBe(0);
+    expect(stream.keyframeRequests).toBe(0);
+    expect(count(() => stream.replay(moved(100 - 30_000)))).toBe(0);
+    expect(stream.keyframeRequests).toBe(1);
+    stream.mediaMs = 9000;
+    expect((await viewing.counters()).mediaMs).toBe(1000);
+    expect(count(() => stream.picture(true))).toBe(3);
+  });
+
+  it.each([0x4000, 0x7fff])('so it is after a step of %i ahead, and nobody is ended', async (step) => {
+    const gone = vi.fn();
+    viewing.onGone(gone);
+    stream.picture(true);
+    stream.picture(false);
+    stream.keyframeRequests = 0;
+    expect(count(() => stream.replay(moved(1 + step)))).toBe(0);
+    expect(stream.keyframeRequests).toBe(1);
+    expect(count(() => stream.picture(true))).toBe(3);
+    const [first = 0] = numbers();
+    expect(numbers()).toEqual([0, 1, 2, 3, 4, 5, 6].map((at) => first + at));
+    await Promise.resolve();
+    expect(gone).not.toHaveBeenCalled();
+  });
+
+  it('a smaller step is a loss', () => {
+    stream.picture(true);
+    stream.picture(false);
+    expect(count(() => stream.replay(moved(0x4000)))).toBe(1);
+  });
+
+  it('sound goes on at once, and asks for no picture', () => {
+    stream.sound();
+    stream.keyframeRequests = 0;
+    expect(count(() => stream.replay(moved(0x5000), 'audio'))).toBe(1);
+    const [first = 0] = numbers();
+    expect([numbers(), stream.keyframeRequests]).toEqual([[first, first + 1], 0]);
+  });
+});
+
+test('what is lost before it leaves is not counted, and begins nothing', async () => {
+  const began = vi.fn();
+  viewing.onFirstMedia(began);
+  taken = false;
+  stream.picture(true);
+  stream.mediaMs = 1000;
+  expect(await viewing.counters()).toEqual({ mediaMs: 0, bytes: 0 });
+  expect(began).not.toHaveBeenCalled();
+  taken = true;
+  stream.picture(false);
+  stream.mediaMs = 1400;
+  const [packet] = stream.latest as [Buffer];
+  expect(await viewing.counters()).toEqual({ mediaMs: 400, bytes: packet.length });
+  expect(began).toHaveBeenCalledOnce();
 });
 
 test('what was written waits as long as the socket has not taken it', () => {
