@@ -120,7 +120,7 @@ function problemText({ code, session, seq }: ReceiptProblem): string {
 }
 
 /** What is to be read by people. */
-export function reportText({ chains, signatures, problems }: ReceiptReport): string {
+function reportText({ chains, signatures, problems }: ReceiptReport): string {
   return [
     ...chains.flatMap((chain) => chainText(chain, signatures)),
     problems.length === 0 ? 'no problems' : 'problems',

@@ -48,7 +48,7 @@ const MAX_SPS_BYTES = 256;
 const MAX_HEIGHT = 16_384;
 
 /** The height that a sequence parameter set states, cropped; `undefined` when it cannot be read. */
-export function heightOfSps(nal: Uint8Array): number | undefined {
+function heightOfSps(nal: Uint8Array): number | undefined {
   const { bit, bits, ue, se, isOver } = bitReader(unescape(nal.subarray(1, MAX_SPS_BYTES)));
   const profile = bits(8);
   bits(16); // constraint flags and level

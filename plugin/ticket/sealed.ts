@@ -83,7 +83,7 @@ export async function importSealingKey(jwk: JWK): Promise<CryptoKey> {
 }
 
 /** A public key that something is sealed to. Throws TypeError unless it is a valid X25519 or P-256 key. */
-export function sealingPublicKey(jwk: JWK): {
+function sealingPublicKey(jwk: JWK): {
   readonly crv: PublicEphemeral['crv'];
   readonly key: KeyObject;
 } {

@@ -79,7 +79,9 @@ test.each([
   const { watch, sent, connection, states } = await goQuiet([created()], options);
   await vi.waitUntil(() => options.fetch.mock.calls.length === 1, { timeout: 5000 });
   connection.silent = false;
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  // The watch has looked again, and again, and packets came.
+  const { bytesReceived } = connection;
+  await vi.waitUntil(() => connection.bytesReceived >= bytesReceived + 3, { timeout: 5000 });
   expect([methods(sent), states.at(-1)?.phase, options.fetch.mock.calls.length]).toEqual([
     ['POST'],
     'live',

@@ -1,50 +1,25 @@
 /** Producers of an app's own router, on the stage: real workers, ffmpeg, Chromium. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createWorker, type types } from 'mediasoup';
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createStage, type Stage } from '../../../../plugin/adapters/mediasoup.ts';
+import type { types } from 'mediasoup';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Stage } from '../../../../plugin/adapters/mediasoup.ts';
 import { streamStatusSchema } from '../../../../plugin/contract.ts';
-import { systemClock } from '../../../../plugin/clock.ts';
-import { launchBrowser } from '../../../support/browser.ts';
-import { silentLog } from '../../../support/doubles.ts';
+import { startAppStage, useAppWorkers } from './app-stage.ts';
 import { startApp, type App } from './app.ts';
 import { readStats, statsWhen } from './browser.ts';
 import type { SourceOptions } from './rtp-source.ts';
-import { startWatching, type Watching } from './watching.ts';
+import type { Watching } from './watching.ts';
 
 const PATH = '/live/app';
 const BOTH: SourceOptions = { video: { profile: 'baseline', profileLevelId: '42e01f' }, audio: true };
 
-let browser: Browser;
-/** The app's worker, and the stage's. */
-let theirs: types.Worker;
-let ours: types.Worker;
+const workers = useAppWorkers();
 let stage: Stage;
 let watching: Watching;
 const apps: App[] = [];
 
-beforeAll(async () => {
-  browser = await launchBrowser();
-  [theirs, ours] = await Promise.all([
-    createWorker({ logLevel: 'error' }),
-    createWorker({ logLevel: 'error' }),
-  ]);
-});
-afterAll(async () => {
-  theirs.close();
-  ours.close();
-  await browser.close();
-});
 beforeEach(async () => {
-  stage = await createStage({
-    workers: [ours],
-    listen: { ip: '127.0.0.1', port: 0 },
-    clock: systemClock,
-    log: silentLog,
-    graceSeconds: 2,
-  });
-  watching = await startWatching(stage, browser);
+  ({ stage, watching } = await startAppStage(workers, { graceSeconds: 2 }));
 });
 afterEach(async () => {
   await watching.close();
@@ -53,7 +28,7 @@ afterEach(async () => {
 });
 
 async function runApp(options: SourceOptions = BOTH): Promise<App> {
-  const app = await startApp(theirs, options);
+  const app = await startApp(workers.theirs, options);
   apps.push(app);
   return app;
 }
@@ -200,7 +175,7 @@ describe('what cannot be attached', () => {
     ],
   ])('%s', async (_name, media, message) => {
     const app = await runApp();
-    const other = await theirs.createRouter({
+    const other = await workers.theirs.createRouter({
       mediaCodecs: [{ kind: 'video', mimeType: 'video/VP8', clockRate: 90_000 }],
     });
     const attaching = stage.attach(PATH, media(app, other));
@@ -217,7 +192,7 @@ describe('what cannot be attached', () => {
   });
 
   it('a codec that no viewer gets', async () => {
-    const router = await theirs.createRouter({
+    const router = await workers.theirs.createRouter({
       mediaCodecs: [{ kind: 'audio', mimeType: 'audio/PCMU', clockRate: 8000 }],
     });
     const transport = await router.createDirectTransport();

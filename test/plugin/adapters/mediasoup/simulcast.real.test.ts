@@ -1,51 +1,28 @@
 /** Simulcast layers of an app's producer, on the way to viewers: real workers, ffmpeg, Chromium. */
-import { createWorker, type types } from 'mediasoup';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createStage, type Stage } from '../../../../plugin/adapters/mediasoup.ts';
-import { systemClock } from '../../../../plugin/clock.ts';
-import { launchBrowser } from '../../../support/browser.ts';
-import { silentLog } from '../../../support/doubles.ts';
+import type { Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Stage } from '../../../../plugin/adapters/mediasoup.ts';
 import { askForEstimates } from '../../../../player-demo/src/estimate-offer.ts';
 import { useRelay } from '../../../support/relayed-viewer.ts';
 import { freePorts } from '../../../support/stack.ts';
 import { startUdpRelay } from '../../../support/udp-relay.ts';
+import { startAppStage, useAppWorkers } from './app-stage.ts';
 import { LAYER_HEIGHTS, startSimulcastApp, type SimulcastApp } from './simulcast-app.ts';
-import { startWatching, type Watching } from './watching.ts';
+import type { Watching } from './watching.ts';
 
 const PATH = '/live/layers';
 const [LOW, MIDDLE, HIGH] = LAYER_HEIGHTS;
 
-let browser: Browser;
-let theirs: types.Worker;
-let ours: types.Worker;
+const workers = useAppWorkers();
 let stage: Stage;
 let watching: Watching;
 let app: SimulcastApp;
 let port: number;
 
-beforeAll(async () => {
-  browser = await launchBrowser();
-  [theirs, ours] = await Promise.all([
-    createWorker({ logLevel: 'error' }),
-    createWorker({ logLevel: 'error' }),
-  ]);
-});
-afterAll(async () => {
-  theirs.close();
-  ours.close();
-  await browser.close();
-});
 beforeEach(async () => {
   [port = 0] = await freePorts(1);
-  stage = await createStage({
-    workers: [ours],
-    listen: { ip: '127.0.0.1', port },
-    clock: systemClock,
-    log: silentLog,
-  });
-  watching = await startWatching(stage, browser);
-  app = await startSimulcastApp(theirs);
+  ({ stage, watching } = await startAppStage(workers, { port }));
+  app = await startSimulcastApp(workers.theirs);
   await stage.attach(PATH, app);
 });
 afterEach(async () => {

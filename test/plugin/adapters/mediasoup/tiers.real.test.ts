@@ -1,20 +1,19 @@
 /** Tiers and renewals on the way to viewers: real workers, ffmpeg, Chromium. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createWorker, type types } from 'mediasoup';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createStage, type Stage } from '../../../../plugin/adapters/mediasoup.ts';
+import type { Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Stage } from '../../../../plugin/adapters/mediasoup.ts';
 import { createWhep } from '../../../../plugin/adapters/whep.ts';
 import { systemClock } from '../../../../plugin/clock.ts';
 import { UNLIMITED_PLAY, type Tier } from '../../../../plugin/rights/index.ts';
-import { launchBrowser } from '../../../support/browser.ts';
 import { silentLog } from '../../../support/doubles.ts';
 import { setUpGate } from '../../../support/gates.ts';
 import { createTicketWorld, PATH, SERVER_ID, WHEP_URL } from '../../../support/tickets.ts';
 import { openWebRtcReceiver, remoteEndOf } from '../../../support/webrtc-receiver.ts';
+import { startAppStage, useAppWorkers } from './app-stage.ts';
 import { LAYER_HEIGHTS, startSimulcastApp, type SimulcastApp } from './simulcast-app.ts';
-import { startWatching, type Watching } from './watching.ts';
+import type { Watching } from './watching.ts';
 
 const [LOW, MIDDLE, HIGH] = LAYER_HEIGHTS;
 const EFFECTIVE_WITHIN_MS = 2000;
@@ -25,36 +24,16 @@ const shows = (page: Page, height: number): Promise<unknown> =>
     polling: 20,
   });
 
-let browser: Browser;
-let theirs: types.Worker;
-let ours: types.Worker;
+const workers = useAppWorkers();
 let stage: Stage;
 let watching: Watching;
 let app: SimulcastApp;
 /** Of somebody without limits. */
 let other: Page;
 
-beforeAll(async () => {
-  browser = await launchBrowser();
-  [theirs, ours] = await Promise.all([
-    createWorker({ logLevel: 'error' }),
-    createWorker({ logLevel: 'error' }),
-  ]);
-});
-afterAll(async () => {
-  theirs.close();
-  ours.close();
-  await browser.close();
-});
 beforeEach(async () => {
-  stage = await createStage({
-    workers: [ours],
-    listen: { ip: '127.0.0.1', port: 0 },
-    clock: systemClock,
-    log: silentLog,
-  });
-  watching = await startWatching(stage, browser);
-  app = await startSimulcastApp(theirs);
+  ({ stage, watching } = await startAppStage(workers));
+  app = await startSimulcastApp(workers.theirs);
   await stage.attach(PATH, app);
   // At first a producer's lowest layer comes in the place of the others.
   other = await watching.watch(PATH, ['video']);
@@ -160,7 +139,9 @@ describe('a renewal', () => {
       await sleep(ms);
       return receiver.bytes() - before;
     };
-    await sleep(1000);
+    const comeAfter = (packets: number): Promise<boolean> =>
+      vi.waitUntil(() => receiver.packets() > packets, { timeout: 10_000, interval: 20 });
+    await comeAfter(50);
     const low = await bytesIn(1000);
 
     for (let count = 0; count < 20; count++) {
@@ -177,7 +158,8 @@ describe('a renewal', () => {
     console.info(
       `21 renewals, upgrade seen after ${tookMs.toFixed(0)} ms, missing: ${missing}, with the upgrade ${receiver.missing()}`,
     );
-    await sleep(500);
+    // What the upgrade has left out shows by what comes behind it.
+    await comeAfter(receiver.packets() + 50);
     expect(tookMs).toBeLessThan(EFFECTIVE_WITHIN_MS);
     expect(receiver.packets()).toBeGreaterThan(100);
     expect(missing).toBe(0);
