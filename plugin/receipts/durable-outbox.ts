@@ -69,11 +69,14 @@ export async function openDurableOutbox(options: DurableOutboxOptions): Promise<
 
   async function closeSlot({ slot, spool, outbox }: Opened, withinMs: number): Promise<number> {
     const waiting = await outbox.close(withinMs);
-    const closing = spool.close().catch((error: unknown) => {
-      log.error(errorFields(error), 'the spool of the receipts could not be closed');
-    });
+    // What still writes to the slot has it to itself, however long that takes: only then another process may read it.
+    const closing = spool
+      .close()
+      .catch((error: unknown) => {
+        log.error(errorFields(error), 'the spool of the receipts could not be closed');
+      })
+      .finally(() => slot.release());
     await Promise.race([closing, sleep(LET_GO_WITHIN_MS, undefined, { ref: false })]);
-    slot.release();
     return waiting;
   }
 

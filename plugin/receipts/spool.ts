@@ -30,7 +30,7 @@ export interface SpoolStats {
   /** On the disk. */
   readonly bytes: number;
   readonly trouble: SpoolTrouble | null;
-  /** Files with what was damaged, set aside since the start. */
+  /** Files with what was damaged or could not be read, set aside since the start. */
   readonly setAside: number;
 }
 
@@ -50,6 +50,8 @@ interface Segment {
   acknowledged: number;
   /** Them; `null`: on the disk only. */
   receipts: Receipt[] | null;
+  /** Times in a row that it could not be read. */
+  failures: number;
 }
 
 /** A session whose final receipt is not on the disk. */
@@ -70,6 +72,8 @@ const MAX_UNWRITTEN = 50_000;
 /** Segments whose receipts are held in memory beside those of the first and the last. */
 const HELD_SEGMENTS = 2;
 const RETRY_MS = 1000;
+/** A segment that cannot be read so many times in a row must not hold up those after it. */
+const MAX_READ_FAILURES = 3;
 /** A spool that was full is so no longer below this part of its bound. */
 const ROOM_AGAIN = 0.9;
 
@@ -161,7 +165,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       log.error({ file: name, ...errorFields(error) }, 'a damaged segment of the receipts cannot be mended');
     }
     const { length: count } = receiptsOf(entries);
-    const segment = { name, bytes, count, acknowledged: 0, receipts: null };
+    const segment = { name, bytes, count, acknowledged: 0, receipts: null, failures: 0 };
     for (const entry of entries) {
       const last = stateIn(entry);
       const open = sessions.get(last.session);
@@ -218,7 +222,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
   function beginSegment(): Segment {
     const name = `${String(nextNumber).padStart(10, '0')}.spool`;
     nextNumber += 1;
-    return { name, bytes: 0, count: 0, acknowledged: 0, receipts: [] };
+    return { name, bytes: 0, count: 0, acknowledged: 0, receipts: [], failures: 0 };
   }
 
   /** Writes what waits, one record; answers whether all of it is on the disk now. */
@@ -299,8 +303,49 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       segment.count = receipts.length;
     }
     segment.receipts = receipts;
+    segment.failures = 0;
     return receipts;
   }
+
+  /** The receipts in it will not be delivered; the sessions that go on are closed by what is known of them all the same. */
+  async function giveUp(segment: Segment, cause: unknown): Promise<void> {
+    segments.splice(segments.indexOf(segment), 1);
+    setAside += 1;
+    const fields = { file: segment.name, receipts: segment.count - segment.acknowledged };
+    log.error(
+      { ...fields, ...errorFields(cause) },
+      'a segment of the receipts cannot be read: it was set aside',
+    );
+    for (const open of sessions.values()) {
+      if (open.segment !== segment) continue;
+      open.segment = null;
+      const { last, isDirty } = open;
+      if (!isDirty) push('seq' in last ? { carried: last } : { opened: last });
+    }
+    schedule(0);
+    await disk.rename(segment.name, `${segment.name}.damaged-0`).catch((error: unknown) => {
+      const { name: file } = segment;
+      log.warn({ file, ...errorFields(error) }, 'what cannot be read of the receipts could not be renamed');
+    });
+    if (trouble === 'bound') judgeSize();
+  }
+
+  /** @throws Error of the system, as often as is borne; then the segment is given up, and there is nothing in it. */
+  async function loadOrGiveUp(segment: Segment): Promise<Receipt[]> {
+    try {
+      return await load(segment);
+    } catch (error) {
+      segment.failures += 1;
+      const { name: file, failures } = segment;
+      log.warn({ file, failures, ...errorFields(error) }, 'a segment of the receipts could not be read');
+      if (failures < MAX_READ_FAILURES) throw error;
+      if (segments.includes(segment)) await giveUp(segment, error);
+      return [];
+    }
+  }
+
+  const undelivered = (): Segment | undefined =>
+    segments.find(({ count, acknowledged }) => acknowledged < count);
 
   /**
    * The oldest so many have been delivered without the disk, which is of no use: of what waits to be written, only what
@@ -345,9 +390,10 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       segments.reduce((sum, { count, acknowledged }) => sum + count - acknowledged, 0) +
       receiptsOf(unwritten).length,
     async next(max) {
-      for (const segment of segments) {
-        if (segment.acknowledged >= segment.count) continue;
-        const receipts = await alone(() => load(segment));
+      // Looked for anew each time: one that was damaged has less in it now, one that was given up is gone.
+      for (let segment = undelivered(); segment !== undefined; segment = undelivered()) {
+        const found = segment;
+        const receipts = await alone(() => loadOrGiveUp(found));
         const batch = receipts.slice(segment.acknowledged, segment.acknowledged + max);
         if (batch.length > 0) return batch;
       }

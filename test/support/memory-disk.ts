@@ -7,6 +7,8 @@ export interface MemoryDisk extends SpoolDisk {
   writes(): number;
   /** What every write fails with from now on, after it has written half; `null`: no longer. */
   failWith: string | null;
+  /** Files that every read of fails with EIO from now on. */
+  readonly unreadable: Set<string>;
   /** After so many operations from now on the power goes: that one, and all later ones, never end. */
   losePowerAfter(operations: number): Promise<void>;
   /**
@@ -80,6 +82,7 @@ export function createMemoryDisk(content: ReadonlyMap<string, Buffer> = new Map(
   const disk: MemoryDisk = {
     files,
     failWith: null,
+    unreadable: new Set(),
     writes: () => writes,
     losePowerAfter(operations) {
       left = operations;
@@ -96,6 +99,7 @@ export function createMemoryDisk(content: ReadonlyMap<string, Buffer> = new Map(
     list: () => Promise.resolve([...files.keys()]),
     async read(name) {
       await Promise.resolve();
+      if (disk.unreadable.has(name)) throw Object.assign(new Error('read'), { code: 'EIO' });
       const file = files.get(name);
       if (file === undefined) throw Object.assign(new Error('open'), { code: 'ENOENT' });
       return Buffer.from(file);

@@ -92,6 +92,23 @@ describe('the durable outbox', () => {
     third.release();
   });
 
+  it('lets go of its slot only when the spool is closed, however long the disk hangs', async () => {
+    const hanging = Promise.withResolvers<void>();
+    const outbox = await open({
+      openDisk: () => Promise.resolve({ ...createMemoryDisk(), close: () => hanging.promise }),
+    });
+    expect(await outbox.close(100)).toBe(0);
+    const taken = takeSlot(directory);
+    expect(taken.number).toBe(1);
+    hanging.resolve();
+    await vi.waitFor(() => {
+      const free = takeSlot(directory);
+      free.release();
+      expect(free.number).toBe(0);
+    });
+    taken.release();
+  });
+
   it('delivers what processes have left behind that are not started again', async () => {
     const left = await leaveBehind(3);
     await open();

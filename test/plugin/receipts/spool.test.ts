@@ -176,6 +176,42 @@ describe('the spool', () => {
     expect(found.files.get(`${second}.damaged-0`)).toEqual(damaged);
   });
 
+  it.each(['EIO', 'ENOENT'])(
+    'sets a segment aside that cannot be read three times in a row (%s), and goes on with the others',
+    async (code) => {
+      const disk = createMemoryDisk();
+      const log = recordingLog();
+      const spool = await open(disk, { log, segmentBytes: 1 });
+      const chains: Receipt[][] = [];
+      // The fourth lies on the disk only; its session goes on.
+      for (let segment = 0; segment < 6; segment++) {
+        chains.push(append(spool, 2, segment !== 3));
+        await spool.flush();
+      }
+      const file = [...disk.files.keys()][3] ?? '';
+      if (code === 'EIO') disk.unreadable.add(file);
+      else disk.files.delete(file);
+      for (const chain of chains.slice(0, 3)) {
+        expect(await spool.next(2)).toEqual(chain);
+        await spool.acknowledge(2);
+      }
+      for (let failure = 0; failure < 2; failure++) {
+        await expect(spool.next(2)).rejects.toMatchObject({ code });
+        expect(spool.stats().setAside).toBe(0);
+      }
+      expect(await drain(spool)).toEqual([...chains[4]!, ...chains[5]!]);
+      expect([spool.stats().setAside, spool.waiting()]).toEqual([1, 0]);
+      expect(log.lines.filter((line) => line.includes(file) && line.includes('set aside'))).toHaveLength(1);
+      expect(disk.files.has(file)).toBe(false);
+      if (code === 'EIO') expect(disk.files.has(`${file}.damaged-0`)).toBe(true);
+      await spool.flush();
+      const again = await open(disk.found(() => 0));
+      expect(await drain(again)).toMatchObject([
+        { session: chains[3]?.[0]?.session, seq: 2, mediaMs: 10_000, reason: 'server_crashed' },
+      ]);
+    },
+  );
+
   it('tells of a full disk, delivers without it, and keeps on trying', async () => {
     const disk = createMemoryDisk();
     const log = recordingLog();
