@@ -9,7 +9,7 @@ import { Denial } from '../../plugin/errors.ts';
 import { requireAsMuch, type Rights } from '../../plugin/rights/index.ts';
 import { thumbprint } from '../../plugin/ticket/index.ts';
 import type { Executor } from '../db/connect.ts';
-import { offers, orders, tickets, titles } from '../db/schema.ts';
+import { orders, tickets, titles } from '../db/schema.ts';
 import { serversOf, type StreamingServer } from '../trust/servers.ts';
 import type { Buyer, OrderRequest } from './request.ts';
 import type { OrderTerms } from './terms.ts';
@@ -19,8 +19,6 @@ export interface RenewedTicket {
   readonly jti: string;
   readonly accountId: string | null;
   readonly offerId: string;
-  /** True if it is a free taste. */
-  readonly isPreview: boolean;
   /** Null when the title is gone. */
   readonly titleId: string | null;
   readonly jkt: string;
@@ -56,7 +54,6 @@ export async function findRenewed(db: Executor, ticketId: string, lock = false):
       jti: tickets.jti,
       accountId: orders.accountId,
       offerId: orders.offerId,
-      isPreview: offers.preview,
       titleId: titles.id,
       jkt: tickets.jkt,
       audience: tickets.audience,
@@ -72,7 +69,6 @@ export async function findRenewed(db: Executor, ticketId: string, lock = false):
     })
     .from(tickets)
     .innerJoin(orders, eq(orders.id, tickets.orderId))
-    .innerJoin(offers, eq(offers.id, orders.offerId))
     .leftJoin(titles, eq(titles.path, tickets.uri))
     .where(eq(tickets.jti, ticketId));
   const [row] = await (lock ? query.for('update', { of: tickets }) : query);
@@ -106,9 +102,10 @@ const isMore = (renewed: RenewedTicket, terms: Terms): boolean =>
 /**
  * Checks, before anything is paid, that a streaming server would take the ticket for the running session, and that it is
  * of use.
- * @throws Denial `ticket_revoked`, `ticket_expired`, `not_on_sale` (for another title, or a preview: a taste does not go
- *   on), `rights_insufficient` (something that the ticket allows would be lost), `conflict` (it has more than a whole term left, would last no longer, was renewed before, has
- *   not been used, or is not paid for: what is left of it must not be had twice, or for nothing)
+ * @throws Denial `ticket_revoked`, `ticket_expired`, `not_on_sale` (for another title, or by a preview: a taste does not go
+ *   on by itself), `rights_insufficient` (something that the ticket allows would be lost), `conflict` (it has more than a
+ *   whole term left, would last no longer, was renewed before, has not been used, or is not paid for: what is left of it
+ *   must not be had twice, or for nothing)
  */
 export function requireRenewable(
   renewed: RenewedTicket,
@@ -123,7 +120,6 @@ export function requireRenewable(
   if (endsMs <= nowMs) throw new Denial('ticket_expired', { detail: 'ticketId' });
   if (titleId !== renewed.titleId)
     throw new Denial('not_on_sale', { detail: 'offerId: it is for another title' });
-  if (renewed.isPreview) throw new Denial('not_on_sale', { detail: 'ticketId: a preview cannot be renewed' });
   if (terms.preview) throw new Denial('not_on_sale', { detail: 'offerId: a preview renews no ticket' });
   requireAsMuch(terms.rights, rights);
   const { validSeconds } = terms;
