@@ -13,24 +13,37 @@ export interface RevocableSession {
 export interface Enforcer {
   /**
    * Ends the session when it is revoked, now or later, for as long as it runs. To be called again when it goes on under
-   * another grant: then only that one counts.
+   * another grant: then only that one counts, and of those before it the session's ids, by which it may still be kicked.
    */
   watch(session: RevocableSession): void;
+}
+
+/** Ids that a session had before it was renewed, by which it is found: so many as it may be renewed at once. */
+const MAX_FORMER_IDS = 30;
+
+interface Watched {
+  /** Names by which it can be revoked. */
+  readonly keys: readonly string[];
+  /** Its ids: the present one, if it has any, and then the former ones, the latest first. */
+  readonly ids: readonly string[];
 }
 
 /** Makes the enforcer of one gate. */
 export function createEnforcer(revocations: Revocations): Enforcer {
   const byKey = new Map<string, Set<RevocableSession>>();
-  /** Every session, and the names by which it can be revoked. */
-  const all = new Map<RevocableSession, readonly string[]>();
+  const all = new Map<RevocableSession, Watched>();
 
-  function check(session: RevocableSession): void {
-    const reason = revocations.find(session.grant);
-    if (reason !== null) void session.end(reason);
+  function check(session: RevocableSession, { ids }: Watched): void {
+    const { grant } = session;
+    const former = ids.filter((id) => id !== grant.sessionId).map((sessionId) => ({ ...grant, sessionId }));
+    for (const target of [grant, ...former]) {
+      const reason = revocations.find(target);
+      if (reason !== null) return void session.end(reason);
+    }
   }
 
   function forget(session: RevocableSession): void {
-    const keys = all.get(session) ?? [];
+    const { keys } = all.get(session) ?? { keys: [] };
     all.delete(session);
     for (const key of keys) {
       const sessions = byKey.get(key);
@@ -41,7 +54,7 @@ export function createEnforcer(revocations: Revocations): Enforcer {
 
   revocations.onChange((entry) => {
     if (entry === null) {
-      for (const session of all.keys()) check(session);
+      for (const [session, watched] of all) check(session, watched);
       return;
     }
     const { kind, value } = entry;
@@ -50,17 +63,20 @@ export function createEnforcer(revocations: Revocations): Enforcer {
 
   return {
     watch(session) {
-      const isNew = !all.has(session);
+      const before = all.get(session);
       forget(session);
-      const keys = keysOf(session.grant);
-      all.set(session, keys);
+      const { sessionId } = session.grant;
+      const former = before?.ids.filter((id) => id !== sessionId).slice(0, MAX_FORMER_IDS) ?? [];
+      const keys = [...keysOf(session.grant), ...former.map((id) => keyOf('session', id))];
+      const watched = { keys, ids: sessionId === null ? former : [sessionId, ...former] };
+      all.set(session, watched);
       for (const key of keys) {
         const sessions = byKey.get(key) ?? new Set();
         byKey.set(key, sessions.add(session));
       }
-      if (isNew) void session.ended.then(() => forget(session));
+      if (before === undefined) void session.ended.then(() => forget(session));
       // It may have been revoked while it was being opened.
-      check(session);
+      check(session, watched);
     },
   };
 }

@@ -35,7 +35,7 @@ beforeAll(async () => {
 });
 
 /** A feed that can be told. */
-function feed(): Revocations & { revoked: Set<string>; tell(entry: Revocation): void } {
+function feed(): Revocations & { revoked: Set<string>; tell(entry: Revocation | null): void } {
   const listeners: ((entry: Revocation | null) => void)[] = [];
   const revoked = new Set<string>();
   return {
@@ -298,6 +298,31 @@ describe('a renewal', () => {
     expect(await session.ended).toBe('revoked');
     await gate.close('server_stopped');
   });
+
+  it.each([
+    ['told by an entry', 'entry', 1, true],
+    ['told by a whole list', 'list', 1, true],
+    ['thirty renewals later', 'entry', 30, true],
+    ['more than thirty renewals later', 'entry', 31, false],
+  ] as const)(
+    'leaves the session to a kick by an id that it had before: %s',
+    async (_when, by, times, ends) => {
+      const { gate, session, renew, better } = await admitted();
+      const old = session.id;
+      for (let time = 0; time < times; time++) {
+        clock.ms += 10_000;
+        expect(await renew(await better())).toBe('admitted');
+      }
+      if (by === 'entry') revocations.tell({ ...revocationOf(old), kind: 'session', action: 'kick' });
+      else {
+        revocations.find = ({ sessionId }) => (sessionId === old ? 'kicked' : null);
+        revocations.tell(null);
+      }
+      expect(session.isEnded()).toBe(ends);
+      if (ends) expect(await session.ended).toBe('kicked');
+      await gate.close('server_stopped');
+    },
+  );
 
   it('is followed by requests with the new ticket; the old one is no longer this session’s', async () => {
     const { gate, session, ticket, renew, better, request } = await admitted();
