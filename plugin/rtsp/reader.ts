@@ -43,7 +43,8 @@ const MAX_LINE_BYTES = 8 * 1024;
 const MAX_URL_CHARS = 2048;
 const MAX_HEADERS = 40;
 const MAX_EMPTY_LINES = 64;
-export const MAX_BODY_BYTES = 4 * 1024;
+/** The longest ticket, and its name. */
+export const MAX_BODY_BYTES = 4 * 1024 + 64;
 /** Clients send RTCP only. */
 export const MAX_FRAME_BYTES = 8 * 1024;
 

@@ -7,8 +7,9 @@ import { Denial } from '../../errors.ts';
 import type { Gate } from '../../gate.ts';
 import type { Clock, Log, StreamTap, VideoCodec } from '../../ports.ts';
 import { tierOf } from '../../rights/index.ts';
-import { readRtspCredentials } from '../../rtsp/credentials.ts';
+import { readRenewal, readRtspCredentials } from '../../rtsp/credentials.ts';
 import { formatDescription, type DescribedLine } from '../../rtsp/description.ts';
+import { readTicketParameter } from '../../rtsp/parameters.ts';
 import type { RtspRequest } from '../../rtsp/reader.ts';
 import { isFieldValue, type RtspResponse } from '../../rtsp/response.ts';
 import {
@@ -33,7 +34,7 @@ export interface RtspStage {
 }
 
 /** What RTSP asks of the gate. */
-export type RtspGate = Pick<Gate, 'admit' | 'mintPass' | 'nonce'>;
+export type RtspGate = Pick<Gate, 'admit' | 'mintPass' | 'renew' | 'nonce'>;
 
 export interface RequestsOptions {
   readonly gate: RtspGate;
@@ -75,7 +76,7 @@ export interface Answer extends RtspResponse {
 
 /** Silence after which a viewer has gone, as clients are told. */
 export const SESSION_TIMEOUT_SECONDS = 30;
-export const METHODS = 'OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER';
+export const METHODS = 'OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER';
 
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
 const PAYLOAD_TYPES: Readonly<Record<LineKind, number>> = { video: 96, audio: 97 };
@@ -318,6 +319,20 @@ export function createRequests(options: RequestsOptions): Requests {
     };
   }
 
+  /** Another ticket in the place of the session's own: media, keys and numbers go on. */
+  async function setParameter(request: RtspRequest): Promise<Answer> {
+    const ticket = readTicketParameter(request);
+    if (ticket === undefined) return parameters(request);
+    const own = requireSession(request);
+    if (own === undefined) return inState(454);
+    const url = publicUrl + own.grant.uri;
+    const { method, headers } = request;
+    await gate.renew(own, {
+      ...{ protocol: 'rtsp', ...readRenewal(headers, ticket), method, url, peer, confidential },
+    });
+    return { status: 200, headers: { Session: sessionHeader(own) } };
+  }
+
   function pause(request: RtspRequest): Answer {
     const own = requireSession(request);
     if (own === undefined) return inState(454);
@@ -346,6 +361,8 @@ export function createRequests(options: RequestsOptions): Requests {
           return tearDown(request);
         case 'GET_PARAMETER':
           return parameters(request);
+        case 'SET_PARAMETER':
+          return setParameter(request);
         default:
           return { status: 501, headers: { Public: METHODS } };
       }

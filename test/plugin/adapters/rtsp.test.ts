@@ -358,7 +358,7 @@ describe('who may', () => {
     const { session } = await setUpByTcp(client);
     const other = await connect();
     await describeIt(other);
-    for (const method of ['PLAY', 'PAUSE', 'TEARDOWN', 'GET_PARAMETER']) {
+    for (const method of ['PLAY', 'PAUSE', 'TEARDOWN', 'GET_PARAMETER', 'SET_PARAMETER']) {
       expect((await other.ask(method, URL, { Session: session })).status).toBe(454);
     }
     const Transport = 'RTP/AVP/TCP;interleaved=0-1';
@@ -390,6 +390,108 @@ describe('who may', () => {
       (await client.ask('SETUP', control('video'), { Transport: 'RTP/AVP/TCP;interleaved=0-1' })).status,
     ).toBe(455);
     expect(house.redemptions.calls).toEqual([]);
+  });
+});
+
+describe('SET_PARAMETER with another ticket', () => {
+  const TEXT = { 'Content-Type': 'text/parameters' };
+  let client: RtspTestClient;
+  let viewer: Awaited<ReturnType<TicketWorld['newViewer']>>;
+  let session: string;
+  let sdp: string;
+  const nowSeconds = (): number => Math.floor(Date.now() / 1000);
+  const { rights } = makeGrant();
+
+  async function proofFor(ticket: string, method: string): Promise<string> {
+    const { privateKey, publicJwk, alg } = viewer.proofKey;
+    const key = { privateKey, publicJwk, alg };
+    const nonce = house.gate.nonce();
+    return createProof({
+      ...{ ...key, method, url: `${PUBLIC}${PATH}`, ticket, nowSeconds: nowSeconds(), nonce },
+    });
+  }
+  const next = (claims = {}): Promise<string> =>
+    world.ticketFor(viewer, { exp: nowSeconds() + 7200, rights, ...claims });
+  const renew = (ticket: string, headers: Record<string, string> = {}): Promise<RtspAnswer> =>
+    client.ask('SET_PARAMETER', URL, { Session: session, ...TEXT, ...headers }, `ticket: ${ticket}\r\n`);
+
+  beforeEach(async () => {
+    client = await connect();
+    viewer = await world.newViewer();
+    const ticket = await world.ticketFor(viewer, { rights });
+    const headers = { Authorization: `DPoP ${ticket}`, DPoP: await proofFor(ticket, 'DESCRIBE') };
+    ({ body: sdp } = await client.ask('DESCRIBE', URL, headers));
+    const answer = await client.ask('SETUP', control('video'), {
+      Transport: 'RTP/AVP/TCP;interleaved=0-1',
+    });
+    session = sessionOf(answer);
+    await client.ask('PLAY', URL, { Session: session });
+    stream.picture(true);
+    await client.frame(2);
+  });
+
+  it('the session goes on under it, and no packet is missing', async () => {
+    const [running] = house.gate.sessions();
+    const before = running?.grant;
+    stream.mediaMs = 1000;
+    stream.picture(false);
+    const ticket = await next();
+    const DPoP = await proofFor(ticket, 'SET_PARAMETER');
+    const renewed = renew(ticket, { DPoP });
+    // While the order server is asked.
+    await vi.waitUntil(() => {
+      stream.picture(false);
+      return running?.grant !== before;
+    });
+    const answer = await renewed;
+    expect([answer.status, sessionOf(answer)]).toEqual([200, session]);
+    stream.picture(false);
+    expect(running?.grant).toMatchObject({ expiresAtSeconds: nowSeconds() + 7200, uri: PATH });
+    expect(house.sink.receipts.at(-1)).toMatchObject({ reason: 'replaced', mediaMs: 1000 });
+    const [marker] = stream.latest as [Buffer];
+    await vi.waitUntil(() => client.frames.at(-1)?.data.length === marker.length + 10);
+    const [video] = receiversOf(sdp);
+    const numbers = client.frames.map(({ data }) => (video?.unprotectRtp(data) as Buffer).readUInt16BE(2));
+    expect(numbers).toEqual(numbers.map((_number, index) => ((numbers[0] ?? 0) + index) & 0xffff));
+    expect((await client.ask('TEARDOWN', URL, { Session: session })).status).toBe(200);
+  });
+
+  test.each([
+    ['of another stream', { uri: '/live/other' }, 403, 'ticket_wrong_uri'],
+    ['that has expired', { iat: 1, nbf: 1, exp: 2 }, 401, 'ticket_expired'],
+    [
+      'that takes something away',
+      { rights: { ...rights, tier: { maxHeight: 480 } } },
+      403,
+      'rights_insufficient',
+    ],
+  ])('one %s is refused, and the session goes on', async (_what, claims, status, code) => {
+    const ticket = await next(claims);
+    const DPoP = await proofFor(ticket, 'SET_PARAMETER');
+    expect(await rejectionOf(renew(ticket, { DPoP }))).toEqual([status, code]);
+    stream.picture(false);
+    await client.frame(3);
+  });
+
+  it('one of a key needs the proof of that key for this request', async () => {
+    const ticket = await next();
+    const bare = await renew(ticket);
+    expect([bare.status, bare.headers.has('www-authenticate')]).toEqual([401, true]);
+    const DPoP = await proofFor(ticket, 'DESCRIBE');
+    expect(await rejectionOf(renew(ticket, { DPoP }))).toEqual([401, 'proof_invalid']);
+  });
+
+  test.each([
+    ['another parameter', TEXT, 'volume: 11\r\n', 451],
+    ['two parameters', TEXT, 'ticket: a.b.c\r\nvolume: 11\r\n', 451],
+    ['what is no parameter', { 'Content-Type': 'application/json' }, '{}', 415],
+    ['a ticket for a session that is not his', { ...TEXT, Session: 'x' }, 'ticket: a.b.c', 454],
+    ['nothing, as a sign of life', {}, '', 200],
+  ])('%s', async (_what, headers, body, status) => {
+    const answer = await client.ask('SET_PARAMETER', URL, { Session: session, ...headers }, body);
+    expect(answer.status).toBe(status);
+    stream.picture(false);
+    await client.frame(3);
   });
 });
 

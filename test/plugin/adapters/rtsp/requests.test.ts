@@ -32,6 +32,7 @@ beforeEach(async () => {
     gate: {
       mintPass,
       nonce: () => 'nonce',
+      renew: () => Promise.reject(new Denial('session_ended')),
       // As the real one does when the order server says no while the media is being opened.
       async admit(_request, media) {
         const viewing = await media.open(grant);
