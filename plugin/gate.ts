@@ -117,6 +117,8 @@ export interface Pass {
   /** At most 80 characters; for one connection. */
   readonly pass: string;
   readonly expiresInSeconds: number;
+  /** The ticket's secret, for what is agreed on before there is a session; never told to anybody. */
+  readonly key: Uint8Array | null;
 }
 
 interface Presented {
@@ -416,7 +418,7 @@ export function createGate(options: GateOptions): Gate {
         // Each pass is an attempt of its own: two of them are two connections.
         const pass = passes.issue(presented.claims.jti, { ...presented, attempt: null });
         log.info({ ticket: presented.claims.jti, uri: request.uri }, 'pass given');
-        return { pass, expiresInSeconds: PASS_SECONDS };
+        return { pass, expiresInSeconds: PASS_SECONDS, key: presented.key };
       } catch (error) {
         logRefusal(request, error);
         throw error;

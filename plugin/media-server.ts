@@ -159,6 +159,7 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
     udpPort: config.USHER_RTSP_UDP_PORT,
     clock,
     log,
+    signReceipts: usher.signReceipts,
   });
   const endpoints = (uri: string) => ({
     ...playEndpoints(config.playUrls, uri),

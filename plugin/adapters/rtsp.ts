@@ -9,7 +9,8 @@ import { listen } from '../listen.ts';
 import { isConfidential, peerAddress } from '../peer.ts';
 import type { Clock, Log } from '../ports.ts';
 import { serveConnection, type RtspConnection } from './rtsp/connection.ts';
-import type { RtspGate, RtspStage } from './rtsp/requests.ts';
+import type { Elsewhere, RtspGate, RtspStage } from './rtsp/requests.ts';
+import type { SignReceipts } from './rtsp/receipts.ts';
 import { openUdpDoor } from './rtsp/udp.ts';
 
 export type { RtspGate, RtspStage } from './rtsp/requests.ts';
@@ -34,6 +35,8 @@ export interface RtspOptions {
   readonly udpPort: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** What goes with receipts, so that a viewer can prove them; default nothing. */
+  readonly signReceipts?: SignReceipts;
   /** Connections without a session at the same time. Default 256. */
   readonly maxWaitingConnections?: number;
   /** Seconds from connecting to a session. Default 20. */
@@ -67,6 +70,7 @@ export async function openRtsp(options: RtspOptions): Promise<RtspServer> {
   const udp = await openUdpDoor(host, options.udpPort, 'USHER_RTSP_UDP_PORT');
   const connections = new Set<RtspConnection>();
   const raws = new Set<Socket>();
+  const elsewhere: Elsewhere = new Map();
   let waiting = 0;
   let warnedOfLimit = false;
 
@@ -107,6 +111,8 @@ export async function openRtsp(options: RtspOptions): Promise<RtspServer> {
       confidential: isConfidential({ encrypted: secure !== undefined, address, trustedProxies: 0 }),
       clock,
       log,
+      elsewhere,
+      signReceipts: options.signReceipts,
       stalledAfterMs:
         options.stalledAfterSeconds === undefined ? undefined : options.stalledAfterSeconds * 1000,
       ...(options.silentAfterSeconds === undefined

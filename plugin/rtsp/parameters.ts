@@ -1,7 +1,13 @@
-/** What SET_PARAMETER sets (RFC 2326 section 10.9): another ticket for the session, and nothing else. */
+/**
+ * What SET_PARAMETER sets (RFC 2326 section 10.9): another ticket for the session, and nothing else; and what GET_PARAMETER
+ * gets (section 10.8): its receipts.
+ */
 import { Denial } from '../errors.ts';
 import type { RtspRequest } from './reader.ts';
 import { RtspSyntaxError } from './syntax-error.ts';
+
+/** What the body of GET_PARAMETER says. */
+export const RECEIPTS = 'receipts';
 
 const TICKET = /^ticket:[ \t]*([A-Za-z0-9._-]{1,4096})[ \t]*(?:\r\n)?$/;
 
@@ -21,3 +27,7 @@ export function readTicketParameter({
   if (ticket === undefined) throw new RtspSyntaxError(451, 'the parameter is not a ticket');
   return ticket;
 }
+
+/** True when a body of GET_PARAMETER asks for the session's receipts. */
+export const asksForReceipts = ({ body }: Pick<RtspRequest, 'body'>): boolean =>
+  body.toString('latin1').trimEnd() === RECEIPTS;

@@ -22,6 +22,8 @@ export interface ConnectionOptions extends Pick<
   | 'clock'
   | 'log'
   | 'stalledAfterMs'
+  | 'signReceipts'
+  | 'elsewhere'
 > {
   /** What requests and answers go over: with TLS the socket above the TCP socket. */
   readonly socket: Socket;

@@ -1,15 +1,18 @@
 /**
  * What one connection asks for: DESCRIBE verifies, the first SETUP reserves, PLAY lets media out. A session belongs to the
- * connection that set it up; who knows its id from elsewhere can do nothing with it.
+ * connection that set it up; who knows its id from elsewhere can do nothing with it, unless he proves with each request
+ * that he shares the ticket's secret.
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import { Denial } from '../../errors.ts';
 import type { Gate } from '../../gate.ts';
 import type { Clock, Log, StreamTap, VideoCodec } from '../../ports.ts';
 import { tierOf } from '../../rights/index.ts';
+import { CONTROL_FIELD } from '../../rtsp/control.ts';
 import { readRenewal, readRtspCredentials } from '../../rtsp/credentials.ts';
 import { formatDescription, type DescribedLine } from '../../rtsp/description.ts';
-import { readTicketParameter } from '../../rtsp/parameters.ts';
+import { NONCE_FIELD, PRE_SHARED_KEY_FEATURE } from '../../rtsp/keys.ts';
+import { asksForReceipts, readTicketParameter } from '../../rtsp/parameters.ts';
 import type { RtspRequest } from '../../rtsp/reader.ts';
 import { isFieldValue, type RtspResponse } from '../../rtsp/response.ts';
 import {
@@ -22,7 +25,10 @@ import { controlOf, parseRtspUrl, type LineKind, type RtspTarget } from '../../r
 import type { Session } from '../../session.ts';
 import { createSrtpReceiver, parseKeyMgmtHeader, SRTP_SUITES, type SrtpReceiver } from '../../srtp/index.ts';
 import { readNullMessage } from '../../srtp/mikey/index.ts';
+import { parseAuthorization } from '../../ticket/index.ts';
 import { DATAGRAMS, interleavedOutlet, type LineOutlet, type SocketLink } from './outlets.ts';
+import { createPreShared, type PreShared } from './pre-shared.ts';
+import { lastReceiptsOf, receiptsOf, type SignReceipts } from './receipts.ts';
 import type { UdpDoor } from './udp.ts';
 import { createRtspViewing, type RtspViewing } from './viewing.ts';
 
@@ -32,6 +38,9 @@ export interface RtspStage {
   /** @throws Denial (rejects with it) */
   tap(path: string, isWanted: (codec: VideoCodec) => boolean): Promise<StreamTap>;
 }
+
+/** Sessions that can be controlled over any connection, with control proofs, by their ids. */
+export type Elsewhere = Map<string, (request: RtspRequest) => Promise<Answer>>;
 
 /** What RTSP asks of the gate. */
 export type RtspGate = Pick<Gate, 'admit' | 'mintPass' | 'renew' | 'nonce'>;
@@ -52,6 +61,10 @@ export interface RequestsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly stalledAfterMs: number | undefined;
+  /** What goes with receipts, so that a viewer can prove them; default nothing. */
+  readonly signReceipts?: SignReceipts | undefined;
+  /** What all connections of a server share. */
+  readonly elsewhere: Elsewhere;
   /** The session has ended, by whomever. */
   readonly onEnded: () => void;
   /** The viewer is there: something authentic has come from him. */
@@ -91,6 +104,8 @@ interface Described {
   readonly lines: readonly DescribedLine[];
   /** What ticket and proof, or another pass, were exchanged for at DESCRIBE. */
   readonly pass: string;
+  /** Where the client brings the keys. */
+  readonly preShared: PreShared | undefined;
 }
 
 const inState = (status: 455 | 454 | 460 | 461 | 551, headers = {}): Answer => ({ status, headers });
@@ -108,6 +123,10 @@ function describeLines({ video, audio }: StreamTap): DescribedLine[] {
   ];
 }
 
+/** What comes before the time-out in `Session`. */
+const sessionIdOf = ({ headers }: RtspRequest): string =>
+  (headers.get('session') ?? '').split(';', 1)[0]?.trim() ?? '';
+
 /** GStreamer's own key for its RTCP (RFC 4567 section 4.1), from a link that nobody reads along on. */
 function rtcpReceiverOf(header: string | undefined): SrtpReceiver | undefined {
   const [spec] = header === undefined ? [] : parseKeyMgmtHeader(header);
@@ -117,6 +136,7 @@ function rtcpReceiverOf(header: string | undefined): SrtpReceiver | undefined {
 
 export function createRequests(options: RequestsOptions): Requests {
   const { gate, stage, udp, publicUrl, peer, address, confidential, link, clock, log } = options;
+  const { elsewhere, signReceipts } = options;
   let described: Described | undefined;
   let session: Session<RtspViewing> | undefined;
   let tearingDown = false;
@@ -140,20 +160,27 @@ export function createRequests(options: RequestsOptions): Requests {
     session = undefined;
   }
 
-  function requireSession({ headers }: RtspRequest): Session<RtspViewing> | undefined {
-    const [id] = (headers.get('session') ?? '').split(';');
-    return session !== undefined && !session.isEnded() && id?.trim() === session.token ? session : undefined;
+  function requireSession(request: RtspRequest): Session<RtspViewing> | undefined {
+    const isOwn = session !== undefined && !session.isEnded() && sessionIdOf(request) === session.token;
+    return isOwn ? session : undefined;
   }
+
+  /** Keys that are not said over the connection make its media confidential, whatever the connection is. */
+  const isConfidential = (): boolean => confidential || described?.preShared !== undefined;
 
   const sessionHeader = (of: Session): string => `${of.token};timeout=${String(SESSION_TIMEOUT_SECONDS)}`;
 
   async function describe({ url, headers, method }: RtspRequest): Promise<Answer> {
     if (session !== undefined) return inState(455);
+    const isPreShared = headers.get('require') === PRE_SHARED_KEY_FEATURE;
     // The description has keys in it, whatever the ticket says of media in the clear.
-    if (!confidential) throw new Denial('transport_insecure');
+    if (!confidential && !isPreShared) throw new Denial('transport_insecure');
     const target = parseRtspUrl(url);
     const { uri } = target;
     const { authorization, proof, pass } = readRtspCredentials(headers, target.pass);
+    // Where somebody may read along only what is worth nothing to him: a ticket that asks for proofs.
+    if (!confidential && (pass !== undefined || parseAuthorization(authorization).scheme !== 'dpop'))
+      throw new Denial('transport_insecure');
     const access = {
       protocol: 'rtsp',
       uri,
@@ -161,7 +188,7 @@ export function createRequests(options: RequestsOptions): Requests {
       url: publicUrl + uri,
       bodyHash: '',
       peer,
-      confidential,
+      confidential: confidential || isPreShared,
     } as const;
     // Off air must not cost the viewer his pass, which is taken once.
     if (pass !== undefined && !stage.isLive(uri)) throw new Denial('stream_offline');
@@ -171,16 +198,24 @@ export function createRequests(options: RequestsOptions): Requests {
       proof,
       ...(pass === undefined ? {} : { pass }),
     });
+    if (isPreShared && minted.key === null) throw new Denial('rights_insufficient', { detail: 'no key' });
+    const preShared = isPreShared && minted.key !== null ? createPreShared(minted.key, clock) : undefined;
     const tap = await stage.tap(uri, isCarried);
     const lines = describeLines(tap);
-    described = { target, tap, lines, pass: minted.pass };
-    const body = formatDescription({ id: randomInt(1, 2 ** 47), lines, nowMs: clock.nowMs() });
+    described = { target, tap, lines, pass: minted.pass, preShared };
+    const body = formatDescription({
+      id: randomInt(1, 2 ** 47),
+      lines,
+      nowMs: clock.nowMs(),
+      saysKeys: preShared === undefined,
+    });
     return {
       status: 200,
       headers: {
         'Content-Base': `${target.base}/`,
         'Content-Type': 'application/sdp',
         'Cache-Control': 'no-store',
+        [NONCE_FIELD]: preShared?.nonce,
       },
       body,
     };
@@ -215,7 +250,7 @@ export function createRequests(options: RequestsOptions): Requests {
     return gate.admit(
       {
         ...{ protocol: 'rtsp', uri, pass, authorization: undefined, proof: undefined, method: 'SETUP' },
-        ...{ url: publicUrl + uri, bodyHash: '', peer, confidential },
+        ...{ url: publicUrl + uri, bodyHash: '', peer, confidential: isConfidential() },
       },
       {
         isLive: () => stage.isLive(uri),
@@ -250,12 +285,14 @@ export function createRequests(options: RequestsOptions): Requests {
     if (target.line === undefined && lines.length > 1) return inState(460);
     if (kinds.has(line.kind) || session?.viewing.isPlaying() === true) return inState(455);
     const offered = parseTransport(headers.get('transport') ?? '');
-    const receiver = rtcpReceiverOf(headers.get('keymgmt'));
+    const agreed = described.preShared?.accept(headers.get('keymgmt'), line.key.ssrc);
+    const receiver = agreed === undefined ? rtcpReceiverOf(headers.get('keymgmt')) : agreed.reports;
     const way = choose(offered, receiver);
     if (way === undefined) return inState(461);
     const { chosen, outlet } = way;
     session ??= await admitted(open(described));
-    session.viewing.setUp(line, outlet, chosen.lower === 'tcp' ? link : DATAGRAMS);
+    const { key = line.key } = agreed ?? {};
+    session.viewing.setUp({ ...line, key }, outlet, chosen.lower === 'tcp' ? link : DATAGRAMS);
     kinds.add(line.kind);
     lower = chosen.lower;
     return {
@@ -263,6 +300,7 @@ export function createRequests(options: RequestsOptions): Requests {
       headers: {
         Session: sessionHeader(session),
         Transport: formatTransport(chosen, line.key.ssrc),
+        KeyMgmt: agreed?.answer,
         'Cache-Control': 'no-store',
       },
     };
@@ -274,6 +312,10 @@ export function createRequests(options: RequestsOptions): Requests {
       if (left) opened.viewing.gone('viewer_left');
       // Its media was closed before anybody here knew the session.
       if (opened.isEnded()) options.onEnded();
+      else if (described?.preShared !== undefined) {
+        elsewhere.set(opened.token, controlFromElsewhere);
+        void opened.ended.then(() => elsewhere.delete(opened.token));
+      }
       return opened;
     } catch (error) {
       forget();
@@ -306,12 +348,16 @@ export function createRequests(options: RequestsOptions): Requests {
     await own.end('viewer_left');
     forget();
     tearingDown = false;
-    return { status: 200 };
+    if (request.headers.get('accept') !== 'application/json') return { status: 200 };
+    return { status: 200, ...(await lastReceiptsOf(own, signReceipts)) };
   }
 
   function parameters(request: RtspRequest): Answer {
-    if (request.headers.has('session') && requireSession(request) === undefined) return inState(454);
-    // There are none: what is asked for without any is whether we are there.
+    const own = requireSession(request);
+    if (request.headers.has('session') && own === undefined) return inState(454);
+    if (own !== undefined && asksForReceipts(request))
+      return { status: 200, ...receiptsOf(own, signReceipts) };
+    // There are no others: what is asked for without any is whether we are there.
     if (request.body.length > 0) return { status: 451 };
     return {
       status: 200,
@@ -328,7 +374,8 @@ export function createRequests(options: RequestsOptions): Requests {
     const url = publicUrl + own.grant.uri;
     const { method, headers } = request;
     await gate.renew(own, {
-      ...{ protocol: 'rtsp', ...readRenewal(headers, ticket), method, url, peer, confidential },
+      ...{ protocol: 'rtsp', ...readRenewal(headers, ticket), method, url, peer },
+      confidential: isConfidential(),
     });
     return { status: 200, headers: { Session: sessionHeader(own) } };
   }
@@ -340,11 +387,42 @@ export function createRequests(options: RequestsOptions): Requests {
     return { status: 200, headers: { Session: sessionHeader(own) } };
   }
 
+  /** A request of a session, on its own connection or another one. */
+  async function control(request: RtspRequest): Promise<Answer> {
+    const { headers, method, url, body } = request;
+    const own = requireSession(request);
+    if (own !== undefined) {
+      const asked = { method, url, session: own.token, body };
+      described?.preShared?.requireControl(asked, headers.get(CONTROL_FIELD.toLowerCase()));
+    }
+    switch (method) {
+      case 'PLAY':
+        return play(request);
+      case 'PAUSE':
+        return pause(request);
+      case 'TEARDOWN':
+        return tearDown(request);
+      case 'GET_PARAMETER':
+        return parameters(request);
+      case 'SET_PARAMETER':
+        return setParameter(request);
+      default:
+        return { status: 501, headers: { Public: METHODS } };
+    }
+  }
+
+  async function controlFromElsewhere(request: RtspRequest): Promise<Answer> {
+    const answer = await control(request);
+    // Torn down: who watches over this connection is to see it.
+    if (session === undefined) options.onEnded();
+    return answer;
+  }
+
   return {
     async answer(request) {
-      const unsupported = request.headers.get('require');
-      if (unsupported !== undefined) {
-        return inState(551, isFieldValue(unsupported) ? { Unsupported: unsupported } : {});
+      const required = request.headers.get('require');
+      if (required !== undefined && required !== PRE_SHARED_KEY_FEATURE) {
+        return inState(551, isFieldValue(required) ? { Unsupported: required } : {});
       }
       switch (request.method) {
         case 'OPTIONS':
@@ -353,18 +431,10 @@ export function createRequests(options: RequestsOptions): Requests {
           return describe(request);
         case 'SETUP':
           return setUp(request);
-        case 'PLAY':
-          return play(request);
-        case 'PAUSE':
-          return pause(request);
-        case 'TEARDOWN':
-          return tearDown(request);
-        case 'GET_PARAMETER':
-          return parameters(request);
-        case 'SET_PARAMETER':
-          return setParameter(request);
-        default:
-          return { status: 501, headers: { Public: METHODS } };
+        default: {
+          const inCharge = elsewhere.get(sessionIdOf(request)) ?? control;
+          return inCharge === controlFromElsewhere ? control(request) : inCharge(request);
+        }
       }
     },
     frame(channel, data) {

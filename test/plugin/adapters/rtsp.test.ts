@@ -561,7 +561,7 @@ it('keys are not sent in the clear, whatever the ticket says', async () => {
     ...{ udp: { ports: [1, 2], open: () => undefined, close: () => undefined }, publicUrl: PUBLIC },
     ...{ peer: '192.0.2.1', address: '192.0.2.1', confidential: false, clock: systemClock, log: silentLog },
     link: { write: () => undefined, pendingBytes: () => 0, waitedMs: () => 0 },
-    ...{ stalledAfterMs: undefined, onEnded: () => undefined, onSign: () => undefined },
+    ...{ stalledAfterMs: undefined, elsewhere: new Map(), onEnded: () => undefined, onSign: () => undefined },
   });
   const headers = new Map([['authorization', await bearer({ transport: 'clear' })]]);
   const request = {

@@ -27,7 +27,7 @@ beforeEach(async () => {
   grant = makeGrant();
   admits = 'not';
   mintPass.mockReset();
-  mintPass.mockResolvedValue({ pass: 'ps_y', expiresInSeconds: 30 });
+  mintPass.mockResolvedValue({ pass: 'ps_y', expiresInSeconds: 30, key: null });
   server = await openRtsp({
     gate: {
       mintPass,
