@@ -2,8 +2,17 @@
 import { execFile } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
+import {
+  connect as connectTcp,
+  createServer as createTcpServer,
+  type AddressInfo,
+  type Server,
+  type Socket as TcpSocket,
+} from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { decodeJwt } from 'jose';
@@ -11,6 +20,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { selfSignedCertFile } from '../../plugin/tls.ts';
 import {
+  decodeFile,
   playWithFfmpeg,
   playWithGStreamer,
   psnr,
@@ -51,6 +61,21 @@ let staff: string;
 let titleId: string;
 let card: Buffer;
 const sockets: Socket[] = [];
+/** Before plain RTSP. */
+let proxy: Server;
+let plainUrl: string;
+/** What the server has sent through it. */
+const captured: Buffer[] = [];
+
+function passOn(near: TcpSocket): void {
+  const far = connectTcp(environment.rtspPort, '127.0.0.1');
+  far.on('data', (chunk: Buffer) => captured.push(chunk));
+  for (const [from, to] of [
+    [near, far],
+    [far, near],
+  ] as const)
+    from.on('error', () => to.destroy()).pipe(to);
+}
 
 interface Answer {
   readonly status: number;
@@ -97,7 +122,11 @@ beforeAll(async () => {
   environment = await stackEnvironment();
   const { env, orderUrl, dataDir, rtmpPort } = environment;
   order = await startProcess('admin/main.ts', env);
-  media = await startProcess('plugin/main.ts', { ...env, USHER_TLS: 'self-signed' });
+  proxy = createTcpServer(passOn).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  plainUrl = `rtsp://127.0.0.1:${String((proxy.address() as AddressInfo).port)}`;
+  const settings = { USHER_TLS: 'self-signed', USHER_RTSP_PUBLIC_URL: plainUrl };
+  media = await startProcess('plugin/main.ts', { ...env, ...settings });
   mediaUrl = environment.mediaUrl.replace('http:', 'https:');
   ca = await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8');
   const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
@@ -114,6 +143,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const socket of sockets) socket.close();
+  proxy.close();
   await encoder.stop();
   await Promise.all([order.stop(), media.stop()]);
   await rm(environment.dataDir, { recursive: true, force: true });
@@ -283,5 +313,120 @@ describe('media ends', () => {
     );
     await viewer.closed;
     expect(viewer.lastMs() - revokedMs).toBeLessThan(1000);
+  });
+});
+
+describe('media-usher play', () => {
+  interface Outcome {
+    readonly code: number;
+    readonly said: string;
+    readonly told: string;
+  }
+  let dir: string;
+  /** Is over when the others have played. */
+  let short: Purchase;
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'usher-play-'));
+    short = await sell({ validSeconds: 10 });
+  });
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+
+  const sell = async (offer: StaffOffer = {}): Promise<Purchase> =>
+    buy(environment.orderUrl, await createOffer(environment.orderUrl, staff, titleId, offer));
+
+  const secure = (): string =>
+    `rtsps://${new URL(mediaUrl).hostname}:${String(environment.rtspsPort)}${PATH}`;
+
+  async function playIt(purchase: Purchase, url: string, ...args: string[]): Promise<Outcome> {
+    const { ticket, clientPart, proofKey, sealKey } = purchase;
+    const file = join(await mkdtemp(join(dir, 'tickets-')), 'tickets.json');
+    const entry = { ticket, clientPart, proofKey: proofKey.privateJwk, sealKey: sealKey.privateJwk };
+    await writeFile(file, JSON.stringify({ tickets: [entry] }));
+    const caFile = selfSignedCertFile(`${environment.dataDir}/media`);
+    const words = ['admin/cli.ts', 'play', url, '--ticket', file, '--ca', caFile, '--json', ...args];
+    try {
+      const { stdout, stderr } = await promisify(execFile)(process.execPath, words, { timeout: 40_000 });
+      return { code: 0, told: stdout, said: stderr };
+    } catch (error) {
+      const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+      return { code, told: stdout, said: stderr };
+    }
+  }
+
+  it.each(['tcp', 'udp'] as const)(
+    'by %s it decodes picture and tone, with the receipts of what it was sent',
+    async (lower) => {
+      const file = join(dir, `${lower}.mkv`);
+      const url = lower === 'tcp' ? plainUrl + PATH : secure();
+      const { code, said, told } = await playIt(
+        ...([await sell({ rights: { accesses: 1 } }), url, '--transport', lower] as const),
+        ...['--output', file, '--seconds', '4'],
+      );
+      expect(code, said).toBe(0);
+      expect((await stat(file)).mode & 0o777).toBe(0o600);
+      showsTheCard(await decodeFile(file, 3));
+      const { lines, receipts } = JSON.parse(told) as {
+        lines: { bytes: number; lost: number; refused: object }[];
+        receipts: { valid: boolean; signatures: string; chains: { bytes: number; endReason: string }[] };
+      };
+      expect(lines).toMatchObject([
+        { lost: 0, refused: {} },
+        { lost: 0, refused: {} },
+      ]);
+      expect(receipts).toMatchObject({ valid: true, signatures: 'checked', problems: [] });
+      const [chain] = receipts.chains;
+      expect(chain?.endReason).toBe('viewer_left');
+      const received = lines.reduce((sum, { bytes }) => sum + bytes, 0);
+      expect(Math.abs((chain?.bytes ?? 0) - received) / received).toBeLessThan(0.05);
+    },
+  );
+
+  it('what passed over plain RTSP holds no key, and nothing of pictures and sound', async () => {
+    const media = await readFile(join(dir, 'tcp.mkv'));
+    const passed = Buffer.concat(captured);
+    // Nearly all of the file are NAL units and Opus frames, in packets of 1,200 bytes at most.
+    expect(passed.length).toBeGreaterThan(media.length * 0.9);
+    expect(passed.includes('a=control:track=video')).toBe(true);
+    expect(passed.toString('latin1')).not.toMatch(/inline:|a=key-mgmt/);
+    const pieces = Array.from({ length: 300 }, (_, at) => Math.floor(((at + 1) * media.length) / 302));
+    expect(pieces.filter((at) => passed.includes(media.subarray(at, at + 12)))).toEqual([]);
+  });
+
+  it.each<[string, () => Promise<Purchase>, RegExp]>([
+    [
+      'with the secret of another',
+      async () => ({ ...(await sell()), clientPart: (await sell()).clientPart }),
+      /client part/,
+    ],
+    [
+      'that has expired',
+      async () => {
+        const over = (): boolean => Date.now() > (decodeJwt(short.ticket).exp ?? 0) * 1000;
+        await vi.waitUntil(over, { timeout: 15_000 });
+        return short;
+      },
+      /ticket_expired/,
+    ],
+    [
+      'that was revoked',
+      async () => {
+        const purchase = await sell();
+        await graphql(
+          environment.orderUrl,
+          'mutation ($id: ID!) { revokeTicket(id: $id, reason: "test") { __typename } }',
+          { id: decodeJwt(purchase.ticket).jti },
+          staff,
+        );
+        return purchase;
+      },
+      /ticket_revoked/,
+    ],
+  ])('a ticket %s gets nothing, and is told why', async (_what, make, why) => {
+    const file = join(dir, 'nothing.mkv');
+    const { code, said } = await playIt(await make(), secure(), '--output', file, '--seconds', '1');
+    expect([code, said]).toEqual([expect.any(Number), expect.stringMatching(why)]);
+    expect(code).not.toBe(0);
+    await expect(stat(file)).rejects.toThrow('ENOENT');
   });
 });

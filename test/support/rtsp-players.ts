@@ -53,12 +53,22 @@ async function play({ program, args }: Player, withinMs: number): Promise<Played
   }
 }
 
-/** @param seconds of media, from the first picture on */
-export function playWithFfmpeg(url: string, lower: 'tcp' | 'udp', seconds: number): Promise<Played> {
-  const args = (picture: string, sound: string): string[] => [
-    ...['-hide_banner', '-nostdin', '-loglevel', 'warning', '-y', '-rtsp_transport', lower],
-    ...['-i', url, '-t', String(seconds), '-map', '0:v', '-s', `${String(WIDTH)}x${String(HEIGHT)}`],
-    ...['-pix_fmt', 'rgb24', '-f', 'rawvideo', picture],
+/** What ffmpeg makes of an input. */
+const decoding =
+  (input: readonly string[], seconds: number) =>
+  (picture: string, sound: string): string[] => [
+    ...['-hide_banner', '-nostdin', '-loglevel', 'warning', '-y', ...input, '-t', String(seconds)],
+    ...[
+      '-map',
+      '0:v',
+      '-s',
+      `${String(WIDTH)}x${String(HEIGHT)}`,
+      '-pix_fmt',
+      'rgb24',
+      '-f',
+      'rawvideo',
+      picture,
+    ],
     ...[
       '-t',
       String(seconds),
@@ -73,7 +83,16 @@ export function playWithFfmpeg(url: string, lower: 'tcp' | 'udp', seconds: numbe
       sound,
     ],
   ];
+
+/** @param seconds of media, from the first picture on */
+export function playWithFfmpeg(url: string, lower: 'tcp' | 'udp', seconds: number): Promise<Played> {
+  const args = decoding(['-rtsp_transport', lower, '-i', url], seconds);
   return play({ program: 'ffmpeg', args }, 20_000 + seconds * 1000);
+}
+
+/** What is in a file. */
+export function decodeFile(file: string, seconds: number): Promise<Played> {
+  return play({ program: 'ffmpeg', args: decoding(['-i', file], seconds) }, 20_000);
 }
 
 /** @param seconds until it is stopped; GStreamer checks certificates only when it is told to */
