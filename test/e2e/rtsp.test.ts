@@ -1,6 +1,6 @@
 /** RTSP with TLS: ffmpeg with the keys of SDES and GStreamer with those of MIKEY, by TCP and UDP; nothing for others. */
 import { execFile } from 'node:child_process';
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
@@ -10,6 +10,7 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { selfSignedCertFile } from '../../plugin/tls.ts';
+import { startDetour } from '../support/rtsp-detour.ts';
 import {
   playWithFfmpeg,
   playWithGStreamer,
@@ -31,6 +32,7 @@ import {
   type StaffOffer,
 } from '../support/shop.ts';
 import {
+  freePorts,
   publishTestCard,
   stackEnvironment,
   startProcess,
@@ -38,6 +40,7 @@ import {
   type RunningProcess,
   type StackEnvironment,
 } from '../support/stack.ts';
+import { startUdpRelay, type UdpRelay } from '../support/udp-relay.ts';
 
 const PATH = '/live/rtsp';
 
@@ -50,7 +53,7 @@ let mediaUrl: string;
 let staff: string;
 let titleId: string;
 let card: Buffer;
-const sockets: Socket[] = [];
+const opened: { close(): unknown }[] = [];
 
 interface Answer {
   readonly status: number;
@@ -113,7 +116,7 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
-  for (const socket of sockets) socket.close();
+  for (const each of opened) each.close();
   await encoder.stop();
   await Promise.all([order.stop(), media.stop()]);
   await rm(environment.dataDir, { recursive: true, force: true });
@@ -137,6 +140,41 @@ describe.each(['tcp', 'udp'] as const)('by %s', (lower) => {
   it('GStreamer decodes picture and tone with the key of MIKEY', async () => {
     showsTheCard(await playWithGStreamer((await buyUrl()).url, lower, 6));
   });
+});
+
+/** The URL for a player on this machine whose RTP by UDP takes another way. */
+async function detoured(url: string, route: Parameters<typeof startDetour>[1]): Promise<string> {
+  const detour = await startDetour(environment.rtspPort, route);
+  opened.push(detour);
+  return url.replace(/^rtsps:\/\/[^/]+/, `rtsp://127.0.0.1:${String(detour.port)}`);
+}
+
+it('ffmpeg, which UDP does not reach, turns to TCP in the same session', async () => {
+  const nowhere = async (): Promise<[number, number]> => (await freePorts(2)) as [number, number];
+  const played = await playWithFfmpeg(await detoured((await buyUrl()).url, nowhere), undefined, 2);
+  expect(played.said).toContain('retrying with TCP');
+  showsTheCard(played);
+});
+
+it('ffmpeg plays on at 5% loss and a wrong bit in 100,000', async () => {
+  const relays: UdpRelay[] = [];
+  const badly = async (port: number): Promise<number> => {
+    const server = { address: '127.0.0.1', port };
+    const relay = await startUdpRelay({ server, seed: 8, towardsServer: { loss: 0.05, bitErrors: 1e-5 } });
+    opened.push(relay);
+    relays.push(relay);
+    return relay.port;
+  };
+  const url = await detoured((await buyUrl()).url, async ([rtp, rtcp]) => [
+    await badly(rtp),
+    await badly(rtcp),
+  ]);
+  showsTheCard(await playWithFfmpeg(url, 'udp', 5));
+  const [{ towardsServer: pictures }] = relays.map((relay) => relay.counts()) as [
+    ReturnType<UdpRelay['counts']>,
+  ];
+  expect(pictures.lost).toBeGreaterThan(5);
+  expect(pictures.damaged).toBeGreaterThan(0);
 });
 
 it('ffmpeg gets nothing without a pass, and nothing with one that was used', async () => {
@@ -196,7 +234,7 @@ async function watch(url: string, lower: 'tcp' | 'udp'): Promise<Watching> {
         return `RTP/SAVP/TCP;unicast;interleaved=${String(2 * index)}-${String(2 * index + 1)}`;
       const socket = createSocket('udp4').bind(0, '127.0.0.1');
       await once(socket, 'listening');
-      sockets.push(socket);
+      opened.push(socket);
       socket.on('message', keep);
       const { port } = socket.address();
       // Its RTCP is of no interest here.

@@ -53,10 +53,18 @@ async function play({ program, args }: Player, withinMs: number): Promise<Played
   }
 }
 
-/** @param seconds of media, from the first picture on */
-export function playWithFfmpeg(url: string, lower: 'tcp' | 'udp', seconds: number): Promise<Played> {
+/**
+ * @param lower `undefined`: UDP, and TCP when nothing has come for a second
+ * @param seconds of media, from the first picture on
+ */
+export function playWithFfmpeg(
+  url: string,
+  lower: 'tcp' | 'udp' | undefined,
+  seconds: number,
+): Promise<Played> {
+  const transport = lower === undefined ? ['-timeout', '1000000'] : ['-rtsp_transport', lower];
   const args = (picture: string, sound: string): string[] => [
-    ...['-hide_banner', '-nostdin', '-loglevel', 'warning', '-y', '-rtsp_transport', lower],
+    ...['-hide_banner', '-nostdin', '-loglevel', 'warning', '-y', ...transport],
     ...['-i', url, '-t', String(seconds), '-map', '0:v', '-s', `${String(WIDTH)}x${String(HEIGHT)}`],
     ...['-pix_fmt', 'rgb24', '-f', 'rawvideo', picture],
     ...[
