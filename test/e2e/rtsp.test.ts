@@ -1,16 +1,9 @@
 /** RTSP with TLS: ffmpeg with the keys of SDES and GStreamer with those of MIKEY, by TCP and UDP; nothing for others. */
 import { execFile } from 'node:child_process';
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
-import {
-  connect as connectTcp,
-  createServer as createTcpServer,
-  type AddressInfo,
-  type Server,
-  type Socket as TcpSocket,
-} from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -19,6 +12,7 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { selfSignedCertFile } from '../../plugin/tls.ts';
+import { startDetour } from '../support/rtsp-detour.ts';
 import {
   decodeFile,
   playWithFfmpeg,
@@ -41,6 +35,7 @@ import {
   type StaffOffer,
 } from '../support/shop.ts';
 import {
+  freePorts,
   publishTestCard,
   stackEnvironment,
   startProcess,
@@ -48,6 +43,8 @@ import {
   type RunningProcess,
   type StackEnvironment,
 } from '../support/stack.ts';
+import { runPlay, startTap, type Outcome, type Tap } from '../support/thin-player.ts';
+import { startUdpRelay, type UdpRelay } from '../support/udp-relay.ts';
 
 const PATH = '/live/rtsp';
 
@@ -60,22 +57,10 @@ let mediaUrl: string;
 let staff: string;
 let titleId: string;
 let card: Buffer;
-const sockets: Socket[] = [];
 /** Before plain RTSP. */
-let proxy: Server;
-let plainUrl: string;
-/** What the server has sent through it. */
-const captured: Buffer[] = [];
-
-function passOn(near: TcpSocket): void {
-  const far = connectTcp(environment.rtspPort, '127.0.0.1');
-  far.on('data', (chunk: Buffer) => captured.push(chunk));
-  for (const [from, to] of [
-    [near, far],
-    [far, near],
-  ] as const)
-    from.on('error', () => to.destroy()).pipe(to);
-}
+let tap: Tap;
+const plainUrl = (): string => `rtsp://127.0.0.1:${String(tap.port)}`;
+const opened: { close(): unknown }[] = [];
 
 interface Answer {
   readonly status: number;
@@ -122,10 +107,8 @@ beforeAll(async () => {
   environment = await stackEnvironment();
   const { env, orderUrl, dataDir, rtmpPort } = environment;
   order = await startProcess('admin/main.ts', env);
-  proxy = createTcpServer(passOn).listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  plainUrl = `rtsp://127.0.0.1:${String((proxy.address() as AddressInfo).port)}`;
-  const settings = { USHER_TLS: 'self-signed', USHER_RTSP_PUBLIC_URL: plainUrl };
+  tap = await startTap(environment.rtspPort);
+  const settings = { USHER_TLS: 'self-signed', USHER_RTSP_PUBLIC_URL: plainUrl() };
   media = await startProcess('plugin/main.ts', { ...env, ...settings });
   mediaUrl = environment.mediaUrl.replace('http:', 'https:');
   ca = await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8');
@@ -142,8 +125,8 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
-  for (const socket of sockets) socket.close();
-  proxy.close();
+  tap.close();
+  for (const each of opened) each.close();
   await encoder.stop();
   await Promise.all([order.stop(), media.stop()]);
   await rm(environment.dataDir, { recursive: true, force: true });
@@ -167,6 +150,41 @@ describe.each(['tcp', 'udp'] as const)('by %s', (lower) => {
   it('GStreamer decodes picture and tone with the key of MIKEY', async () => {
     showsTheCard(await playWithGStreamer((await buyUrl()).url, lower, 6));
   });
+});
+
+/** The URL for a player on this machine whose RTP by UDP takes another way. */
+async function detoured(url: string, route: Parameters<typeof startDetour>[1]): Promise<string> {
+  const detour = await startDetour(environment.rtspPort, route);
+  opened.push(detour);
+  return url.replace(/^rtsps:\/\/[^/]+/, `rtsp://127.0.0.1:${String(detour.port)}`);
+}
+
+it('ffmpeg, which UDP does not reach, turns to TCP in the same session', async () => {
+  const nowhere = async (): Promise<[number, number]> => (await freePorts(2)) as [number, number];
+  const played = await playWithFfmpeg(await detoured((await buyUrl()).url, nowhere), undefined, 2);
+  expect(played.said).toContain('retrying with TCP');
+  showsTheCard(played);
+});
+
+it('ffmpeg plays on at 5% loss and a wrong bit in 100,000', async () => {
+  const relays: UdpRelay[] = [];
+  const badly = async (port: number): Promise<number> => {
+    const server = { address: '127.0.0.1', port };
+    const relay = await startUdpRelay({ server, seed: 8, towardsServer: { loss: 0.05, bitErrors: 1e-5 } });
+    opened.push(relay);
+    relays.push(relay);
+    return relay.port;
+  };
+  const url = await detoured((await buyUrl()).url, async ([rtp, rtcp]) => [
+    await badly(rtp),
+    await badly(rtcp),
+  ]);
+  showsTheCard(await playWithFfmpeg(url, 'udp', 5));
+  const [{ towardsServer: pictures }] = relays.map((relay) => relay.counts()) as [
+    ReturnType<UdpRelay['counts']>,
+  ];
+  expect(pictures.lost).toBeGreaterThan(5);
+  expect(pictures.damaged).toBeGreaterThan(0);
 });
 
 it('ffmpeg gets nothing without a pass, and nothing with one that was used', async () => {
@@ -226,7 +244,7 @@ async function watch(url: string, lower: 'tcp' | 'udp'): Promise<Watching> {
         return `RTP/SAVP/TCP;unicast;interleaved=${String(2 * index)}-${String(2 * index + 1)}`;
       const socket = createSocket('udp4').bind(0, '127.0.0.1');
       await once(socket, 'listening');
-      sockets.push(socket);
+      opened.push(socket);
       socket.on('message', keep);
       const { port } = socket.address();
       // Its RTCP is of no interest here.
@@ -317,11 +335,6 @@ describe('media ends', () => {
 });
 
 describe('media-usher play', () => {
-  interface Outcome {
-    readonly code: number;
-    readonly said: string;
-    readonly told: string;
-  }
   let dir: string;
   /** Is over when the others have played. */
   let short: Purchase;
@@ -338,27 +351,14 @@ describe('media-usher play', () => {
   const secure = (): string =>
     `rtsps://${new URL(mediaUrl).hostname}:${String(environment.rtspsPort)}${PATH}`;
 
-  async function playIt(purchase: Purchase, url: string, ...args: string[]): Promise<Outcome> {
-    const { ticket, clientPart, proofKey, sealKey } = purchase;
-    const file = join(await mkdtemp(join(dir, 'tickets-')), 'tickets.json');
-    const entry = { ticket, clientPart, proofKey: proofKey.privateJwk, sealKey: sealKey.privateJwk };
-    await writeFile(file, JSON.stringify({ tickets: [entry] }));
-    const caFile = selfSignedCertFile(`${environment.dataDir}/media`);
-    const words = ['admin/cli.ts', 'play', url, '--ticket', file, '--ca', caFile, '--json', ...args];
-    try {
-      const { stdout, stderr } = await promisify(execFile)(process.execPath, words, { timeout: 40_000 });
-      return { code: 0, told: stdout, said: stderr };
-    } catch (error) {
-      const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
-      return { code, told: stdout, said: stderr };
-    }
-  }
+  const playIt = (purchase: Purchase, url: string, ...args: string[]): Promise<Outcome> =>
+    runPlay(purchase, url, selfSignedCertFile(`${environment.dataDir}/media`), ...args);
 
   it.each(['tcp', 'udp'] as const)(
     'by %s it decodes picture and tone, with the receipts of what it was sent',
     async (lower) => {
       const file = join(dir, `${lower}.mkv`);
-      const url = lower === 'tcp' ? plainUrl + PATH : secure();
+      const url = lower === 'tcp' ? plainUrl() + PATH : secure();
       const { code, said, told } = await playIt(
         ...([await sell({ rights: { accesses: 1 } }), url, '--transport', lower] as const),
         ...['--output', file, '--seconds', '4'],
@@ -384,7 +384,7 @@ describe('media-usher play', () => {
 
   it('what passed over plain RTSP holds no key, and nothing of pictures and sound', async () => {
     const media = await readFile(join(dir, 'tcp.mkv'));
-    const passed = Buffer.concat(captured);
+    const passed = Buffer.concat(tap.captured);
     // Nearly all of the file are NAL units and Opus frames, in packets of 1,200 bytes at most.
     expect(passed.length).toBeGreaterThan(media.length * 0.9);
     expect(passed.includes('a=control:track=video')).toBe(true);

@@ -58,35 +58,23 @@ const decoding =
   (input: readonly string[], seconds: number) =>
   (picture: string, sound: string): string[] => [
     ...['-hide_banner', '-nostdin', '-loglevel', 'warning', '-y', ...input, '-t', String(seconds)],
-    ...[
-      '-map',
-      '0:v',
-      '-s',
-      `${String(WIDTH)}x${String(HEIGHT)}`,
-      '-pix_fmt',
-      'rgb24',
-      '-f',
-      'rawvideo',
-      picture,
-    ],
-    ...[
-      '-t',
-      String(seconds),
-      '-map',
-      '0:a',
-      '-ac',
-      '1',
-      '-ar',
-      String(SAMPLE_RATE_HZ),
-      '-f',
-      'f32le',
-      sound,
-    ],
+    ...['-map', '0:v', '-s', `${String(WIDTH)}x${String(HEIGHT)}`],
+    ...['-pix_fmt', 'rgb24', '-f', 'rawvideo', picture],
+    ...['-t', String(seconds), '-map', '0:a', '-ac', '1', '-ar', String(SAMPLE_RATE_HZ)],
+    ...['-f', 'f32le', sound],
   ];
 
-/** @param seconds of media, from the first picture on */
-export function playWithFfmpeg(url: string, lower: 'tcp' | 'udp', seconds: number): Promise<Played> {
-  const args = decoding(['-rtsp_transport', lower, '-i', url], seconds);
+/**
+ * @param lower `undefined`: UDP, and TCP when nothing has come for a second
+ * @param seconds of media, from the first picture on
+ */
+export function playWithFfmpeg(
+  url: string,
+  lower: 'tcp' | 'udp' | undefined,
+  seconds: number,
+): Promise<Played> {
+  const transport = lower === undefined ? ['-timeout', '1000000'] : ['-rtsp_transport', lower];
+  const args = decoding([...transport, '-i', url], seconds);
   return play({ program: 'ffmpeg', args }, 20_000 + seconds * 1000);
 }
 

@@ -15,22 +15,18 @@ import { NONCE_FIELD, PRE_SHARED_KEY_FEATURE } from '../../rtsp/keys.ts';
 import { asksForReceipts, readTicketParameter } from '../../rtsp/parameters.ts';
 import type { RtspRequest } from '../../rtsp/reader.ts';
 import { isFieldValue, type RtspResponse } from '../../rtsp/response.ts';
-import {
-  formatTransport,
-  parseTransport,
-  type ChosenTransport,
-  type RtspTransport,
-} from '../../rtsp/transport.ts';
+import { formatTransport, parseTransport } from '../../rtsp/transport.ts';
 import { controlOf, parseRtspUrl, type LineKind, type RtspTarget } from '../../rtsp/url.ts';
 import type { Session } from '../../session.ts';
 import { createSrtpReceiver, parseKeyMgmtHeader, SRTP_SUITES, type SrtpReceiver } from '../../srtp/index.ts';
 import { readNullMessage } from '../../srtp/mikey/index.ts';
 import { parseAuthorization } from '../../ticket/index.ts';
-import { DATAGRAMS, interleavedOutlet, type LineOutlet, type SocketLink } from './outlets.ts';
+import type { SocketLink } from './outlets.ts';
 import { createPreShared, type PreShared } from './pre-shared.ts';
 import { lastReceiptsOf, receiptsOf, type SignReceipts } from './receipts.ts';
 import type { UdpDoor } from './udp.ts';
 import { createRtspViewing, type RtspViewing } from './viewing.ts';
+import { createWays } from './ways.ts';
 
 /** What RTSP asks of the stage. */
 export interface RtspStage {
@@ -48,7 +44,8 @@ export type RtspGate = Pick<Gate, 'admit' | 'mintPass' | 'renew' | 'nonce'>;
 export interface RequestsOptions {
   readonly gate: RtspGate;
   readonly stage: RtspStage;
-  readonly udp: UdpDoor;
+  /** `undefined`: RTP goes over the connection only. */
+  readonly udp: UdpDoor | undefined;
   /** Base of the listener as viewers see it, for the proof. */
   readonly publicUrl: string;
   /** Address of the client, for logs and tickets that name one. */
@@ -93,7 +90,6 @@ export const METHODS = 'OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PAR
 
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
 const PAYLOAD_TYPES: Readonly<Record<LineKind, number>> = { video: 96, audio: 97 };
-const MAX_RTCP_BYTES = 1500;
 
 /** What the descriptions can say, and thin clients can show. */
 const isCarried = ({ name }: VideoCodec): boolean => name === 'H264' || name === 'VP8' || name === 'VP9';
@@ -108,7 +104,7 @@ interface Described {
   readonly preShared: PreShared | undefined;
 }
 
-const inState = (status: 455 | 454 | 460 | 461 | 551, headers = {}): Answer => ({ status, headers });
+const inState = (status: 454 | 460 | 461 | 551, headers = {}): Answer => ({ status, headers });
 
 function describeLines({ video, audio }: StreamTap): DescribedLine[] {
   const line = (kind: LineKind, codec: VideoCodec | undefined): DescribedLine => {
@@ -135,27 +131,16 @@ function rtcpReceiverOf(header: string | undefined): SrtpReceiver | undefined {
 }
 
 export function createRequests(options: RequestsOptions): Requests {
-  const { gate, stage, udp, publicUrl, peer, address, confidential, link, clock, log } = options;
+  const { gate, stage, publicUrl, peer, confidential, clock, log } = options;
+  const ways = createWays(options);
   const { elsewhere, signReceipts } = options;
   let described: Described | undefined;
   let session: Session<RtspViewing> | undefined;
   let tearingDown = false;
-  const kinds = new Set<LineKind>();
-  let lower: ChosenTransport['lower'] | undefined;
-  const receivers = new Map<number, SrtpReceiver | undefined>();
-  const doors: { close(): void }[] = [];
   let left = false;
 
-  function noteRtcp(receiver: SrtpReceiver | undefined, packet: Buffer): void {
-    if (receiver === undefined || packet.length > MAX_RTCP_BYTES) return;
-    if (typeof receiver.unprotectRtcp(packet) !== 'string') options.onSign();
-  }
-
   function forget(): void {
-    for (const door of doors.splice(0)) door.close();
-    receivers.clear();
-    kinds.clear();
-    lower = undefined;
+    ways.close();
     described = undefined;
     session = undefined;
   }
@@ -170,8 +155,17 @@ export function createRequests(options: RequestsOptions): Requests {
 
   const sessionHeader = (of: Session): string => `${of.token};timeout=${String(SESSION_TIMEOUT_SECONDS)}`;
 
+  /** Not in this state; with what is (RFC 2326 section 11.3.6). */
+  function notNow(): Answer {
+    const allowed =
+      session !== undefined
+        ? `${session.viewing.isPlaying() ? '' : 'SETUP, '}PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER`
+        : `DESCRIBE, ${described === undefined ? '' : 'SETUP, '}GET_PARAMETER`;
+    return { status: 455, headers: { Allow: `OPTIONS, ${allowed}` } };
+  }
+
   async function describe({ url, headers, method }: RtspRequest): Promise<Answer> {
-    if (session !== undefined) return inState(455);
+    if (session !== undefined) return notNow();
     const isPreShared = headers.get('require') === PRE_SHARED_KEY_FEATURE;
     // The description has keys in it, whatever the ticket says of media in the clear.
     if (!confidential && !isPreShared) throw new Denial('transport_insecure');
@@ -190,17 +184,16 @@ export function createRequests(options: RequestsOptions): Requests {
       peer,
       confidential: confidential || isPreShared,
     } as const;
-    // Off air must not cost the viewer his pass, which is taken once.
-    if (pass !== undefined && !stage.isLive(uri)) throw new Denial('stream_offline');
-    const minted = await gate.mintPass({
-      ...access,
-      authorization,
-      proof,
-      ...(pass === undefined ? {} : { pass }),
+    const credentials = { authorization, proof, ...(pass === undefined ? {} : { pass }) };
+    // Only who may see the stream hears of it; and what is not on air must not cost him his pass, which is taken once.
+    const tapped = Promise.withResolvers<StreamTap>();
+    const minted = await gate.mintPass({ ...access, ...credentials }, async () => {
+      if (!stage.isLive(uri)) throw new Denial('stream_offline');
+      tapped.resolve(await stage.tap(uri, isCarried));
     });
     if (isPreShared && minted.key === null) throw new Denial('rights_insufficient', { detail: 'no key' });
     const preShared = isPreShared && minted.key !== null ? createPreShared(minted.key, clock) : undefined;
-    const tap = await stage.tap(uri, isCarried);
+    const tap = await tapped.promise;
     const lines = describeLines(tap);
     described = { target, tap, lines, pass: minted.pass, preShared };
     const body = formatDescription({
@@ -221,30 +214,6 @@ export function createRequests(options: RequestsOptions): Requests {
     };
   }
 
-  /** The first way that is there. */
-  function choose(
-    offered: readonly RtspTransport[],
-    receiver: SrtpReceiver | undefined,
-  ): { chosen: ChosenTransport; outlet: LineOutlet } | undefined {
-    for (const transport of offered) {
-      // One way for all lines: what waits is measured for all of them.
-      if (lower !== undefined && transport.lower !== lower) continue;
-      if (transport.lower === 'tcp') {
-        const channels = transport.channels ?? ([kinds.size * 2, kinds.size * 2 + 1] as const);
-        if (channels.some((channel) => receivers.has(channel))) continue;
-        for (const channel of channels) receivers.set(channel, receiver);
-        return { chosen: { ...transport, channels }, outlet: interleavedOutlet(link.write, channels) };
-      }
-      const door = udp.open({ address, ports: transport.clientPorts }, (packet) =>
-        noteRtcp(receiver, packet),
-      );
-      if (door === undefined) continue;
-      doors.push(door);
-      return { chosen: { ...transport, serverPorts: udp.ports }, outlet: door };
-    }
-    return undefined;
-  }
-
   async function open({ target, tap, pass }: Described): Promise<Session<RtspViewing>> {
     const { uri } = target;
     return gate.admit(
@@ -263,7 +232,7 @@ export function createRequests(options: RequestsOptions): Requests {
             log,
             ...(options.stalledAfterMs === undefined ? {} : { stalledAfterMs: options.stalledAfterMs }),
             onClosed() {
-              for (const door of doors.splice(0)) door.close();
+              ways.close();
               // Before there is a session the gate refuses, which is to be answered.
               if (session !== undefined && !tearingDown) options.onEnded();
             },
@@ -276,30 +245,31 @@ export function createRequests(options: RequestsOptions): Requests {
   async function setUp(request: RtspRequest): Promise<Answer> {
     const { url, headers } = request;
     const target = parseRtspUrl(url);
-    if (described === undefined || described.target.uri !== target.uri) return inState(455);
-    if (session !== undefined && requireSession(request) === undefined) return inState(454);
+    if (described === undefined || described.target.uri !== target.uri) return notNow();
     const { lines } = described;
     const line = target.line === undefined ? lines[0] : lines.find(({ kind }) => kind === target.line);
     if (line === undefined) throw new Denial('not_found');
     // All of the stream at once cannot be set up where it has several lines.
     if (target.line === undefined && lines.length > 1) return inState(460);
-    if (kinds.has(line.kind) || session?.viewing.isPlaying() === true) return inState(455);
+    // ffmpeg sets its lines up anew, without a word of the session, when UDP does not reach it.
+    const isNamed = headers.has('session') || !ways.has(line.kind);
+    if (session !== undefined && isNamed && requireSession(request) === undefined) return inState(454);
+    if (session?.viewing.isPlaying() === true) return notNow();
+    // Its packets are under keys that were agreed on: others would need another sender.
+    if (described.preShared !== undefined && ways.has(line.kind)) return notNow();
     const offered = parseTransport(headers.get('transport') ?? '');
     const agreed = described.preShared?.accept(headers.get('keymgmt'), line.key.ssrc);
     const receiver = agreed === undefined ? rtcpReceiverOf(headers.get('keymgmt')) : agreed.reports;
-    const way = choose(offered, receiver);
+    const way = ways.take(line.kind, offered, receiver);
     if (way === undefined) return inState(461);
-    const { chosen, outlet } = way;
     session ??= await admitted(open(described));
     const { key = line.key } = agreed ?? {};
-    session.viewing.setUp({ ...line, key }, outlet, chosen.lower === 'tcp' ? link : DATAGRAMS);
-    kinds.add(line.kind);
-    lower = chosen.lower;
+    session.viewing.setUp({ ...line, key }, way.outlet, way.link);
     return {
       status: 200,
       headers: {
         Session: sessionHeader(session),
-        Transport: formatTransport(chosen, line.key.ssrc),
+        Transport: formatTransport(way.chosen, line.key.ssrc),
         KeyMgmt: agreed?.answer,
         'Cache-Control': 'no-store',
       },
@@ -328,7 +298,8 @@ export function createRequests(options: RequestsOptions): Requests {
     if (own === undefined) return inState(454);
     const { line, uri } = parseRtspUrl(request.url);
     if (described?.target.uri !== uri) return inState(454);
-    if (line !== undefined && kinds.size > 1) return inState(460);
+    if (line !== undefined && ways.lines > 1) return inState(460);
+    if (!ways.areAlike()) return notNow();
     const { base } = described.target;
     // The numbers are those of what comes next: it is let out behind the answer.
     const info = own.viewing.sequences().map(({ kind, sequence }) => {
@@ -437,9 +408,7 @@ export function createRequests(options: RequestsOptions): Requests {
         }
       }
     },
-    frame(channel, data) {
-      noteRtcp(receivers.get(channel), data);
-    },
+    frame: ways.frame,
     hasSession: () => session !== undefined && !session.isEnded(),
     leave() {
       left = true;

@@ -16,7 +16,7 @@ export interface UdpDoor {
   /**
    * Opens a way to a peer.
    * @param onRtcp told of what comes from its RTCP port: anybody who can forge its address may have sent it
-   * @returns `undefined` when another viewer has these ports
+   * @returns `undefined` when another viewer has these ports; `close` is idempotent
    */
   open(peer: UdpPeer, onRtcp: (packet: Buffer) => void): (LineOutlet & { close(): void }) | undefined;
   close(): void;
@@ -73,12 +73,15 @@ export async function openUdpDoor(host: string, port: number, setting: string): 
       const names = [nameOf(address, rtpPort), nameOf(address, rtcpPort)];
       if (names.some((name) => taken.has(name))) return undefined;
       for (const name of names) taken.add(name);
+      let isOpen = true;
       listeners.set(nameOf(address, rtcpPort), onRtcp);
       return {
         headroomBytes: 0,
         rtp: (packet) => send(rtp, packet, rtpPort, address),
         rtcp: (packet) => void send(rtcp, packet, rtcpPort, address),
         close() {
+          if (!isOpen) return;
+          isOpen = false;
           for (const name of names) taken.delete(name);
           listeners.delete(nameOf(address, rtcpPort));
         },
