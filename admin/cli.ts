@@ -4,6 +4,7 @@ import { commandList, findCommand, UsageError, type Command, type CommandTable }
 import { ACCOUNT_COMMANDS } from './cli/accounts.ts';
 import { KEY_COMMANDS } from './cli/keys.ts';
 import { MEDIA_COMMANDS } from './cli/media.ts';
+import { play } from './cli/play.ts';
 import { reconcileCommand } from './cli/reconcile.ts';
 import { receiptVerify } from './cli/receipt-verify.ts';
 import { REPORT_COMMANDS } from './cli/report.ts';
@@ -66,6 +67,7 @@ const COMMANDS: CommandTable = {
   ...KEY_COMMANDS,
   ...REPORT_COMMANDS,
   reconcile: reconcileCommand,
+  play,
   'receipt verify': receiptVerify,
   'ticket inspect': ticketInspect,
   'whep-check': whepCheck,

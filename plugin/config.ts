@@ -48,6 +48,8 @@ const mediaSchema = z.object({
   USHER_RTSP_PORT: port.default(8554),
   /** RTSP with TLS: there when `USHER_TLS` is not off. */
   USHER_RTSPS_PORT: port.default(8322),
+  /** Off: RTP goes over RTSP's connections only, as behind a TCP proxy, whose address is not the viewer's. */
+  USHER_RTSP_UDP: z.enum(['on', 'off']).default('on'),
   /** RTP by UDP to RTSP viewers; RTCP has the next port. 0: any two that are free. */
   USHER_RTSP_UDP_PORT: z.coerce.number().int().min(0).max(65_534).default(8556),
   /** What viewers put before `/app/name`, where it is not host and port of the listener. */

@@ -86,9 +86,10 @@ export interface Gate {
   admit<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>>;
   /**
    * Exchanges ticket and proof, or a pass, for a pass. Nothing is counted before the pass is used.
-   * @throws Denial
+   * @param prepare what is to be had for it, once the request is found good; when it throws, a pass stays good
+   * @throws Denial, and what `prepare` throws
    */
-  mintPass(request: AccessRequest): Promise<Pass>;
+  mintPass(request: AccessRequest, prepare?: () => Promise<void>): Promise<Pass>;
   /**
    * Checks that a later request of a session is made by the admitted holder.
    * @throws Denial
@@ -117,6 +118,8 @@ export interface Pass {
   /** At most 80 characters; for one connection. */
   readonly pass: string;
   readonly expiresInSeconds: number;
+  /** The ticket's secret, for what is agreed on before there is a session; never told to anybody. */
+  readonly key: Uint8Array | null;
 }
 
 interface Presented {
@@ -280,10 +283,16 @@ export function createGate(options: GateOptions): Gate {
   async function withPass<R>(
     request: AccessRequest,
     pass: string,
-    use: (presented: Presented) => R | Promise<R>,
+    use: (presented: Presented, restore: () => void) => R | Promise<R>,
   ): Promise<R> {
     const taken = passes.take(pass);
     if (taken === undefined) throw new Denial('pass_invalid');
+    let isTaken = true;
+    /** Once: another connection may have taken it meanwhile. */
+    function restore(): void {
+      if (isTaken) taken?.restore();
+      isTaken = false;
+    }
     try {
       const { claims } = taken.value;
       authorizeTicket(claims, { serverId, uri: request.uri });
@@ -293,12 +302,23 @@ export function createGate(options: GateOptions): Gate {
       if (claims.addr !== undefined && claims.addr !== request.peer) {
         throw new Denial('rights_insufficient', { detail: 'addr' });
       }
-      return await use(taken.value);
+      return await use(taken.value, restore);
     } catch (error) {
       // What passes by itself (off air, busy, order server away) must not cost the viewer the pass.
-      if (asDenial(error).retryAfterSeconds !== undefined) taken.restore();
+      if (asDenial(error).retryAfterSeconds !== undefined) restore();
       throw error;
     }
+  }
+
+  /** Whatever cannot be prepared, the pass is good for another try. */
+  function exchange(request: AccessRequest, pass: string, prepare: () => Promise<void>): Promise<Presented> {
+    return withPass(request, pass, async (presented, restore) => {
+      await prepare().catch((error: unknown) => {
+        restore();
+        throw error;
+      });
+      return presented;
+    });
   }
 
   async function decide<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>> {
@@ -407,16 +427,15 @@ export function createGate(options: GateOptions): Gate {
         throw error;
       }
     },
-    async mintPass(request) {
+    async mintPass(request, prepare = () => Promise.resolve()) {
       try {
         const { pass: before } = request;
-        const presented = await (before === undefined
-          ? check(request)
-          : withPass(request, before, (taken) => taken));
+        const presented = await (before === undefined ? check(request) : exchange(request, before, prepare));
+        if (before === undefined) await prepare();
         // Each pass is an attempt of its own: two of them are two connections.
         const pass = passes.issue(presented.claims.jti, { ...presented, attempt: null });
         log.info({ ticket: presented.claims.jti, uri: request.uri }, 'pass given');
-        return { pass, expiresInSeconds: PASS_SECONDS };
+        return { pass, expiresInSeconds: PASS_SECONDS, key: presented.key };
       } catch (error) {
         logRefusal(request, error);
         throw error;

@@ -1,4 +1,5 @@
 /** A whole streaming server: node-media-server and mediasoup with the gate in front. The plugin's composition root. */
+import { lookup } from 'node:dns/promises';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createRequire } from 'node:module';
@@ -89,6 +90,12 @@ async function requireFreePorts(config: MediaConfig): Promise<void> {
     await requireFreePort(config.USHER_NMS_HTTPS_PORT, host, 'USHER_NMS_HTTPS_PORT');
     await requireFreePort(config.USHER_RTSPS_PORT, host, 'USHER_RTSPS_PORT');
   }
+  const { USHER_RTSP_UDP: rtspUdp, USHER_RTSP_UDP_PORT: rtspUdpPort } = config;
+  if (rtspUdp === 'on' && rtspUdpPort !== 0) {
+    const { address } = await lookup(host);
+    for (const at of [rtspUdpPort, rtspUdpPort + 1])
+      await requireFreeUdpPort(at, address, 'USHER_RTSP_UDP_PORT');
+  }
   for (const { ip } of config.rtcAddresses) {
     for (let worker = 0; worker < config.USHER_WORKERS; worker++) {
       await requireFreePort(config.USHER_RTC_PORT + worker, ip, 'USHER_RTC_PORT');
@@ -156,9 +163,10 @@ export async function startMediaServer(config: MediaConfig, log: Log): Promise<M
       tls === null || rtspsUrl === undefined
         ? undefined
         : { port: config.USHER_RTSPS_PORT, publicUrl: rtspsUrl, ...tls },
-    udpPort: config.USHER_RTSP_UDP_PORT,
+    udpPort: config.USHER_RTSP_UDP === 'on' ? config.USHER_RTSP_UDP_PORT : undefined,
     clock,
     log,
+    signReceipts: usher.signReceipts,
   });
   const endpoints = (uri: string) => ({
     ...playEndpoints(config.playUrls, uri),

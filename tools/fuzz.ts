@@ -27,14 +27,15 @@ if (!isFuzzName(name) || !(seconds > 0) || !Number.isInteger(seed)) {
 }
 const corpus = corpusOf(name);
 console.log(`${name}: ${String(seconds)} s, --seed ${String(seed)}`);
-const { inputs, refused, find } = await fuzz({
+const { inputs, refused, grownBytes, find } = await fuzz({
   module: moduleOf(name),
   corpus,
   seed,
   milliseconds: seconds * 1000,
 });
 if (find === undefined) {
-  console.log(`${name}: ${String(inputs)} inputs, ${String(refused)} of them refused; nothing found`);
+  const counts = `${String(inputs)} inputs, ${String(refused)} of them refused`;
+  console.log(`${name}: ${counts}; ${String(Math.round(grownBytes / 1024))} KiB grown; nothing found`);
 } else {
   const { kind, number, detail, input } = find;
   const file = join(corpus, `found-${createHash('sha256').update(input).digest('hex').slice(0, 12)}`);

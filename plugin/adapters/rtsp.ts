@@ -6,11 +6,13 @@ import { lookup } from 'node:dns/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext, TLSSocket } from 'node:tls';
 import { listen } from '../listen.ts';
-import { isConfidential, peerAddress } from '../peer.ts';
+import { isConfidential, isLoopback, peerAddress } from '../peer.ts';
 import type { Clock, Log } from '../ports.ts';
 import { serveConnection, type RtspConnection } from './rtsp/connection.ts';
-import type { RtspGate, RtspStage } from './rtsp/requests.ts';
+import type { Elsewhere, RtspGate, RtspStage } from './rtsp/requests.ts';
+import type { SignReceipts } from './rtsp/receipts.ts';
 import { openUdpDoor } from './rtsp/udp.ts';
+import { createWaitingRoom } from './rtsp/waiting.ts';
 
 export type { RtspGate, RtspStage } from './rtsp/requests.ts';
 
@@ -30,12 +32,16 @@ export interface RtspOptions {
   readonly rtsp: RtspListen;
   /** With TLS: certificate and key in PEM. */
   readonly rtsps?: (RtspListen & { readonly cert: string; readonly key: string }) | undefined;
-  /** RTP by UDP; RTCP has the next port. 0: any two that are free. */
-  readonly udpPort: number;
+  /** RTP by UDP; RTCP has the next port. 0: any two that are free; `undefined`: RTP goes over the connections only. */
+  readonly udpPort: number | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  /** What goes with receipts, so that a viewer can prove them; default nothing. */
+  readonly signReceipts?: SignReceipts;
   /** Connections without a session at the same time. Default 256. */
   readonly maxWaitingConnections?: number;
+  /** Those of them from one network, unless it is this machine. Default 16. */
+  readonly maxWaitingOfNetwork?: number;
   /** Seconds from connecting to a session. Default 20. */
   readonly askWithinSeconds?: number;
   /** Seconds without a sign of life after which a viewer has gone. Default 35: clients are told 30. */
@@ -46,7 +52,11 @@ export interface RtspOptions {
 
 export interface RtspServer {
   /** Of the listeners, and of RTP by UDP. */
-  readonly ports: { readonly rtsp: number; readonly rtsps: number | undefined; readonly udp: number };
+  readonly ports: {
+    readonly rtsp: number;
+    readonly rtsps: number | undefined;
+    readonly udp: number | undefined;
+  };
   /** Ends the connections and their sessions. Idempotent. */
   close(): void;
 }
@@ -61,36 +71,51 @@ const portOf = (server: Server): number => {
  * @throws Error naming port and setting when one is taken
  */
 export async function openRtsp(options: RtspOptions): Promise<RtspServer> {
-  const { gate, stage, clock, log, maxWaitingConnections = 256, askWithinSeconds = 20 } = options;
+  const { gate, stage, clock, log, askWithinSeconds = 20 } = options;
+  const { maxWaitingConnections = 256, maxWaitingOfNetwork = 16 } = options;
   // One address for TCP and UDP: a name may have several.
   const { address: host } = await lookup(options.host);
-  const udp = await openUdpDoor(host, options.udpPort, 'USHER_RTSP_UDP_PORT');
+  const udp =
+    options.udpPort === undefined
+      ? undefined
+      : await openUdpDoor(host, options.udpPort, 'USHER_RTSP_UDP_PORT');
   const connections = new Set<RtspConnection>();
   const raws = new Set<Socket>();
-  let waiting = 0;
+  const elsewhere: Elsewhere = new Map();
+  const room = createWaitingRoom({ max: maxWaitingConnections, maxOfNetwork: maxWaitingOfNetwork });
   let warnedOfLimit = false;
 
   function serve(raw: Socket, publicUrl: string, secure: ((raw: Socket) => Socket) | undefined): void {
     const address = raw.remoteAddress;
     if (address === undefined) return void raw.destroy();
-    if (waiting >= maxWaitingConnections) {
-      if (!warnedOfLimit) log.warn({ waiting }, 'too many RTSP connections wait for admission');
-      warnedOfLimit = true;
-      return void raw.destroy();
+    const peer = peerAddress(address, null, 0);
+    let isClosed = false;
+    let stopWaiting: (() => void) | undefined;
+    /** Who has a session waits no longer; who has ended it has to find room again. */
+    function setWaiting(isWaiting: boolean): void {
+      if (isWaiting === (stopWaiting !== undefined) || isClosed) return;
+      stopWaiting?.();
+      stopWaiting = isWaiting ? wait() : undefined;
     }
-    warnedOfLimit = false;
+    function wait(): (() => void) | undefined {
+      const leave = room.enter(isLoopback(peer) ? undefined : peer);
+      if (leave === undefined) {
+        if (!warnedOfLimit) log.warn({ peer }, 'too many RTSP connections wait for admission');
+        warnedOfLimit = true;
+        raw.destroy();
+        return undefined;
+      }
+      warnedOfLimit = false;
+      const timer = setTimeout(() => raw.destroy(), askWithinSeconds * 1000).unref();
+      return () => {
+        leave();
+        clearTimeout(timer);
+      };
+    }
+    setWaiting(true);
+    if (raw.destroyed) return;
     raws.add(raw);
     raw.setNoDelay(true);
-    let isWaiting = true;
-    waiting += 1;
-    const timer = setTimeout(() => raw.destroy(), askWithinSeconds * 1000).unref();
-    /** Who has a session waits no longer; who has had one is not waited for again. */
-    function settle(): void {
-      if (!isWaiting) return;
-      isWaiting = false;
-      waiting -= 1;
-      clearTimeout(timer);
-    }
     const socket = secure?.(raw) ?? raw;
     socket.on('error', () => raw.destroy());
     const connection = serveConnection({
@@ -103,21 +128,24 @@ export async function openRtsp(options: RtspOptions): Promise<RtspServer> {
       udp,
       publicUrl,
       address,
-      peer: peerAddress(address, null, 0),
+      peer,
       confidential: isConfidential({ encrypted: secure !== undefined, address, trustedProxies: 0 }),
       clock,
       log,
+      elsewhere,
+      signReceipts: options.signReceipts,
       stalledAfterMs:
         options.stalledAfterSeconds === undefined ? undefined : options.stalledAfterSeconds * 1000,
       ...(options.silentAfterSeconds === undefined
         ? {}
         : { silentAfterMs: options.silentAfterSeconds * 1000 }),
-      onSession: settle,
+      onWaiting: setWaiting,
     });
     connections.add(connection);
     raw.on('error', () => undefined);
     raw.on('close', () => {
-      settle();
+      setWaiting(false);
+      isClosed = true;
       raws.delete(raw);
       connections.delete(connection);
       connection.close();
@@ -139,21 +167,21 @@ export async function openRtsp(options: RtspOptions): Promise<RtspServer> {
       await listen(secured, rtsps.port, host, 'USHER_RTSPS_PORT');
     }
   } catch (error) {
-    udp.close();
+    udp?.close();
     for (const server of servers) server.close();
     throw error;
   }
 
   let closed = false;
   return {
-    ports: { rtsp: portOf(plain), rtsps: secured && portOf(secured), udp: udp.ports[0] },
+    ports: { rtsp: portOf(plain), rtsps: secured && portOf(secured), udp: udp?.ports[0] },
     close() {
       if (closed) return;
       closed = true;
       for (const server of servers) server.close();
       for (const connection of [...connections]) connection.close();
       for (const raw of raws) setTimeout(() => raw.destroy(), 500).unref();
-      setTimeout(udp.close, 500).unref();
+      setTimeout(() => udp?.close(), 500).unref();
     },
   };
 }

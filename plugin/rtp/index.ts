@@ -53,9 +53,10 @@ export {
   H264_MAX_PAYLOAD_BYTES,
   type H264Packetizer,
 } from './h264.ts';
+export { createDepacketizer, type Depacketizer, type ReceivedPicture } from './depacketizer.ts';
 export { createIvfReader } from './ivf.ts';
-export { startsKeyframe, type KeyframeCodec } from './keyframe.ts';
-export { matroskaHeader, matroskaPicture, type MatroskaTrack } from './matroska.ts';
+export { payloadOf, startsKeyframe, type KeyframeCodec } from './keyframe.ts';
+export { matroskaHeader, matroskaPicture, type MatroskaSoundTrack, type MatroskaTrack } from './matroska.ts';
 export { createOggReader, type OggPage, type OggReader } from './ogg.ts';
 export {
   createOpusPacketizer,
@@ -66,6 +67,8 @@ export {
   type OpusPacketizer,
 } from './opus.ts';
 export { heightsIn, type SizedCodec } from './picture-height.ts';
+export { createReorderBuffer, type ReorderBuffer, type ReorderOptions } from './reorder.ts';
+export { readSenderReport, saysBye, type ReadReport } from './rtcp-reader.ts';
 export { createRtpWriter, type RtpWriter, type RtpWriterOptions } from './rtp-writer.ts';
 export { buildSenderReport, type SenderReport } from './sender-report.ts';
 export {

@@ -18,19 +18,21 @@ function startsH264(payload: Buffer): boolean {
   return (head & 0x80) !== 0 && isStart(head & 0x1f);
 }
 
+/** RFC 7741 section 4.2. */
+export function vp8DescriptorBytes(payload: Buffer): number {
+  if (((payload[0] ?? 0) & 0x80) === 0) return 1;
+  const extended = payload[1] ?? 0;
+  let at = 2;
+  if ((extended & 0x80) !== 0) at += ((payload[2] ?? 0) & 0x80) === 0 ? 1 : 2;
+  if ((extended & 0x40) !== 0) at += 1;
+  if ((extended & 0x30) !== 0) at += 1;
+  return at;
+}
+
 /** RFC 7741 sections 4.2 and 4.3: the first packet of the first partition, whose frame is no inter frame. */
 function startsVp8(payload: Buffer): boolean {
-  const first = payload[0] ?? 0;
-  if ((first & 0x17) !== 0x10) return false;
-  let at = 1;
-  if ((first & 0x80) !== 0) {
-    const extended = payload[1] ?? 0;
-    at = 2;
-    if ((extended & 0x80) !== 0) at += ((payload[2] ?? 0) & 0x80) === 0 ? 1 : 2;
-    if ((extended & 0x40) !== 0) at += 1;
-    if ((extended & 0x30) !== 0) at += 1;
-  }
-  return ((payload[at] ?? 1) & 1) === 0;
+  if (((payload[0] ?? 0) & 0x17) !== 0x10) return false;
+  return ((payload[vp8DescriptorBytes(payload)] ?? 1) & 1) === 0;
 }
 
 /** RFC 9628 section 4.2: the beginning of a frame of the lowest layer that is predicted from nothing. */
@@ -49,7 +51,7 @@ const STARTS = { H264: startsH264, VP8: startsVp8, VP9: startsVp9 } as const;
 export type KeyframeCodec = keyof typeof STARTS;
 
 /** The payload of an RTP packet without its header; padding stays. */
-function payloadOf(packet: Buffer): Buffer {
+export function payloadOf(packet: Buffer): Buffer {
   const first = packet[0] ?? 0;
   let at = FIXED_HEADER_BYTES + (first & 0x0f) * 4;
   if ((first & 0x10) !== 0 && packet.length >= at + 4) at += 4 + packet.readUInt16BE(at + 2) * 4;

@@ -1,8 +1,15 @@
-/** Matroska for a pipe: one video track whose blocks leave at once (RFC 9559; elements of unknown size, RFC 8794 section 6.2). */
+/** Matroska for a pipe: tracks whose blocks leave at once (RFC 9559; elements of unknown size, RFC 8794 section 6.2). */
 
 export interface MatroskaTrack {
   readonly codecId: 'V_MPEG4/ISO/AVC' | 'V_MPEGH/ISO/HEVC' | 'V_AV1' | 'V_VP8' | 'V_VP9';
   /** The codec's configuration record; empty where it has none. */
+  readonly codecPrivate: Buffer;
+}
+
+/** Stereo at 48 kHz. */
+export interface MatroskaSoundTrack {
+  readonly codecId: 'A_OPUS';
+  /** `OpusHead` (RFC 7845 section 5.1). */
   readonly codecPrivate: Buffer;
 }
 
@@ -26,6 +33,11 @@ const CODEC_PRIVATE = 0x63a2;
 const VIDEO = 0xe0;
 const PIXEL_WIDTH = 0xb0;
 const PIXEL_HEIGHT = 0xba;
+const AUDIO = 0xe1;
+const SAMPLING_FREQUENCY = 0xb5;
+const CHANNELS = 0x9f;
+const VIDEO_TRACK = 1;
+const AUDIO_TRACK = 2;
 const CLUSTER = 0x1f43b675;
 const TIMESTAMP = 0xe7;
 const SIMPLE_BLOCK = 0xa3;
@@ -60,8 +72,36 @@ function unsigned(id: number, value: number): Buffer {
 
 const text = (id: number, value: string): Buffer => element(id, Buffer.from(value, 'latin1'));
 
-/** What a file starts with. Its clock counts milliseconds; readers take the size of the picture from the codec. */
-export function matroskaHeader({ codecId, codecPrivate }: MatroskaTrack): Buffer {
+function float(id: number, value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleBE(value);
+  return element(id, bytes);
+}
+
+/** Readers take the size of the picture from the codec. */
+function trackEntry({ codecId, codecPrivate }: MatroskaTrack | MatroskaSoundTrack, index: number): Buffer {
+  const kind = codecId.startsWith('V_')
+    ? [
+        unsigned(TRACK_TYPE, VIDEO_TRACK),
+        element(VIDEO, unsigned(PIXEL_WIDTH, 16), unsigned(PIXEL_HEIGHT, 16)),
+      ]
+    : [
+        unsigned(TRACK_TYPE, AUDIO_TRACK),
+        element(AUDIO, float(SAMPLING_FREQUENCY, 48_000), unsigned(CHANNELS, 2)),
+      ];
+  return element(
+    TRACK_ENTRY,
+    unsigned(TRACK_NUMBER, index + 1),
+    unsigned(TRACK_UID, index + 1),
+    unsigned(FLAG_LACING, 0),
+    text(CODEC_ID, codecId),
+    ...(codecPrivate.length === 0 ? [] : [element(CODEC_PRIVATE, codecPrivate)]),
+    ...kind,
+  );
+}
+
+/** What a file starts with, whose tracks have the numbers 1, 2, ... Its clock counts milliseconds. */
+export function matroskaHeader(...tracks: readonly (MatroskaTrack | MatroskaSoundTrack)[]): Buffer {
   return Buffer.concat([
     element(
       EBML,
@@ -74,29 +114,23 @@ export function matroskaHeader({ codecId, codecPrivate }: MatroskaTrack): Buffer
     idOf(SEGMENT),
     UNKNOWN_SIZE,
     element(INFO, unsigned(TIMESTAMP_SCALE, ONE_MILLISECOND_NS)),
-    element(
-      TRACKS,
-      element(
-        TRACK_ENTRY,
-        unsigned(TRACK_NUMBER, 1),
-        unsigned(TRACK_UID, 1),
-        unsigned(TRACK_TYPE, 1),
-        unsigned(FLAG_LACING, 0),
-        text(CODEC_ID, codecId),
-        ...(codecPrivate.length === 0 ? [] : [element(CODEC_PRIVATE, codecPrivate)]),
-        element(VIDEO, unsigned(PIXEL_WIDTH, 16), unsigned(PIXEL_HEIGHT, 16)),
-      ),
-    ),
+    element(TRACKS, ...tracks.map(trackEntry)),
   ]);
 }
 
 /**
  * A cluster of one block.
  * @param presentationMs whole milliseconds, 0 or more
- * @param data the picture in parts, as its codec's mapping has it
+ * @param data the picture, or sound, in parts, as its codec's mapping has it
+ * @param track 1 to 126
  */
-export function matroskaPicture(presentationMs: number, keyframe: boolean, data: readonly Buffer[]): Buffer {
-  // Track 1, no time beside the cluster's own.
-  const head = Buffer.from([0x81, 0, 0, keyframe ? KEYFRAME_FLAG : 0]);
+export function matroskaPicture(
+  presentationMs: number,
+  keyframe: boolean,
+  data: readonly Buffer[],
+  track = 1,
+): Buffer {
+  // No time beside the cluster's own.
+  const head = Buffer.from([0x80 | track, 0, 0, keyframe ? KEYFRAME_FLAG : 0]);
   return element(CLUSTER, unsigned(TIMESTAMP, presentationMs), element(SIMPLE_BLOCK, head, ...data));
 }

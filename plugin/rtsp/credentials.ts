@@ -41,6 +41,19 @@ export function readRtspCredentials(
 }
 
 /**
+ * The credentials of a renewal, whose ticket is in the body: with a proof it is one that is bound to a key.
+ * @throws Denial `proof_invalid`
+ */
+export function readRenewal(
+  headers: ReadonlyMap<string, string>,
+  ticket: string,
+): Pick<RtspCredentials, 'authorization' | 'proof'> {
+  const scheme = headers.has('dpop') ? 'DPoP' : 'Bearer';
+  const named = new Map([...headers, ['authorization', `${scheme} ${ticket}`]]);
+  return readCredentials({ headers: { get: (name) => named.get(name) ?? null } });
+}
+
+/**
  * `WWW-Authenticate` of a 401. Basic is there for players that know nothing else: its password is a pass. It comes first,
  * as live555 (VLC) keeps the first challenge that it reads unless a later one is Digest.
  */

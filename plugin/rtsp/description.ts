@@ -10,6 +10,8 @@ export interface LineKey {
   readonly master: SrtpMasterKey;
   /** The only stream under the key. */
   readonly ssrc: number;
+  /** Master key identifier, which packets then carry. */
+  readonly mki?: Uint8Array;
 }
 
 export interface DescribedLine {
@@ -27,6 +29,8 @@ export interface Description {
   readonly lines: readonly DescribedLine[];
   /** Unix time in milliseconds. */
   readonly nowMs: number;
+  /** False where the client brings the keys. */
+  readonly saysKeys: boolean;
 }
 
 /** RFC 6184, RFC 7741, RFC 9628, RFC 7587. */
@@ -44,22 +48,25 @@ function formatOf({ codec, payloadType }: DescribedLine): string[] {
   }
 }
 
-function linesOf(line: DescribedLine, nowMs: number): string[] {
-  const { kind, payloadType, key } = line;
-  const { suite, master, ssrc } = key;
+/** Both say the same key: each client reads the one that it knows. */
+function keysOf({ key: { suite, master, ssrc } }: DescribedLine, nowMs: number): string[] {
   const message = buildNullMessage({ suite, master, sessions: [{ ssrc }], nowMs });
+  return [formatSdes({ tag: 1, suite, master }), formatKeyMgmtAttribute(message)];
+}
+
+function linesOf(line: DescribedLine, { nowMs, saysKeys }: Description): string[] {
+  const { kind, payloadType } = line;
   return [
     `m=${kind} 0 RTP/SAVP ${String(payloadType)}`,
     ...formatOf(line),
-    // Both say the same key: each client reads the one that it knows.
-    formatSdes({ tag: 1, suite, master }),
-    formatKeyMgmtAttribute(message),
+    ...(saysKeys ? keysOf(line, nowMs) : []),
     `a=control:${controlOf(kind)}`,
   ];
 }
 
-/** SDP with keys in it: only for a link that nobody reads along on. */
-export function formatDescription({ id, lines, nowMs }: Description): string {
+/** SDP; with keys in it only for a link that nobody reads along on. */
+export function formatDescription(description: Description): string {
+  const { id, lines } = description;
   return [
     'v=0',
     `o=- ${String(id)} 1 IN IP4 0.0.0.0`,
@@ -68,7 +75,7 @@ export function formatDescription({ id, lines, nowMs }: Description): string {
     't=0 0',
     'a=control:*',
     'a=range:npt=now-',
-    ...lines.flatMap((line) => linesOf(line, nowMs)),
+    ...lines.flatMap((line) => linesOf(line, description)),
     '',
   ].join('\r\n');
 }

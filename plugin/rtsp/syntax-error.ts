@@ -9,4 +9,4 @@ export class RtspSyntaxError extends Error {
   }
 }
 
-export type RtspSyntaxStatus = 400 | 413 | 414 | 505;
+export type RtspSyntaxStatus = 400 | 413 | 414 | 451 | 505;

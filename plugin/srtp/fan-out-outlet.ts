@@ -76,6 +76,9 @@ export function createOutlet(
   counters: Float64Array,
 ): FanOutOutlet {
   let sender: SrtpSender = createSrtpSender(key);
+  /** Of the first packet under another key, which may be behind a gap that has passed the end of the numbers. */
+  const rocs = new Map<number, number>();
+  let isRekeyed = false;
   /** Index of the next packet in this receiver's stream: rollover counter and sequence number. */
   let next = sequence;
   /** Index in the stream - index here; undefined until a packet has come, and after a pause. */
@@ -99,6 +102,8 @@ export function createOutlet(
         return 0;
       }
       const index = indexOf(streamIndex);
+      if (isRekeyed) rocs.set(ssrc, Math.floor(index / SEQUENCES));
+      isRekeyed = false;
       const stamp = (timestamp + timestampOffset) >>> 0;
       packet.writeUInt32BE(((start | payloadType) * SEQUENCES + (index % SEQUENCES)) >>> 0, 0);
       packet.writeUInt32BE(stamp, 4);
@@ -124,7 +129,8 @@ export function createOutlet(
       if (!outlet.isPaused) count(COUNTERS.dropped, 1);
     },
     rekey(to) {
-      sender = createSrtpSender({ ...to, rocs: new Map([[ssrc, Math.floor(next / SEQUENCES)]]) });
+      sender = createSrtpSender({ ...to, rocs });
+      isRekeyed = true;
     },
   };
   return outlet;

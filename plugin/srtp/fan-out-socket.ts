@@ -10,6 +10,25 @@ export interface UdpPeer {
 }
 
 /**
+ * A port that no socket has: those of `openSocket` would share it, also with strangers, and get each other's packets.
+ * @param port 0: any
+ * @throws Error when it is taken, or the address cannot be bound
+ */
+export async function findFreePort({ address, port }: UdpPeer): Promise<number> {
+  const probe = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  const bound = once(probe, 'listening');
+  probe.bind(port, address);
+  try {
+    await bound;
+    return probe.address().port;
+  } finally {
+    const closed = once(probe, 'close');
+    probe.close();
+    await closed;
+  }
+}
+
+/**
  * Opens a socket that other sockets may share address and port with.
  * @throws Error when they cannot be bound
  */

@@ -29,6 +29,8 @@ export interface ThreadData {
 }
 
 export interface ThreadLane extends Lane {
+  /** False once the thread has ended, by itself or as it was told: nothing goes out of it any more. */
+  isRunning(): boolean;
   /** Resolves when the thread has ended. */
   ended(): Promise<void>;
 }
@@ -40,17 +42,29 @@ const MAX_WAITING_BYTES = 2 << 20;
 
 /**
  * Starts a thread that sends from `local`, which a socket of `openSocket` is bound to.
+ * @param onLost told when it ends by itself
  * @throws Error when the thread cannot bind it too
  */
-export async function openThread(local: UdpPeer, maxQueuedBytes: number): Promise<ThreadLane> {
+export async function openThread(
+  local: UdpPeer,
+  maxQueuedBytes: number,
+  onLost: (error: Error) => void,
+): Promise<ThreadLane> {
   const done = new SharedArrayBuffer(4);
   const doneBytes = new Uint32Array(done);
   const workerData: ThreadData = { local, maxQueuedBytes, done };
   // Running from source or from the build.
   const file = import.meta.url.endsWith('.ts') ? './fan-out-worker.ts' : './fan-out-worker.js';
   const worker = new Worker(new URL(file, import.meta.url), { workerData });
-  const exit = once(worker, 'exit');
   await once(worker, 'message');
+  let isRunning = true;
+  worker.on('error', onLost);
+  const exit = new Promise<void>((resolve) => {
+    worker.once('exit', () => {
+      isRunning = false;
+      resolve();
+    });
+  });
   /** Receivers' counters, by streams: those of whom packets have no room for are counted here. */
   const receivers = new Map<number, { readonly stream: number; readonly counters: Float64Array }>();
   let batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
@@ -105,7 +119,8 @@ export async function openThread(local: UdpPeer, maxQueuedBytes: number): Promis
     },
     send(stream, packet) {
       const bytes = RECORD_HEAD_BYTES + packet.length;
-      if (((postedBytes - (doneBytes[0] ?? 0)) >>> 0) + bytes > MAX_WAITING_BYTES) {
+      const waitingBytes = (postedBytes - (doneBytes[0] ?? 0)) >>> 0;
+      if (!isRunning || waitingBytes + bytes > MAX_WAITING_BYTES) {
         drop(stream);
         return;
       }
@@ -122,8 +137,7 @@ export async function openThread(local: UdpPeer, maxQueuedBytes: number): Promis
       receivers.clear();
       tell({ do: 'close' });
     },
-    ended: async () => {
-      await exit;
-    },
+    isRunning: () => isRunning,
+    ended: () => exit,
   };
 }

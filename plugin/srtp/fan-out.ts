@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createLane, MAX_PACKET_BYTES, type Lane, type PacketSink } from './fan-out-lane.ts';
 import { COUNTERS, COUNTERS_LENGTH, type OutletKey, type OutletRewrite } from './fan-out-outlet.ts';
-import { openSocket, type UdpPeer } from './fan-out-socket.ts';
+import { findFreePort, openSocket, type UdpPeer } from './fan-out-socket.ts';
 import { openThread, type ThreadLane } from './fan-out-thread.ts';
 import { rtpHeaderBytes } from './packet.ts';
 import { createSrtpSender, type SrtpSender } from './srtp.ts';
@@ -23,6 +23,8 @@ export interface FanOutOptions {
   readonly maxQueuedBytes?: number;
   /** Threads that protect and send what goes over UDP, 0 to 64; default 0: the caller's own does it. */
   readonly threads?: number;
+  /** Told when a thread has failed: its receivers are sent nothing any more, and what they miss is counted as dropped. */
+  readonly onThreadLost?: (error: Error) => void;
 }
 
 /**
@@ -107,10 +109,8 @@ function check({ ssrc, sequence, payloadType, timestampOffset = 0, to }: Outlet)
 }
 
 /** Closes what is open when a later thread fails. */
-async function openThreads(count: number, local: UdpPeer, maxQueuedBytes: number): Promise<ThreadLane[]> {
-  const opening = await Promise.allSettled(
-    Array.from({ length: count }, () => openThread(local, maxQueuedBytes)),
-  );
+async function openThreads(count: number, open: () => Promise<ThreadLane>): Promise<ThreadLane[]> {
+  const opening = await Promise.allSettled(Array.from({ length: count }, open));
   const lanes = opening.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   const failed = opening.find((each) => each.status === 'rejected');
   if (failed === undefined) return lanes;
@@ -120,12 +120,12 @@ async function openThreads(count: number, local: UdpPeer, maxQueuedBytes: number
 
 /**
  * Opens a fan-out.
- * @throws Error when the address or port cannot be bound; RangeError for a number of threads out of range
+ * @throws Error when the address or port cannot be bound, or is another's; RangeError for a number of threads out of range
  */
 export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
   const { address, port = 0, maxQueuedBytes = DEFAULT_QUEUED_BYTES, threads: threadCount = 0 } = options;
   requireInteger(threadCount, MAX_THREADS, 'the number of threads');
-  const socket = await openSocket({ address, port });
+  const socket = await openSocket({ address, port: await findFreePort({ address, port }) });
   const local = socket.address();
   const closeSocket = async (): Promise<void> => {
     const closed = once(socket, 'close');
@@ -133,7 +133,9 @@ export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
     await closed;
   };
   const own = createLane(socket, maxQueuedBytes);
-  const threads = await openThreads(threadCount, local, maxQueuedBytes).catch(async (error: unknown) => {
+  const { onThreadLost = () => undefined } = options;
+  const open = (): Promise<ThreadLane> => openThread(local, maxQueuedBytes, onThreadLost);
+  const threads = await openThreads(threadCount, open).catch(async (error: unknown) => {
     await closeSocket();
     throw error;
   });
@@ -143,7 +145,7 @@ export async function createFanOut(options: FanOutOptions): Promise<FanOut> {
 
   function laneFor({ to }: Outlet): Lane {
     if (typeof to === 'function') return own;
-    const [first = own, ...others] = threads;
+    const [first = own, ...others] = threads.filter((thread) => thread.isRunning());
     return others.reduce(
       (least, lane) => ((load.get(lane) ?? 0) < (load.get(least) ?? 0) ? lane : least),
       first,

@@ -1,16 +1,20 @@
 /** RTSP with TLS: ffmpeg with the keys of SDES and GStreamer with those of MIKEY, by TCP and UDP; nothing for others. */
 import { execFile } from 'node:child_process';
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { selfSignedCertFile } from '../../plugin/tls.ts';
+import { startDetour } from '../support/rtsp-detour.ts';
 import {
+  decodeFile,
   playWithFfmpeg,
   playWithGStreamer,
   psnr,
@@ -31,6 +35,7 @@ import {
   type StaffOffer,
 } from '../support/shop.ts';
 import {
+  freePorts,
   publishTestCard,
   stackEnvironment,
   startProcess,
@@ -38,6 +43,8 @@ import {
   type RunningProcess,
   type StackEnvironment,
 } from '../support/stack.ts';
+import { runPlay, startTap, type Outcome, type Tap } from '../support/thin-player.ts';
+import { startUdpRelay, type UdpRelay } from '../support/udp-relay.ts';
 
 const PATH = '/live/rtsp';
 
@@ -50,7 +57,10 @@ let mediaUrl: string;
 let staff: string;
 let titleId: string;
 let card: Buffer;
-const sockets: Socket[] = [];
+/** Before plain RTSP. */
+let tap: Tap;
+const plainUrl = (): string => `rtsp://127.0.0.1:${String(tap.port)}`;
+const opened: { close(): unknown }[] = [];
 
 interface Answer {
   readonly status: number;
@@ -97,7 +107,9 @@ beforeAll(async () => {
   environment = await stackEnvironment();
   const { env, orderUrl, dataDir, rtmpPort } = environment;
   order = await startProcess('admin/main.ts', env);
-  media = await startProcess('plugin/main.ts', { ...env, USHER_TLS: 'self-signed' });
+  tap = await startTap(environment.rtspPort);
+  const settings = { USHER_TLS: 'self-signed', USHER_RTSP_PUBLIC_URL: plainUrl() };
+  media = await startProcess('plugin/main.ts', { ...env, ...settings });
   mediaUrl = environment.mediaUrl.replace('http:', 'https:');
   ca = await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8');
   const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
@@ -113,7 +125,8 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
-  for (const socket of sockets) socket.close();
+  tap.close();
+  for (const each of opened) each.close();
   await encoder.stop();
   await Promise.all([order.stop(), media.stop()]);
   await rm(environment.dataDir, { recursive: true, force: true });
@@ -137,6 +150,41 @@ describe.each(['tcp', 'udp'] as const)('by %s', (lower) => {
   it('GStreamer decodes picture and tone with the key of MIKEY', async () => {
     showsTheCard(await playWithGStreamer((await buyUrl()).url, lower, 6));
   });
+});
+
+/** The URL for a player on this machine whose RTP by UDP takes another way. */
+async function detoured(url: string, route: Parameters<typeof startDetour>[1]): Promise<string> {
+  const detour = await startDetour(environment.rtspPort, route);
+  opened.push(detour);
+  return url.replace(/^rtsps:\/\/[^/]+/, `rtsp://127.0.0.1:${String(detour.port)}`);
+}
+
+it('ffmpeg, which UDP does not reach, turns to TCP in the same session', async () => {
+  const nowhere = async (): Promise<[number, number]> => (await freePorts(2)) as [number, number];
+  const played = await playWithFfmpeg(await detoured((await buyUrl()).url, nowhere), undefined, 2);
+  expect(played.said).toContain('retrying with TCP');
+  showsTheCard(played);
+});
+
+it('ffmpeg plays on at 5% loss and a wrong bit in 100,000', async () => {
+  const relays: UdpRelay[] = [];
+  const badly = async (port: number): Promise<number> => {
+    const server = { address: '127.0.0.1', port };
+    const relay = await startUdpRelay({ server, seed: 8, towardsServer: { loss: 0.05, bitErrors: 1e-5 } });
+    opened.push(relay);
+    relays.push(relay);
+    return relay.port;
+  };
+  const url = await detoured((await buyUrl()).url, async ([rtp, rtcp]) => [
+    await badly(rtp),
+    await badly(rtcp),
+  ]);
+  showsTheCard(await playWithFfmpeg(url, 'udp', 5));
+  const [{ towardsServer: pictures }] = relays.map((relay) => relay.counts()) as [
+    ReturnType<UdpRelay['counts']>,
+  ];
+  expect(pictures.lost).toBeGreaterThan(5);
+  expect(pictures.damaged).toBeGreaterThan(0);
 });
 
 it('ffmpeg gets nothing without a pass, and nothing with one that was used', async () => {
@@ -196,7 +244,7 @@ async function watch(url: string, lower: 'tcp' | 'udp'): Promise<Watching> {
         return `RTP/SAVP/TCP;unicast;interleaved=${String(2 * index)}-${String(2 * index + 1)}`;
       const socket = createSocket('udp4').bind(0, '127.0.0.1');
       await once(socket, 'listening');
-      sockets.push(socket);
+      opened.push(socket);
       socket.on('message', keep);
       const { port } = socket.address();
       // Its RTCP is of no interest here.
@@ -283,5 +331,102 @@ describe('media ends', () => {
     );
     await viewer.closed;
     expect(viewer.lastMs() - revokedMs).toBeLessThan(1000);
+  });
+});
+
+describe('media-usher play', () => {
+  let dir: string;
+  /** Is over when the others have played. */
+  let short: Purchase;
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'usher-play-'));
+    short = await sell({ validSeconds: 10 });
+  });
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+
+  const sell = async (offer: StaffOffer = {}): Promise<Purchase> =>
+    buy(environment.orderUrl, await createOffer(environment.orderUrl, staff, titleId, offer));
+
+  const secure = (): string =>
+    `rtsps://${new URL(mediaUrl).hostname}:${String(environment.rtspsPort)}${PATH}`;
+
+  const playIt = (purchase: Purchase, url: string, ...args: string[]): Promise<Outcome> =>
+    runPlay(purchase, url, selfSignedCertFile(`${environment.dataDir}/media`), ...args);
+
+  it.each(['tcp', 'udp'] as const)(
+    'by %s it decodes picture and tone, with the receipts of what it was sent',
+    async (lower) => {
+      const file = join(dir, `${lower}.mkv`);
+      const url = lower === 'tcp' ? plainUrl() + PATH : secure();
+      const { code, said, told } = await playIt(
+        ...([await sell({ rights: { accesses: 1 } }), url, '--transport', lower] as const),
+        ...['--output', file, '--seconds', '4'],
+      );
+      expect(code, said).toBe(0);
+      expect((await stat(file)).mode & 0o777).toBe(0o600);
+      showsTheCard(await decodeFile(file, 3));
+      const { lines, receipts } = JSON.parse(told) as {
+        lines: { bytes: number; lost: number; refused: object }[];
+        receipts: { valid: boolean; signatures: string; chains: { bytes: number; endReason: string }[] };
+      };
+      expect(lines).toMatchObject([
+        { lost: 0, refused: {} },
+        { lost: 0, refused: {} },
+      ]);
+      expect(receipts).toMatchObject({ valid: true, signatures: 'checked', problems: [] });
+      const [chain] = receipts.chains;
+      expect(chain?.endReason).toBe('viewer_left');
+      const received = lines.reduce((sum, { bytes }) => sum + bytes, 0);
+      expect(Math.abs((chain?.bytes ?? 0) - received) / received).toBeLessThan(0.05);
+    },
+  );
+
+  it('what passed over plain RTSP holds no key, and nothing of pictures and sound', async () => {
+    const media = await readFile(join(dir, 'tcp.mkv'));
+    const passed = Buffer.concat(tap.captured);
+    // Nearly all of the file are NAL units and Opus frames, in packets of 1,200 bytes at most.
+    expect(passed.length).toBeGreaterThan(media.length * 0.9);
+    expect(passed.includes('a=control:track=video')).toBe(true);
+    expect(passed.toString('latin1')).not.toMatch(/inline:|a=key-mgmt/);
+    const pieces = Array.from({ length: 300 }, (_, at) => Math.floor(((at + 1) * media.length) / 302));
+    expect(pieces.filter((at) => passed.includes(media.subarray(at, at + 12)))).toEqual([]);
+  });
+
+  it.each<[string, () => Promise<Purchase>, RegExp]>([
+    [
+      'with the secret of another',
+      async () => ({ ...(await sell()), clientPart: (await sell()).clientPart }),
+      /client part/,
+    ],
+    [
+      'that has expired',
+      async () => {
+        const over = (): boolean => Date.now() > (decodeJwt(short.ticket).exp ?? 0) * 1000;
+        await vi.waitUntil(over, { timeout: 15_000 });
+        return short;
+      },
+      /ticket_expired/,
+    ],
+    [
+      'that was revoked',
+      async () => {
+        const purchase = await sell();
+        await graphql(
+          environment.orderUrl,
+          'mutation ($id: ID!) { revokeTicket(id: $id, reason: "test") { __typename } }',
+          { id: decodeJwt(purchase.ticket).jti },
+          staff,
+        );
+        return purchase;
+      },
+      /ticket_revoked/,
+    ],
+  ])('a ticket %s gets nothing, and is told why', async (_what, make, why) => {
+    const file = join(dir, 'nothing.mkv');
+    const { code, said } = await playIt(await make(), secure(), '--output', file, '--seconds', '1');
+    expect([code, said]).toEqual([expect.any(Number), expect.stringMatching(why)]);
+    expect(code).not.toBe(0);
+    await expect(stat(file)).rejects.toThrow('ENOENT');
   });
 });

@@ -7,9 +7,10 @@ const SEED = 20_261_122;
 
 const faulty = (name: string): URL => new URL(`./faulty/${name}.ts`, import.meta.url);
 
-describe('a short run over the kept corpus', () => {
-  it.each(FUZZ_NAMES)('finds nothing in %s', async (name) => {
-    const options = { module: moduleOf(name), corpus: corpusOf(name), seed: SEED, milliseconds: 3000 };
+/** They share the machine's processors. */
+describe.concurrent('a short run over the kept corpus', () => {
+  it.each(FUZZ_NAMES)('finds nothing in %s', { timeout: 120_000 }, async (name) => {
+    const options = { module: moduleOf(name), corpus: corpusOf(name), seed: SEED, milliseconds: 20_000 };
     const { inputs, refused, find } = await fuzz(options);
     expect(find && `${find.kind} at ${find.number}: ${find.detail}`).toBeUndefined();
     expect(inputs).toBeGreaterThan(100);
@@ -19,12 +20,15 @@ describe('a short run over the kept corpus', () => {
 
 describe('the fuzzer', () => {
   it.each([
-    ['crash', {}],
-    ['hang', { hangMs: 500 }],
-    ['slow', { slowMs: 20 }],
-    ['growth', {}],
-  ] as const)('finds a %s, and has the input again', async (kind, more) => {
-    const module = faulty(kind);
+    ['crash', 'crash', {}],
+    ['later', 'crash', {}],
+    ['memory', 'crash', {}],
+    ['exit', 'crash', {}],
+    ['hang', 'hang', { hangMs: 500 }],
+    ['slow', 'slow', { slowMs: 20 }],
+    ['growth', 'growth', {}],
+  ] as const)('finds what is wrong in "%s", a %s, and has the input again', async (name, kind, more) => {
+    const module = faulty(name);
     const { find } = await fuzz({ module, corpus: 'none', seed: SEED, milliseconds: 3000, ...more });
     expect(find?.kind).toBe(kind);
     const inputs = collectInputs(await loadTarget(module), SEED, 'none');

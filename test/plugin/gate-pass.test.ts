@@ -53,7 +53,11 @@ describe('a pass', () => {
   it('is at most 80 characters, says how long it is good, and costs nothing before it is used', async () => {
     const ticket = await world.ticketFor(viewer, { rights: ONE_ACCESS });
     const given = await setUp.gate.mintPass(await world.request(viewer, ticket));
-    expect(given).toEqual({ pass: expect.stringMatching(/^[\w-]{1,80}$/), expiresInSeconds: 60 });
+    expect(given).toEqual({
+      pass: expect.stringMatching(/^[\w-]{1,80}$/),
+      expiresInSeconds: 60,
+      key: expect.any(Uint8Array),
+    });
     expect(setUp.redemptions.calls).toEqual([]);
     expect(setUp.gate.sessions()).toEqual([]);
   });

@@ -53,27 +53,34 @@ async function play({ program, args }: Player, withinMs: number): Promise<Played
   }
 }
 
-/** @param seconds of media, from the first picture on */
-export function playWithFfmpeg(url: string, lower: 'tcp' | 'udp', seconds: number): Promise<Played> {
-  const args = (picture: string, sound: string): string[] => [
-    ...['-hide_banner', '-nostdin', '-loglevel', 'warning', '-y', '-rtsp_transport', lower],
-    ...['-i', url, '-t', String(seconds), '-map', '0:v', '-s', `${String(WIDTH)}x${String(HEIGHT)}`],
+/** What ffmpeg makes of an input. */
+const decoding =
+  (input: readonly string[], seconds: number) =>
+  (picture: string, sound: string): string[] => [
+    ...['-hide_banner', '-nostdin', '-loglevel', 'warning', '-y', ...input, '-t', String(seconds)],
+    ...['-map', '0:v', '-s', `${String(WIDTH)}x${String(HEIGHT)}`],
     ...['-pix_fmt', 'rgb24', '-f', 'rawvideo', picture],
-    ...[
-      '-t',
-      String(seconds),
-      '-map',
-      '0:a',
-      '-ac',
-      '1',
-      '-ar',
-      String(SAMPLE_RATE_HZ),
-      '-f',
-      'f32le',
-      sound,
-    ],
+    ...['-t', String(seconds), '-map', '0:a', '-ac', '1', '-ar', String(SAMPLE_RATE_HZ)],
+    ...['-f', 'f32le', sound],
   ];
+
+/**
+ * @param lower `undefined`: UDP, and TCP when nothing has come for a second
+ * @param seconds of media, from the first picture on
+ */
+export function playWithFfmpeg(
+  url: string,
+  lower: 'tcp' | 'udp' | undefined,
+  seconds: number,
+): Promise<Played> {
+  const transport = lower === undefined ? ['-timeout', '1000000'] : ['-rtsp_transport', lower];
+  const args = decoding([...transport, '-i', url], seconds);
   return play({ program: 'ffmpeg', args }, 20_000 + seconds * 1000);
+}
+
+/** What is in a file. */
+export function decodeFile(file: string, seconds: number): Promise<Played> {
+  return play({ program: 'ffmpeg', args: decoding(['-i', file], seconds) }, 20_000);
 }
 
 /** @param seconds until it is stopped; GStreamer checks certificates only when it is told to */

@@ -12,6 +12,7 @@ import {
   generateSigningKey,
   issueTicket,
   thumbprint,
+  type IssuedTicket,
   type Nonces,
   type ProofOptions,
   type Recipient,
@@ -43,6 +44,12 @@ export interface TicketWorld {
     claims?: Partial<Record<keyof TicketClaims, unknown>>,
     more?: Partial<{ signingKey: SigningKeyPair; server: Recipient }>,
   ): Promise<string>;
+  /** The same with the client part, which the viewer's seal key opens. */
+  issueFor(
+    viewer: Viewer,
+    claims?: Partial<Record<keyof TicketClaims, unknown>>,
+    more?: Partial<{ signingKey: SigningKeyPair; server: Recipient }>,
+  ): Promise<IssuedTicket>;
   /** What an adapter would hand to the gate. */
   request(
     viewer: Viewer,
@@ -55,14 +62,15 @@ export async function createTicketWorld(clock: Clock): Promise<TicketWorld> {
   const [signingKey, serverKey] = await Promise.all([generateSigningKey(), generateSealingKey()]);
   const nonces = createNonces({ secret: randomBytes(32), clock });
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000);
-  return {
+  const world: TicketWorld = {
     keys: createStaticKeySource([{ issuer: ISSUER, jwks: { keys: [signingKey.publicJwk] } }]),
     unsealKeys: [{ kid: serverKey.kid, privateJwk: serverKey.privateJwk }],
     nonces,
     signingKey,
     serverKey,
     newViewer: async () => ({ proofKey: await generateSigningKey(), sealKey: await generateSealingKey() }),
-    async ticketFor(viewer, claims = {}, more = {}) {
+    ticketFor: async (viewer, claims, more) => (await world.issueFor(viewer, claims, more)).ticket,
+    async issueFor(viewer, claims = {}, more = {}) {
       const all = {
         iss: ISSUER,
         aud: [SERVER_ID],
@@ -80,14 +88,13 @@ export async function createTicketWorld(clock: Clock): Promise<TicketWorld> {
         ...claims,
       };
       const present = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
-      const { ticket } = await issueTicket({
+      return issueTicket({
         claims: present as Omit<TicketClaims, 'ss' | 'cph'>,
         secret: { k: randomBytes(32) },
         servers: [more.server ?? { kid: serverKey.kid, publicJwk: serverKey.publicJwk }],
         client: { sealKey: viewer.sealKey.publicJwk },
         signingKey: more.signingKey ?? signingKey,
       });
-      return ticket;
     },
     async request(viewer, ticket, { proof = {}, request = {} } = {}) {
       const made = await createProof({
@@ -115,4 +122,5 @@ export async function createTicketWorld(clock: Clock): Promise<TicketWorld> {
       };
     },
   };
+  return world;
 }

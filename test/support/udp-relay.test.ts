@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
+  createDamage,
   createFates,
   createRandom,
   startUdpRelay,
@@ -90,6 +91,21 @@ it('draws numbers that are evenly spread and at least 0, below 1', () => {
   }
   expect(tenths).toHaveLength(10);
   for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(120);
+});
+
+it('turns over as many bits as asked, the same ones for the same seed, and writes to nobody else’s memory', () => {
+  const damaged = (seed: number, datagramBytes: number): Buffer => {
+    const damage = createDamage(seed);
+    const sent = Buffer.alloc(datagramBytes);
+    const arrived = Array.from({ length: 1_000_000 / datagramBytes }, () => damage(sent, 1e-4));
+    expect(sent).toEqual(Buffer.alloc(datagramBytes));
+    return Buffer.concat(arrived);
+  };
+  const wrong = damaged(1, 100).reduce((sum, octet) => sum + octet.toString(2).replaceAll('0', '').length, 0);
+  // Of 8 million: a standard deviation is 28.
+  expect(Math.abs(wrong - 800)).toBeLessThan(140);
+  expect(damaged(1, 1000)).toEqual(damaged(1, 100));
+  expect(damaged(2, 100)).not.toEqual(damaged(1, 100));
 });
 
 describe('a relay', () => {

@@ -1,5 +1,5 @@
 /**
- * A bad network for UDP: a relay that loses, doubles, delays and reorders datagrams, each direction apart. What happens
+ * A bad network for UDP: a relay that loses, doubles, damages, delays and reorders datagrams, each direction apart. What happens
  * to the nth datagram of a direction follows from the seed and n alone, so that a run can be repeated.
  */
 import { randomInt } from 'node:crypto';
@@ -12,6 +12,8 @@ export interface Impairment {
   readonly loss?: number;
   /** Share that arrives twice. */
   readonly duplication?: number;
+  /** Share of bits that arrive as their opposite. */
+  readonly bitErrors?: number;
   /** Share that is held back by `reorderMs` more, so that later ones overtake it. */
   readonly reordering?: number;
   /** Default 20. */
@@ -29,6 +31,7 @@ export interface DirectionCounts {
   readonly received: number;
   readonly lost: number;
   readonly duplicated: number;
+  readonly damaged: number;
   readonly reordered: number;
   /** Dropped because too many waited, or because there were too many clients. */
   readonly overflowed: number;
@@ -81,15 +84,32 @@ interface Waiting {
 
 interface Direction {
   impairment: Impairment;
-  take(datagram: Buffer, send: () => void): void;
+  take(datagram: Buffer, send: (datagram: Buffer) => void): void;
   refuse(): void;
   counts(): DirectionCounts;
   close(): void;
 }
 
+/** Turns bits over, as many as are asked for on average; what is drawn does not depend on where datagrams begin. */
+export function createDamage(seed: number): (datagram: Buffer, bitErrors: number) => Buffer {
+  const random = createRandom(seed);
+  const gap = (bitErrors: number): number => Math.floor(Math.log(1 - random()) / Math.log(1 - bitErrors));
+  let next: number | undefined;
+  return (datagram, bitErrors) => {
+    if (bitErrors === 0) return datagram;
+    const bits = datagram.length * 8;
+    let at = next ?? gap(bitErrors);
+    const damaged = at < bits ? Buffer.from(datagram) : datagram;
+    for (; at < bits; at += 1 + gap(bitErrors)) damaged[at >> 3] = (damaged[at >> 3] ?? 0) ^ (1 << (at & 7));
+    next = at - bits;
+    return damaged;
+  };
+}
+
 function createDirection(seed: number, initial: Impairment, maxWaiting: number): Direction {
   const decide = createFates(seed);
-  const counts = { received: 0, lost: 0, duplicated: 0, reordered: 0, overflowed: 0, sent: 0 };
+  const damage = createDamage(seed ^ 0x3333_3333);
+  const counts = { received: 0, lost: 0, duplicated: 0, damaged: 0, reordered: 0, overflowed: 0, sent: 0 };
   let waiting: Waiting[] = [];
   let timer: NodeJS.Timeout | undefined;
   let lineFreeMs = -Infinity;
@@ -132,11 +152,13 @@ function createDirection(seed: number, initial: Impairment, maxWaiting: number):
       const { dueMs, isReordered } = this.impairment.blocks?.(datagram) === true ? BLOCKED : fate;
       if (dueMs.length === 0) counts.lost += 1;
       if (dueMs.length === 2) counts.duplicated += 1;
+      const arriving = damage(datagram, this.impairment.bitErrors ?? 0);
+      if (arriving !== datagram && dueMs.length > 0) counts.damaged += 1;
       if (isReordered) counts.reordered += 1;
       for (const due of dueMs) {
         const lineMs = passLine(datagram.length, nowMs, this.impairment.bitsPerSecond);
         if (lineMs === undefined) counts.overflowed += 1;
-        else enqueue({ dueMs: due + lineMs, send });
+        else enqueue({ dueMs: due + lineMs, send: () => send(arriving) });
       }
       clearTimeout(timer);
       flush();
@@ -191,7 +213,7 @@ export async function startUdpRelay(options: UdpRelayOptions): Promise<UdpRelay>
   function openUpstream(client: { address: string; port: number }): Socket {
     const upstream = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
     upstream.on('message', (datagram) => {
-      towardsClients.take(datagram, () => entrance.send(datagram, client.port, client.address));
+      towardsClients.take(datagram, (arriving) => entrance.send(arriving, client.port, client.address));
     });
     upstream.on('error', () => undefined); // A server that has gone answers with ICMP.
     return upstream;
@@ -207,7 +229,7 @@ export async function startUdpRelay(options: UdpRelayOptions): Promise<UdpRelay>
       upstreams.set(key, upstream);
     }
     const socket = upstream;
-    towardsServer.take(datagram, () => socket.send(datagram, server.port, server.address));
+    towardsServer.take(datagram, (arriving) => socket.send(arriving, server.port, server.address));
   });
 
   return {

@@ -1,5 +1,4 @@
 /** Runs a target on inputs, and says what it finds. */
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { collectInputs, inputOf } from './inputs.ts';
 import { loadTarget } from './targets.ts';
@@ -29,6 +28,8 @@ export interface FuzzResult {
   readonly inputs: number;
   /** Those that were refused as they should be. */
   readonly refused: number;
+  /** What memory has grown by in the second part of the time; 0 where it did not come so far. */
+  readonly grownBytes: number;
   readonly find: FuzzFind | undefined;
 }
 
@@ -49,39 +50,40 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   });
   const findOf = (kind: FuzzFind['kind'], detail: string): FuzzResult => {
     const number = Atomics.load(watched, 0);
-    return { inputs: number, refused: 0, find: { kind, number, detail, input: inputOf(inputs, number) } };
+    const find = { kind, number, detail, input: inputOf(inputs, number) };
+    return { inputs: number, refused: 0, grownBytes: 0, find };
   };
-  const stuck = watch(watched, hangMs);
+  const { promise: result, resolve } = Promise.withResolvers<FuzzResult>();
+  worker.once('message', ({ find, ...counts }: FuzzWorkerMessage) => {
+    resolve({ ...counts, find: find && { ...find, input: inputOf(inputs, find.number) } });
+  });
+  // Out of memory, or what no `catch` sees; and a target that ends the thread.
+  worker.once('error', (error) => resolve(findOf('crash', String(error))));
+  worker.once('exit', (status) => resolve(findOf('crash', `the thread ended with ${String(status)}`)));
+  const stop = watch(watched, hangMs, () => resolve(findOf('hang', `more than ${String(hangMs / 1000)} s`)));
   try {
-    return await Promise.race([
-      once(worker, 'message').then(([message]) => {
-        const { inputs: count, refused, find } = message as FuzzWorkerMessage;
-        const found = find && { ...find, input: inputOf(inputs, find.number) };
-        return { inputs: count, refused, find: found };
-      }),
-      // Out of memory, or what no `catch` sees.
-      once(worker, 'error').then(([error]) => findOf('crash', String(error))),
-      stuck.hung.then(() => findOf('hang', `more than ${String(hangMs / 1000)} s`)),
-    ]);
+    return await result;
   } finally {
-    stuck.stop();
+    stop();
     await worker.terminate();
   }
 }
 
-/** @returns `hung`: resolves when the number stays the same for so long */
-function watch(watched: Int32Array, hangMs: number): { hung: Promise<void>; stop: () => void } {
+/**
+ * @param onHung told when the number stays the same for so long
+ * @returns what ends the watch
+ */
+function watch(watched: Int32Array, hangMs: number, onHung: () => void): () => void {
   let last = -1;
   let sinceMs = performance.now();
-  const { promise, resolve } = Promise.withResolvers<undefined>();
   const timer = setInterval(
     () => {
       const number = Atomics.load(watched, 0);
       if (number !== last) sinceMs = performance.now();
       last = number;
-      if (performance.now() - sinceMs > hangMs) resolve(undefined);
+      if (performance.now() - sinceMs > hangMs) onHung();
     },
     Math.min(1000, hangMs / 4),
   );
-  return { hung: promise, stop: () => clearInterval(timer) };
+  return () => clearInterval(timer);
 }

@@ -27,6 +27,7 @@ export function createTarget(): FuzzTarget {
       const whole = readFile(input, Math.max(1, input.length));
       const pieces = readFile(input, 100);
       must(Buffer.concat(whole.tags).equals(Buffer.concat(pieces.tags)), 'tags do not depend on the cuts');
+      must(String(whole.refusal) === String(pieces.refusal), 'nor does the refusal');
       for (const tag of whole.tags) parseFlvTag(tag);
       if (whole.refusal instanceof FormatError) throw whole.refusal;
     },

@@ -45,6 +45,7 @@ export function createTarget(): FuzzTarget {
       const { messages, refusal } = readAll(input, Math.max(1, input.length));
       const pieces = readAll(input, 61);
       must(isDeepStrictEqual(pieces.messages, messages), 'messages do not depend on the cuts');
+      must(String(pieces.refusal) === String(refusal), 'nor does the refusal');
       for (const message of messages) {
         if (message.kind === 'frame') continue;
         takeField(() => parseRtspUrl(message.url));

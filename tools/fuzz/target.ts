@@ -2,9 +2,9 @@
 export interface FuzzTarget {
   /**
    * Takes an input, as whoever sends it would have it taken. What it throws is a find, unless it is one of `refusals`;
-   * so is a promise about good inputs that does not hold.
+   * so is a promise about good inputs that does not hold. One input at a time.
    */
-  take(input: Buffer): void;
+  take(input: Buffer): void | Promise<void>;
   /** Errors by which an input is refused as it should be. */
   readonly refusals: readonly (abstract new (...args: never[]) => Error)[];
   /** Inputs to begin with that are no files of the corpus. */

@@ -1,7 +1,7 @@
 /** The targets by name: each is a module whose `createTarget` makes it. */
 import type { FuzzTarget } from './target.ts';
 
-export const FUZZ_NAMES = ['flv', 'mikey', 'rtsp', 'sdp', 'srtp', 'whep'] as const;
+export const FUZZ_NAMES = ['flv', 'mikey', 'rtsp', 'rtsp-session', 'sdp', 'srtp', 'whep'] as const;
 
 export type FuzzName = (typeof FUZZ_NAMES)[number];
 

@@ -19,6 +19,7 @@ export interface FuzzWorkerData {
 export interface FuzzWorkerMessage {
   readonly inputs: number;
   readonly refused: number;
+  readonly grownBytes: number;
   readonly find?: {
     readonly number: number;
     readonly kind: 'crash' | 'slow' | 'growth';
@@ -47,20 +48,21 @@ function usedBytes(): number {
 }
 
 /** Milliseconds that an input takes, at best: the machine has other things to do as well. */
-function timeOf(target: FuzzTarget, input: Buffer): number {
-  const times = Array.from({ length: 3 }, () => {
+async function timeOf(target: FuzzTarget, input: Buffer): Promise<number> {
+  const times: number[] = [];
+  for (let run = 0; run < 3; run++) {
     const copy = Buffer.from(input);
     const startMs = performance.now();
-    take(target, copy);
-    return performance.now() - startMs;
-  });
+    await take(target, copy);
+    times.push(performance.now() - startMs);
+  }
   return Math.min(...times);
 }
 
 /** True when it was refused. */
-function take(target: FuzzTarget, input: Buffer): boolean {
+async function take(target: FuzzTarget, input: Buffer): Promise<boolean> {
   try {
-    target.take(input);
+    await target.take(input);
     return false;
   } catch (error) {
     if (!target.refusals.some((refusal) => error instanceof refusal)) throw error;
@@ -86,22 +88,24 @@ async function fuzz({
       const grownBytes = usedBytes() - (warmBytes ?? Infinity);
       const detail = `${(grownBytes / 2 ** 20).toFixed(1)} MiB more after than before the second part`;
       const grown = grownBytes > MAX_GROWTH_BYTES ? { number, kind: 'growth' as const, detail } : undefined;
-      return { inputs: number, refused, ...(grown === undefined ? {} : { find: grown }) };
+      return { inputs: number, refused, grownBytes, ...(grown === undefined ? {} : { find: grown }) };
     }
     if (warmBytes === undefined && elapsedMs >= milliseconds * WARM_SHARE) warmBytes = usedBytes();
+    const found = (kind: 'crash' | 'slow', detail: string): FuzzWorkerMessage => {
+      return { inputs: number, refused, grownBytes: 0, find: { number, kind, detail } };
+    };
     Atomics.store(watched, 0, number);
     const input = inputOf(inputs, number);
     const fromMs = performance.now();
     try {
-      if (take(target, Buffer.from(input))) refused += 1;
+      if (await take(target, Buffer.from(input))) refused += 1;
       if (performance.now() - fromMs > slowMs) {
-        const ms = timeOf(target, input);
-        if (ms > slowMs)
-          return { inputs: number, refused, find: { number, kind: 'slow', detail: `${ms.toFixed(0)} ms` } };
+        const ms = await timeOf(target, input);
+        if (ms > slowMs) return found('slow', `${ms.toFixed(0)} ms`);
       }
     } catch (error) {
       const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      return { inputs: number, refused, find: { number, kind: 'crash', detail } };
+      return found('crash', detail);
     }
   }
 }

@@ -1,5 +1,5 @@
 /** One connection: its requests one after the other, its media between the answers, and its end. */
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { asDenial, refusalOf, type Denial } from '../../errors.ts';
 import { rtspChallenges } from '../../rtsp/credentials.ts';
 import { createRtspReader, type RtspMessage, type RtspRequest } from '../../rtsp/reader.ts';
@@ -22,15 +22,17 @@ export interface ConnectionOptions extends Pick<
   | 'clock'
   | 'log'
   | 'stalledAfterMs'
+  | 'signReceipts'
+  | 'elsewhere'
 > {
   /** What requests and answers go over: with TLS the socket above the TCP socket. */
-  readonly socket: Socket;
+  readonly socket: Duplex;
   /** Cuts the TCP connection: what it has not taken is discarded. */
   readonly reset: () => void;
   /** Milliseconds without a sign of life after which a viewer has gone. */
   readonly silentAfterMs?: number;
-  /** Called, however often, once the connection has a session. */
-  readonly onSession: () => void;
+  /** Called after each request, with whether the connection has no session. */
+  readonly onWaiting: (isWaiting: boolean) => void;
 }
 
 export interface RtspConnection {
@@ -69,7 +71,7 @@ function refusalResponse(denial: Denial): RtspResponse {
 
 /** Serves a connection until it ends. */
 export function serveConnection(options: ConnectionOptions): RtspConnection {
-  const { socket, reset, gate, clock, log, peer, onSession, silentAfterMs = SILENT_AFTER_MS } = options;
+  const { socket, reset, gate, clock, log, peer, onWaiting, silentAfterMs = SILENT_AFTER_MS } = options;
   const reader = createRtspReader();
   const link = createSocketLink(socket, clock);
   let ended = false;
@@ -87,7 +89,8 @@ export function serveConnection(options: ConnectionOptions): RtspConnection {
     clearTimeout(silence);
     socket.end();
     socket.resume();
-    setTimeout(reset, FLUSH_WITHIN_MS).unref();
+    const flushing = setTimeout(reset, FLUSH_WITHIN_MS).unref();
+    socket.once('close', () => clearTimeout(flushing));
   }
 
   function abort(reason: string): void {
@@ -126,7 +129,8 @@ export function serveConnection(options: ConnectionOptions): RtspConnection {
     } catch (error) {
       refuse(error, request.cseq);
     }
-    if (requests.hasSession()) onSession();
+    if (requests.hasSession()) requestsBefore = 0;
+    onWaiting(!requests.hasSession());
   }
 
   function isFlood(): boolean {

@@ -18,6 +18,8 @@ export interface SendingLine {
   rtcp(packet: Buffer): void;
   /** What comes next begins anew, with a keyframe; numbers go on. */
   interrupt(): void;
+  /** Sends another way from now on; numbers go on. */
+  reroute(outlet: LineOutlet): void;
   /** Tells the viewer that there will be no more. */
   bye(): void;
 }
@@ -52,13 +54,13 @@ const isKeyframeCodec = (name: string | undefined): name is KeyframeCodec =>
  */
 export function createSendingLine(
   line: DescribedLine,
-  outlet: LineOutlet,
+  firstOutlet: LineOutlet,
   onBroken: () => void,
 ): SendingLine {
+  let outlet = firstOutlet;
   const { key, payloadType, codec } = line;
   const { ssrc } = key;
   const sender = createSrtpSender(key);
-  const { headroomBytes } = outlet;
   const codecName = codec?.name;
   const waitsFor = isKeyframeCodec(codecName) ? codecName : undefined;
   const scratch = Buffer.alloc(LARGEST_PACKET_BYTES);
@@ -71,6 +73,7 @@ export function createSendingLine(
   let octets = 0;
 
   function protectedBuffer(packet: Buffer, protect: (packet: Buffer, into: Buffer) => number): Buffer {
+    const { headroomBytes } = outlet;
     const buffer = Buffer.allocUnsafe(headroomBytes + packet.length + sender.overheadBytes);
     return buffer.subarray(0, headroomBytes + protect(packet, buffer.subarray(headroomBytes)));
   }
@@ -120,6 +123,7 @@ export function createSendingLine(
       outlet.rtcp(protectedBuffer(own, sender.protectRtcp));
     },
     interrupt,
+    reroute: (to) => void (outlet = to),
     bye() {
       if (packets > 0) outlet.rtcp(protectedBuffer(byeOf(ssrc), sender.protectRtcp));
     },

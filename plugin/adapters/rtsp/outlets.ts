@@ -1,5 +1,5 @@
 /** Where the packets of one viewer go: UDP ports, or between the messages of his connection. */
-import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import type { Clock } from '../../ports.ts';
 
 /** The packets of one line of one viewer. */
@@ -53,7 +53,7 @@ export interface SocketLink extends Link {
 
 /** Measures how long what was written waits in the process, by marks of how much had been written when. */
 export function createSocketLink(
-  socket: Pick<Socket, 'write' | 'writableLength'>,
+  socket: Pick<Writable, 'write' | 'writableLength'>,
   clock: Pick<Clock, 'monotonicMs'>,
 ): SocketLink {
   let writtenBytes = 0;

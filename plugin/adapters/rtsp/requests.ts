@@ -1,29 +1,32 @@
 /**
  * What one connection asks for: DESCRIBE verifies, the first SETUP reserves, PLAY lets media out. A session belongs to the
- * connection that set it up; who knows its id from elsewhere can do nothing with it.
+ * connection that set it up; who knows its id from elsewhere can do nothing with it, unless he proves with each request
+ * that he shares the ticket's secret.
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import { Denial } from '../../errors.ts';
 import type { Gate } from '../../gate.ts';
 import type { Clock, Log, StreamTap, VideoCodec } from '../../ports.ts';
 import { tierOf } from '../../rights/index.ts';
-import { readRtspCredentials } from '../../rtsp/credentials.ts';
+import { CONTROL_FIELD } from '../../rtsp/control.ts';
+import { readRenewal, readRtspCredentials } from '../../rtsp/credentials.ts';
 import { formatDescription, type DescribedLine } from '../../rtsp/description.ts';
+import { NONCE_FIELD, PRE_SHARED_KEY_FEATURE } from '../../rtsp/keys.ts';
+import { asksForReceipts, readTicketParameter } from '../../rtsp/parameters.ts';
 import type { RtspRequest } from '../../rtsp/reader.ts';
 import { isFieldValue, type RtspResponse } from '../../rtsp/response.ts';
-import {
-  formatTransport,
-  parseTransport,
-  type ChosenTransport,
-  type RtspTransport,
-} from '../../rtsp/transport.ts';
+import { formatTransport, parseTransport } from '../../rtsp/transport.ts';
 import { controlOf, parseRtspUrl, type LineKind, type RtspTarget } from '../../rtsp/url.ts';
 import type { Session } from '../../session.ts';
 import { createSrtpReceiver, parseKeyMgmtHeader, SRTP_SUITES, type SrtpReceiver } from '../../srtp/index.ts';
 import { readNullMessage } from '../../srtp/mikey/index.ts';
-import { DATAGRAMS, interleavedOutlet, type LineOutlet, type SocketLink } from './outlets.ts';
+import { parseAuthorization } from '../../ticket/index.ts';
+import type { SocketLink } from './outlets.ts';
+import { createPreShared, type PreShared } from './pre-shared.ts';
+import { lastReceiptsOf, receiptsOf, type SignReceipts } from './receipts.ts';
 import type { UdpDoor } from './udp.ts';
 import { createRtspViewing, type RtspViewing } from './viewing.ts';
+import { createWays } from './ways.ts';
 
 /** What RTSP asks of the stage. */
 export interface RtspStage {
@@ -32,13 +35,17 @@ export interface RtspStage {
   tap(path: string, isWanted: (codec: VideoCodec) => boolean): Promise<StreamTap>;
 }
 
+/** Sessions that can be controlled over any connection, with control proofs, by their ids. */
+export type Elsewhere = Map<string, (request: RtspRequest) => Promise<Answer>>;
+
 /** What RTSP asks of the gate. */
-export type RtspGate = Pick<Gate, 'admit' | 'mintPass' | 'nonce'>;
+export type RtspGate = Pick<Gate, 'admit' | 'mintPass' | 'renew' | 'nonce'>;
 
 export interface RequestsOptions {
   readonly gate: RtspGate;
   readonly stage: RtspStage;
-  readonly udp: UdpDoor;
+  /** `undefined`: RTP goes over the connection only. */
+  readonly udp: UdpDoor | undefined;
   /** Base of the listener as viewers see it, for the proof. */
   readonly publicUrl: string;
   /** Address of the client, for logs and tickets that name one. */
@@ -51,6 +58,10 @@ export interface RequestsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly stalledAfterMs: number | undefined;
+  /** What goes with receipts, so that a viewer can prove them; default nothing. */
+  readonly signReceipts?: SignReceipts | undefined;
+  /** What all connections of a server share. */
+  readonly elsewhere: Elsewhere;
   /** The session has ended, by whomever. */
   readonly onEnded: () => void;
   /** The viewer is there: something authentic has come from him. */
@@ -75,11 +86,10 @@ export interface Answer extends RtspResponse {
 
 /** Silence after which a viewer has gone, as clients are told. */
 export const SESSION_TIMEOUT_SECONDS = 30;
-export const METHODS = 'OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER';
+export const METHODS = 'OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER';
 
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
 const PAYLOAD_TYPES: Readonly<Record<LineKind, number>> = { video: 96, audio: 97 };
-const MAX_RTCP_BYTES = 1500;
 
 /** What the descriptions can say, and thin clients can show. */
 const isCarried = ({ name }: VideoCodec): boolean => name === 'H264' || name === 'VP8' || name === 'VP9';
@@ -90,9 +100,11 @@ interface Described {
   readonly lines: readonly DescribedLine[];
   /** What ticket and proof, or another pass, were exchanged for at DESCRIBE. */
   readonly pass: string;
+  /** Where the client brings the keys. */
+  readonly preShared: PreShared | undefined;
 }
 
-const inState = (status: 455 | 454 | 460 | 461 | 551, headers = {}): Answer => ({ status, headers });
+const inState = (status: 454 | 460 | 461 | 551, headers = {}): Answer => ({ status, headers });
 
 function describeLines({ video, audio }: StreamTap): DescribedLine[] {
   const line = (kind: LineKind, codec: VideoCodec | undefined): DescribedLine => {
@@ -107,6 +119,10 @@ function describeLines({ video, audio }: StreamTap): DescribedLine[] {
   ];
 }
 
+/** What comes before the time-out in `Session`. */
+const sessionIdOf = ({ headers }: RtspRequest): string =>
+  (headers.get('session') ?? '').split(';', 1)[0]?.trim() ?? '';
+
 /** GStreamer's own key for its RTCP (RFC 4567 section 4.1), from a link that nobody reads along on. */
 function rtcpReceiverOf(header: string | undefined): SrtpReceiver | undefined {
   const [spec] = header === undefined ? [] : parseKeyMgmtHeader(header);
@@ -115,44 +131,50 @@ function rtcpReceiverOf(header: string | undefined): SrtpReceiver | undefined {
 }
 
 export function createRequests(options: RequestsOptions): Requests {
-  const { gate, stage, udp, publicUrl, peer, address, confidential, link, clock, log } = options;
+  const { gate, stage, publicUrl, peer, confidential, clock, log } = options;
+  const ways = createWays(options);
+  const { elsewhere, signReceipts } = options;
   let described: Described | undefined;
   let session: Session<RtspViewing> | undefined;
   let tearingDown = false;
-  const kinds = new Set<LineKind>();
-  let lower: ChosenTransport['lower'] | undefined;
-  const receivers = new Map<number, SrtpReceiver | undefined>();
-  const doors: { close(): void }[] = [];
   let left = false;
 
-  function noteRtcp(receiver: SrtpReceiver | undefined, packet: Buffer): void {
-    if (receiver === undefined || packet.length > MAX_RTCP_BYTES) return;
-    if (typeof receiver.unprotectRtcp(packet) !== 'string') options.onSign();
-  }
-
   function forget(): void {
-    for (const door of doors.splice(0)) door.close();
-    receivers.clear();
-    kinds.clear();
-    lower = undefined;
+    ways.close();
     described = undefined;
     session = undefined;
   }
 
-  function requireSession({ headers }: RtspRequest): Session<RtspViewing> | undefined {
-    const [id] = (headers.get('session') ?? '').split(';');
-    return session !== undefined && !session.isEnded() && id?.trim() === session.token ? session : undefined;
+  function requireSession(request: RtspRequest): Session<RtspViewing> | undefined {
+    const isOwn = session !== undefined && !session.isEnded() && sessionIdOf(request) === session.token;
+    return isOwn ? session : undefined;
   }
+
+  /** Keys that are not said over the connection make its media confidential, whatever the connection is. */
+  const isConfidential = (): boolean => confidential || described?.preShared !== undefined;
 
   const sessionHeader = (of: Session): string => `${of.token};timeout=${String(SESSION_TIMEOUT_SECONDS)}`;
 
+  /** Not in this state; with what is (RFC 2326 section 11.3.6). */
+  function notNow(): Answer {
+    const allowed =
+      session !== undefined
+        ? `${session.viewing.isPlaying() ? '' : 'SETUP, '}PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER`
+        : `DESCRIBE, ${described === undefined ? '' : 'SETUP, '}GET_PARAMETER`;
+    return { status: 455, headers: { Allow: `OPTIONS, ${allowed}` } };
+  }
+
   async function describe({ url, headers, method }: RtspRequest): Promise<Answer> {
-    if (session !== undefined) return inState(455);
+    if (session !== undefined) return notNow();
+    const isPreShared = headers.get('require') === PRE_SHARED_KEY_FEATURE;
     // The description has keys in it, whatever the ticket says of media in the clear.
-    if (!confidential) throw new Denial('transport_insecure');
+    if (!confidential && !isPreShared) throw new Denial('transport_insecure');
     const target = parseRtspUrl(url);
     const { uri } = target;
     const { authorization, proof, pass } = readRtspCredentials(headers, target.pass);
+    // Where somebody may read along only what is worth nothing to him: a ticket that asks for proofs.
+    if (!confidential && (pass !== undefined || parseAuthorization(authorization).scheme !== 'dpop'))
+      throw new Denial('transport_insecure');
     const access = {
       protocol: 'rtsp',
       uri,
@@ -160,53 +182,36 @@ export function createRequests(options: RequestsOptions): Requests {
       url: publicUrl + uri,
       bodyHash: '',
       peer,
-      confidential,
+      confidential: confidential || isPreShared,
     } as const;
-    // Off air must not cost the viewer his pass, which is taken once.
-    if (pass !== undefined && !stage.isLive(uri)) throw new Denial('stream_offline');
-    const minted = await gate.mintPass({
-      ...access,
-      authorization,
-      proof,
-      ...(pass === undefined ? {} : { pass }),
+    const credentials = { authorization, proof, ...(pass === undefined ? {} : { pass }) };
+    // Only who may see the stream hears of it; and what is not on air must not cost him his pass, which is taken once.
+    const tapped = Promise.withResolvers<StreamTap>();
+    const minted = await gate.mintPass({ ...access, ...credentials }, async () => {
+      if (!stage.isLive(uri)) throw new Denial('stream_offline');
+      tapped.resolve(await stage.tap(uri, isCarried));
     });
-    const tap = await stage.tap(uri, isCarried);
+    if (isPreShared && minted.key === null) throw new Denial('rights_insufficient', { detail: 'no key' });
+    const preShared = isPreShared && minted.key !== null ? createPreShared(minted.key, clock) : undefined;
+    const tap = await tapped.promise;
     const lines = describeLines(tap);
-    described = { target, tap, lines, pass: minted.pass };
-    const body = formatDescription({ id: randomInt(1, 2 ** 47), lines, nowMs: clock.nowMs() });
+    described = { target, tap, lines, pass: minted.pass, preShared };
+    const body = formatDescription({
+      id: randomInt(1, 2 ** 47),
+      lines,
+      nowMs: clock.nowMs(),
+      saysKeys: preShared === undefined,
+    });
     return {
       status: 200,
       headers: {
         'Content-Base': `${target.base}/`,
         'Content-Type': 'application/sdp',
         'Cache-Control': 'no-store',
+        [NONCE_FIELD]: preShared?.nonce,
       },
       body,
     };
-  }
-
-  /** The first way that is there. */
-  function choose(
-    offered: readonly RtspTransport[],
-    receiver: SrtpReceiver | undefined,
-  ): { chosen: ChosenTransport; outlet: LineOutlet } | undefined {
-    for (const transport of offered) {
-      // One way for all lines: what waits is measured for all of them.
-      if (lower !== undefined && transport.lower !== lower) continue;
-      if (transport.lower === 'tcp') {
-        const channels = transport.channels ?? ([kinds.size * 2, kinds.size * 2 + 1] as const);
-        if (channels.some((channel) => receivers.has(channel))) continue;
-        for (const channel of channels) receivers.set(channel, receiver);
-        return { chosen: { ...transport, channels }, outlet: interleavedOutlet(link.write, channels) };
-      }
-      const door = udp.open({ address, ports: transport.clientPorts }, (packet) =>
-        noteRtcp(receiver, packet),
-      );
-      if (door === undefined) continue;
-      doors.push(door);
-      return { chosen: { ...transport, serverPorts: udp.ports }, outlet: door };
-    }
-    return undefined;
   }
 
   async function open({ target, tap, pass }: Described): Promise<Session<RtspViewing>> {
@@ -214,7 +219,7 @@ export function createRequests(options: RequestsOptions): Requests {
     return gate.admit(
       {
         ...{ protocol: 'rtsp', uri, pass, authorization: undefined, proof: undefined, method: 'SETUP' },
-        ...{ url: publicUrl + uri, bodyHash: '', peer, confidential },
+        ...{ url: publicUrl + uri, bodyHash: '', peer, confidential: isConfidential() },
       },
       {
         isLive: () => stage.isLive(uri),
@@ -227,7 +232,7 @@ export function createRequests(options: RequestsOptions): Requests {
             log,
             ...(options.stalledAfterMs === undefined ? {} : { stalledAfterMs: options.stalledAfterMs }),
             onClosed() {
-              for (const door of doors.splice(0)) door.close();
+              ways.close();
               // Before there is a session the gate refuses, which is to be answered.
               if (session !== undefined && !tearingDown) options.onEnded();
             },
@@ -240,28 +245,32 @@ export function createRequests(options: RequestsOptions): Requests {
   async function setUp(request: RtspRequest): Promise<Answer> {
     const { url, headers } = request;
     const target = parseRtspUrl(url);
-    if (described === undefined || described.target.uri !== target.uri) return inState(455);
-    if (session !== undefined && requireSession(request) === undefined) return inState(454);
+    if (described === undefined || described.target.uri !== target.uri) return notNow();
     const { lines } = described;
     const line = target.line === undefined ? lines[0] : lines.find(({ kind }) => kind === target.line);
     if (line === undefined) throw new Denial('not_found');
     // All of the stream at once cannot be set up where it has several lines.
     if (target.line === undefined && lines.length > 1) return inState(460);
-    if (kinds.has(line.kind) || session?.viewing.isPlaying() === true) return inState(455);
+    // ffmpeg sets its lines up anew, without a word of the session, when UDP does not reach it.
+    const isNamed = headers.has('session') || !ways.has(line.kind);
+    if (session !== undefined && isNamed && requireSession(request) === undefined) return inState(454);
+    if (session?.viewing.isPlaying() === true) return notNow();
+    // Its packets are under keys that were agreed on: others would need another sender.
+    if (described.preShared !== undefined && ways.has(line.kind)) return notNow();
     const offered = parseTransport(headers.get('transport') ?? '');
-    const receiver = rtcpReceiverOf(headers.get('keymgmt'));
-    const way = choose(offered, receiver);
+    const agreed = described.preShared?.accept(headers.get('keymgmt'), line.key.ssrc);
+    const receiver = agreed === undefined ? rtcpReceiverOf(headers.get('keymgmt')) : agreed.reports;
+    const way = ways.take(line.kind, offered, receiver);
     if (way === undefined) return inState(461);
-    const { chosen, outlet } = way;
     session ??= await admitted(open(described));
-    session.viewing.setUp(line, outlet, chosen.lower === 'tcp' ? link : DATAGRAMS);
-    kinds.add(line.kind);
-    lower = chosen.lower;
+    const { key = line.key } = agreed ?? {};
+    session.viewing.setUp({ ...line, key }, way.outlet, way.link);
     return {
       status: 200,
       headers: {
         Session: sessionHeader(session),
-        Transport: formatTransport(chosen, line.key.ssrc),
+        Transport: formatTransport(way.chosen, line.key.ssrc),
+        KeyMgmt: agreed?.answer,
         'Cache-Control': 'no-store',
       },
     };
@@ -273,6 +282,10 @@ export function createRequests(options: RequestsOptions): Requests {
       if (left) opened.viewing.gone('viewer_left');
       // Its media was closed before anybody here knew the session.
       if (opened.isEnded()) options.onEnded();
+      else if (described?.preShared !== undefined) {
+        elsewhere.set(opened.token, controlFromElsewhere);
+        void opened.ended.then(() => elsewhere.delete(opened.token));
+      }
       return opened;
     } catch (error) {
       forget();
@@ -285,7 +298,8 @@ export function createRequests(options: RequestsOptions): Requests {
     if (own === undefined) return inState(454);
     const { line, uri } = parseRtspUrl(request.url);
     if (described?.target.uri !== uri) return inState(454);
-    if (line !== undefined && kinds.size > 1) return inState(460);
+    if (line !== undefined && ways.lines > 1) return inState(460);
+    if (!ways.areAlike()) return notNow();
     const { base } = described.target;
     // The numbers are those of what comes next: it is let out behind the answer.
     const info = own.viewing.sequences().map(({ kind, sequence }) => {
@@ -305,17 +319,36 @@ export function createRequests(options: RequestsOptions): Requests {
     await own.end('viewer_left');
     forget();
     tearingDown = false;
-    return { status: 200 };
+    if (request.headers.get('accept') !== 'application/json') return { status: 200 };
+    return { status: 200, ...(await lastReceiptsOf(own, signReceipts)) };
   }
 
   function parameters(request: RtspRequest): Answer {
-    if (request.headers.has('session') && requireSession(request) === undefined) return inState(454);
-    // There are none: what is asked for without any is whether we are there.
+    const own = requireSession(request);
+    if (request.headers.has('session') && own === undefined) return inState(454);
+    if (own !== undefined && asksForReceipts(request))
+      return { status: 200, ...receiptsOf(own, signReceipts) };
+    // There are no others: what is asked for without any is whether we are there.
     if (request.body.length > 0) return { status: 451 };
     return {
       status: 200,
       ...(session === undefined ? {} : { headers: { Session: sessionHeader(session) } }),
     };
+  }
+
+  /** Another ticket in the place of the session's own: media, keys and numbers go on. */
+  async function setParameter(request: RtspRequest): Promise<Answer> {
+    const ticket = readTicketParameter(request);
+    if (ticket === undefined) return parameters(request);
+    const own = requireSession(request);
+    if (own === undefined) return inState(454);
+    const url = publicUrl + own.grant.uri;
+    const { method, headers } = request;
+    await gate.renew(own, {
+      ...{ protocol: 'rtsp', ...readRenewal(headers, ticket), method, url, peer },
+      confidential: isConfidential(),
+    });
+    return { status: 200, headers: { Session: sessionHeader(own) } };
   }
 
   function pause(request: RtspRequest): Answer {
@@ -325,11 +358,42 @@ export function createRequests(options: RequestsOptions): Requests {
     return { status: 200, headers: { Session: sessionHeader(own) } };
   }
 
+  /** A request of a session, on its own connection or another one. */
+  async function control(request: RtspRequest): Promise<Answer> {
+    const { headers, method, url, body } = request;
+    const own = requireSession(request);
+    if (own !== undefined) {
+      const asked = { method, url, session: own.token, body };
+      described?.preShared?.requireControl(asked, headers.get(CONTROL_FIELD.toLowerCase()));
+    }
+    switch (method) {
+      case 'PLAY':
+        return play(request);
+      case 'PAUSE':
+        return pause(request);
+      case 'TEARDOWN':
+        return tearDown(request);
+      case 'GET_PARAMETER':
+        return parameters(request);
+      case 'SET_PARAMETER':
+        return setParameter(request);
+      default:
+        return { status: 501, headers: { Public: METHODS } };
+    }
+  }
+
+  async function controlFromElsewhere(request: RtspRequest): Promise<Answer> {
+    const answer = await control(request);
+    // Torn down: who watches over this connection is to see it.
+    if (session === undefined) options.onEnded();
+    return answer;
+  }
+
   return {
     async answer(request) {
-      const unsupported = request.headers.get('require');
-      if (unsupported !== undefined) {
-        return inState(551, isFieldValue(unsupported) ? { Unsupported: unsupported } : {});
+      const required = request.headers.get('require');
+      if (required !== undefined && required !== PRE_SHARED_KEY_FEATURE) {
+        return inState(551, isFieldValue(required) ? { Unsupported: required } : {});
       }
       switch (request.method) {
         case 'OPTIONS':
@@ -338,21 +402,13 @@ export function createRequests(options: RequestsOptions): Requests {
           return describe(request);
         case 'SETUP':
           return setUp(request);
-        case 'PLAY':
-          return play(request);
-        case 'PAUSE':
-          return pause(request);
-        case 'TEARDOWN':
-          return tearDown(request);
-        case 'GET_PARAMETER':
-          return parameters(request);
-        default:
-          return { status: 501, headers: { Public: METHODS } };
+        default: {
+          const inCharge = elsewhere.get(sessionIdOf(request)) ?? control;
+          return inCharge === controlFromElsewhere ? control(request) : inCharge(request);
+        }
       }
     },
-    frame(channel, data) {
-      noteRtcp(receivers.get(channel), data);
-    },
+    frame: ways.frame,
     hasSession: () => session !== undefined && !session.isEnded(),
     leave() {
       left = true;

@@ -1,8 +1,7 @@
 /** The two UDP sockets that all viewers by UDP are served from: RTP, and RTCP on the next port. */
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { once } from 'node:events';
-import { isIPv6 } from 'node:net';
+import type { RemoteInfo, Socket } from 'node:dgram';
 import { portTaken } from '../../listen.ts';
+import { bindAnyUdpPair, bindUdp } from '../../rtsp/udp-pair.ts';
 import type { LineOutlet } from './outlets.ts';
 
 export interface UdpPeer {
@@ -17,7 +16,7 @@ export interface UdpDoor {
   /**
    * Opens a way to a peer.
    * @param onRtcp told of what comes from its RTCP port: anybody who can forge its address may have sent it
-   * @returns `undefined` when another viewer has these ports
+   * @returns `undefined` when another viewer has these ports; `close` is idempotent
    */
   open(peer: UdpPeer, onRtcp: (packet: Buffer) => void): (LineOutlet & { close(): void }) | undefined;
   close(): void;
@@ -25,48 +24,13 @@ export interface UdpDoor {
 
 /** What the system has not taken of all viewers' packets; more is lost. */
 const MAX_SEND_QUEUE_BYTES = 4 * 1024 * 1024;
-const PAIR_TRIES = 20;
-
-async function bind(host: string, port: number): Promise<Socket> {
-  const family = isIPv6(host) ? 6 : 4;
-  const socket = createSocket({
-    type: `udp${family}`,
-    // Every peer is an address: there is nothing to ask anybody for.
-    lookup: (address, _options, found) => found(null, address, family),
-  });
-  try {
-    // Before it binds: with that lookup it listens at once.
-    const listening = once(socket, 'listening');
-    socket.bind(port, host);
-    await listening;
-    return socket;
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
-}
-
-/** RTP on an even port and RTCP on the next one (RFC 3550 section 11), wherever there are two. */
-async function bindAnyPair(host: string): Promise<[Socket, Socket]> {
-  for (let tries = 1; ; tries++) {
-    const rtp = await bind(host, 0);
-    const { port } = rtp.address();
-    try {
-      if (port % 2 === 0) return [rtp, await bind(host, port + 1)];
-    } catch (error) {
-      if (tries === PAIR_TRIES) throw error;
-    }
-    rtp.close();
-    if (tries > 10 * PAIR_TRIES) throw new Error('there are no two UDP ports beside each other');
-  }
-}
 
 async function bindPair(host: string, port: number, setting: string): Promise<[Socket, Socket]> {
-  if (port === 0) return bindAnyPair(host);
+  if (port === 0) return bindAnyUdpPair(host);
   const opened: Socket[] = [];
   try {
-    opened.push(await bind(host, port));
-    return [...opened, await bind(host, port + 1)] as [Socket, Socket];
+    opened.push(await bindUdp(host, port));
+    return [...opened, await bindUdp(host, port + 1)] as [Socket, Socket];
   } catch (cause) {
     for (const socket of opened) socket.close();
     const isTaken = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE';
@@ -109,12 +73,15 @@ export async function openUdpDoor(host: string, port: number, setting: string): 
       const names = [nameOf(address, rtpPort), nameOf(address, rtcpPort)];
       if (names.some((name) => taken.has(name))) return undefined;
       for (const name of names) taken.add(name);
+      let isOpen = true;
       listeners.set(nameOf(address, rtcpPort), onRtcp);
       return {
         headroomBytes: 0,
         rtp: (packet) => send(rtp, packet, rtpPort, address),
         rtcp: (packet) => void send(rtcp, packet, rtcpPort, address),
         close() {
+          if (!isOpen) return;
+          isOpen = false;
           for (const name of names) taken.delete(name);
           listeners.delete(nameOf(address, rtcpPort));
         },

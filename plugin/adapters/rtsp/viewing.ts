@@ -7,7 +7,7 @@ import { createSendingLine, type SendingLine } from './line.ts';
 import type { LineOutlet, Link } from './outlets.ts';
 
 export interface RtspViewing extends Viewing {
-  /** Adds a line, before the first `play`. */
+  /** Adds a line, or gives the one that there is another way; not while it plays. */
   setUp(line: DescribedLine, outlet: LineOutlet, link: Link): void;
   /** Of each line's next packet. */
   sequences(): { readonly kind: LineKind; readonly sequence: number }[];
@@ -33,7 +33,7 @@ export interface RtspViewingOptions {
 interface Line {
   readonly kind: LineKind;
   readonly sending: SendingLine;
-  readonly link: Link;
+  link: Link;
   stop: (() => void) | undefined;
   ended: boolean;
 }
@@ -50,27 +50,30 @@ export function createRtspViewing(options: RtspViewingOptions): RtspViewing {
   const lines: Line[] = [];
   let state: 'ready' | 'playing' | 'closed' = 'ready';
   /** Too much waits: nothing is sent until all of it has left. */
-  let skippingSinceMs: number | undefined;
+  let isSkipping = false;
+  /** While it is so: the least that has waited, and since when. */
+  let least = { pendingBytes: 0, atMs: 0 };
 
   let sentBytes = 0;
   let carriedMs = 0;
-  /** What the stream had carried when this viewer's media began, or went on. */
-  let sinceMs: number | undefined;
+  /** What the stream had carried when this viewer's media began, or went on, and when he was last sent any. */
+  let [sinceMs, sentMs]: [number | undefined, number] = [undefined, 0];
   let last: MediaCounters = { mediaMs: 0, bytes: 0 };
+
+  const runningMs = (): number => (sinceMs === undefined ? 0 : Math.max(0, sentMs - sinceMs));
 
   /** Counting stops where sending does. */
   function halt(): void {
-    if (sinceMs !== undefined) carriedMs += Math.max(0, tap.mediaMs() - sinceMs);
+    carriedMs += runningMs();
     sinceMs = undefined;
     for (const { sending } of lines) sending.interrupt();
   }
 
   function read(): MediaCounters {
-    const running = sinceMs === undefined ? 0 : Math.max(0, tap.mediaMs() - sinceMs);
     // Both lines of a viewer share one link.
     const pendingBytes = lines[0]?.link.pendingBytes() ?? 0;
     last = {
-      mediaMs: Math.max(last.mediaMs, Math.round(carriedMs + running)),
+      mediaMs: Math.max(last.mediaMs, Math.round(carriedMs + runningMs())),
       bytes: Math.max(last.bytes, sentBytes - pendingBytes),
     };
     return last;
@@ -78,17 +81,21 @@ export function createRtspViewing(options: RtspViewingOptions): RtspViewing {
 
   /** True while nothing may be sent to who reads too slowly. */
   function isHeldBack({ link }: Line): boolean {
-    if (skippingSinceMs === undefined) {
-      if (link.pendingBytes() <= MAX_PENDING_BYTES && link.waitedMs() <= MAX_WAIT_MS) return false;
-      skippingSinceMs = clock.monotonicMs();
+    const [pendingBytes, nowMs] = [link.pendingBytes(), clock.monotonicMs()];
+    if (!isSkipping) {
+      if (pendingBytes <= MAX_PENDING_BYTES && link.waitedMs() <= MAX_WAIT_MS) return false;
+      isSkipping = true;
+      least = { pendingBytes, atMs: nowMs };
       halt();
       return true;
     }
-    if (link.pendingBytes() > 0) {
-      if (clock.monotonicMs() - skippingSinceMs > stalledAfterMs) gone('viewer_stalled');
+    if (pendingBytes > 0) {
+      // He reads, if slowly.
+      if (pendingBytes < least.pendingBytes) least = { pendingBytes, atMs: nowMs };
+      if (nowMs - least.atMs > stalledAfterMs) gone('viewer_stalled');
       return true;
     }
-    skippingSinceMs = undefined;
+    isSkipping = false;
     tap.video?.requestKeyframe();
     return false;
   }
@@ -98,7 +105,8 @@ export function createRtspViewing(options: RtspViewingOptions): RtspViewing {
     const bytes = line.sending.rtp(packet);
     if (bytes === 0) return;
     sentBytes += bytes;
-    sinceMs ??= tap.mediaMs();
+    sentMs = tap.mediaMs();
+    sinceMs ??= sentMs;
     firstMedia.resolve(undefined);
   }
 
@@ -122,7 +130,7 @@ export function createRtspViewing(options: RtspViewingOptions): RtspViewing {
     return {
       rtp: (packet) => guarded(() => take(line, packet)),
       rtcp(packet) {
-        if (state === 'playing' && skippingSinceMs === undefined) guarded(() => line.sending.rtcp(packet));
+        if (state === 'playing' && !isSkipping) guarded(() => line.sending.rtcp(packet));
       },
       ended() {
         line.ended = true;
@@ -145,6 +153,12 @@ export function createRtspViewing(options: RtspViewingOptions): RtspViewing {
 
   return {
     setUp(line, outlet, link) {
+      const known = lines.find(({ kind }) => kind === line.kind);
+      if (known !== undefined) {
+        known.sending.reroute(outlet);
+        known.link = link;
+        return;
+      }
       const sending = createSendingLine(line, outlet, onBroken);
       lines.push({ kind: line.kind, sending, link, stop: undefined, ended: false });
     },

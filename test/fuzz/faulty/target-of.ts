@@ -3,7 +3,7 @@ import type { FuzzTarget } from '../../../tools/fuzz/target.ts';
 export class Refusal extends Error {}
 
 export const targetOf =
-  (take: (input: Buffer) => void): (() => FuzzTarget) =>
+  (take: FuzzTarget['take']): (() => FuzzTarget) =>
   () => ({
     take,
     refusals: [Refusal],

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { openRtsp, type RtspOptions, type RtspServer } from '../../../plugin/adapters/rtsp.ts';
 import { createRequests } from '../../../plugin/adapters/rtsp/requests.ts';
 import { systemClock } from '../../../plugin/clock.ts';
+import { Denial } from '../../../plugin/errors.ts';
 import { createProof } from '../../../plugin/ticket/index.ts';
 import { createSrtpSender, formatKeyMgmtHeader } from '../../../plugin/srtp/index.ts';
 import { buildNullMessage } from '../../../plugin/srtp/mikey/index.ts';
@@ -157,6 +158,7 @@ describe('by TCP', () => {
     stream.picture(true);
     await client.frame(2);
     stream.mediaMs = 1000;
+    stream.picture(false);
     expect((await client.ask('PAUSE', URL, { Session: session })).status).toBe(200);
     expect(stream.listeners()).toBe(0);
     stream.picture(true);
@@ -164,11 +166,12 @@ describe('by TCP', () => {
     await client.ask('PLAY', URL, { Session: session });
     stream.picture(false);
     stream.picture(true);
-    await client.frame(5);
+    await client.frame(6);
     const [video] = receiversOf(sdp);
     const numbers = client.frames.map(({ data }) => (video?.unprotectRtp(data) as Buffer).readUInt16BE(2));
     expect(numbers).toEqual(numbers.map((_number, index) => ((numbers[0] ?? 0) + index) & 0xffff));
     stream.mediaMs = 5300;
+    stream.picture(false);
     await client.ask('TEARDOWN', URL, { Session: session });
     expect(house.sink.receipts.at(-1)).toMatchObject({ reason: 'viewer_left', mediaMs: 1300 });
   });
@@ -287,6 +290,66 @@ describe('by UDP', () => {
     expect((await second.ask('SETUP', control('video'), { Transport })).status).toBe(461);
   });
 
+  it('a line goes on by TCP, under its key and numbers, when it is set up again: UDP does not reach everybody', async () => {
+    const client = await connect();
+    const { sdp, answer } = await playByUdp(client);
+    const came = once(sockets[0], 'message');
+    stream.picture(true);
+    const [receiver] = receiversOf(sdp);
+    const opened = receiver?.unprotectRtp(((await came) as [Buffer])[0]) as Buffer;
+    const Session = sessionOf(answer);
+    const again = { Transport: 'RTP/AVP/TCP;unicast;interleaved=0-1' };
+    // Not while it plays.
+    const busy = await client.ask('SETUP', control('video'), again);
+    expect([busy.status, busy.headers.get('allow')]).toEqual([
+      455,
+      'OPTIONS, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER',
+    ]);
+    await client.ask('PAUSE', URL, { Session });
+    // As ffmpeg does, without a word of the session.
+    const anew = await client.ask('SETUP', control('video'), again);
+    expect([anew.status, sessionOf(anew), house.redemptions.calls]).toEqual([
+      200,
+      Session,
+      ['reserve', 'commit'],
+    ]);
+    await client.ask('PLAY', URL, { Session });
+    stream.picture(true);
+    const { data } = await client.frame(0);
+    const next = receiver?.unprotectRtp(data) as Buffer;
+    expect([next.readUInt32BE(8), next.readUInt16BE(2)]).toEqual([
+      opened.readUInt32BE(8),
+      (opened.readUInt16BE(2) + stream.latest.length) & 0xffff,
+    ]);
+    // The ports are free again.
+    await playByUdp(await connect());
+  });
+
+  it('lines go all by UDP or all by TCP', async () => {
+    const client = await connect();
+    const { session } = await setUpByTcp(client);
+    const Transport = `RTP/SAVP;unicast;client_port=${String(at(sockets[0]))}-${String(at(sockets[1]))}`;
+    expect((await client.ask('SETUP', control('video'), { Transport, Session: session })).status).toBe(200);
+    const { status, headers } = await client.ask('PLAY', URL, { Session: session });
+    expect([status, headers.get('allow')]).toEqual([
+      455,
+      'OPTIONS, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER',
+    ]);
+  });
+
+  it('where it is turned off there is TCP', async () => {
+    const only = await open({ udpPort: undefined });
+    expect(only.ports.udp).toBeUndefined();
+    const client = await connect(only);
+    await describeIt(client);
+    const ports = `client_port=${String(at(sockets[0]))}-${String(at(sockets[1]))}`;
+    const udp = `RTP/AVP;unicast;${ports}`;
+    expect((await client.ask('SETUP', control('video'), { Transport: udp })).status).toBe(461);
+    const Transport = `${udp},RTP/AVP/TCP;unicast;interleaved=0-1`;
+    const { status, headers } = await client.ask('SETUP', control('video'), { Transport });
+    expect([status, headers.get('transport')]).toEqual([200, expect.stringContaining('interleaved=0-1')]);
+  });
+
   it('reports that are authentic keep a silent viewer; others do not', async () => {
     const impatient = await open({ silentAfterSeconds: 0.6 });
     const master = { key: randomBytes(16), salt: randomBytes(14) };
@@ -353,12 +416,32 @@ describe('who may', () => {
     ]);
   });
 
+  it('only a pass that is good hears whether the stream is on air, and is good for another try', async () => {
+    const { pass } = await house.gate.mintPass({
+      ...{ protocol: 'pass', uri: PATH, authorization: await bearer(), proof: undefined, method: 'POST' },
+      ...{ url: '', bodyHash: '', peer: '', confidential: true },
+    });
+    const client = await connect();
+    const describeWith = (what: string) => client.ask('DESCRIBE', `${URL}?pass=${what}`);
+    const MADE_UP = `ps_${'A'.repeat(22)}`;
+    stream.live = false;
+    expect(await rejectionOf(describeWith(MADE_UP))).toEqual([401, 'pass_invalid']);
+    expect(await rejectionOf(describeWith(pass))).toEqual([404, 'stream_offline']);
+    stream.live = true;
+    expect(await rejectionOf(describeWith(MADE_UP))).toEqual([401, 'pass_invalid']);
+    const tap = vi.spyOn(stream, 'tap').mockRejectedValueOnce(new Denial('offer_unsupported'));
+    expect(await rejectionOf(describeWith(pass))).toEqual([461, 'offer_unsupported']);
+    tap.mockRestore();
+    expect((await describeWith(pass)).status).toBe(200);
+    expect((await describeWith(pass)).status).toBe(401);
+  });
+
   it('only the connection that set a session up can control it', async () => {
     const client = await connect();
     const { session } = await setUpByTcp(client);
     const other = await connect();
     await describeIt(other);
-    for (const method of ['PLAY', 'PAUSE', 'TEARDOWN', 'GET_PARAMETER']) {
+    for (const method of ['PLAY', 'PAUSE', 'TEARDOWN', 'GET_PARAMETER', 'SET_PARAMETER']) {
       expect((await other.ask(method, URL, { Session: session })).status).toBe(454);
     }
     const Transport = 'RTP/AVP/TCP;interleaved=0-1';
@@ -390,6 +473,108 @@ describe('who may', () => {
       (await client.ask('SETUP', control('video'), { Transport: 'RTP/AVP/TCP;interleaved=0-1' })).status,
     ).toBe(455);
     expect(house.redemptions.calls).toEqual([]);
+  });
+});
+
+describe('SET_PARAMETER with another ticket', () => {
+  const TEXT = { 'Content-Type': 'text/parameters' };
+  let client: RtspTestClient;
+  let viewer: Awaited<ReturnType<TicketWorld['newViewer']>>;
+  let session: string;
+  let sdp: string;
+  const nowSeconds = (): number => Math.floor(Date.now() / 1000);
+  const { rights } = makeGrant();
+
+  async function proofFor(ticket: string, method: string): Promise<string> {
+    const { privateKey, publicJwk, alg } = viewer.proofKey;
+    const key = { privateKey, publicJwk, alg };
+    const nonce = house.gate.nonce();
+    return createProof({
+      ...{ ...key, method, url: `${PUBLIC}${PATH}`, ticket, nowSeconds: nowSeconds(), nonce },
+    });
+  }
+  const next = (claims = {}): Promise<string> =>
+    world.ticketFor(viewer, { exp: nowSeconds() + 7200, rights, ...claims });
+  const renew = (ticket: string, headers: Record<string, string> = {}): Promise<RtspAnswer> =>
+    client.ask('SET_PARAMETER', URL, { Session: session, ...TEXT, ...headers }, `ticket: ${ticket}\r\n`);
+
+  beforeEach(async () => {
+    client = await connect();
+    viewer = await world.newViewer();
+    const ticket = await world.ticketFor(viewer, { rights });
+    const headers = { Authorization: `DPoP ${ticket}`, DPoP: await proofFor(ticket, 'DESCRIBE') };
+    ({ body: sdp } = await client.ask('DESCRIBE', URL, headers));
+    const answer = await client.ask('SETUP', control('video'), {
+      Transport: 'RTP/AVP/TCP;interleaved=0-1',
+    });
+    session = sessionOf(answer);
+    await client.ask('PLAY', URL, { Session: session });
+    stream.picture(true);
+    await client.frame(2);
+  });
+
+  it('the session goes on under it, and no packet is missing', async () => {
+    const [running] = house.gate.sessions();
+    const before = running?.grant;
+    stream.mediaMs = 1000;
+    stream.picture(false);
+    const ticket = await next();
+    const DPoP = await proofFor(ticket, 'SET_PARAMETER');
+    const renewed = renew(ticket, { DPoP });
+    // While the order server is asked.
+    await vi.waitUntil(() => {
+      stream.picture(false);
+      return running?.grant !== before;
+    });
+    const answer = await renewed;
+    expect([answer.status, sessionOf(answer)]).toEqual([200, session]);
+    stream.picture(false);
+    expect(running?.grant).toMatchObject({ expiresAtSeconds: nowSeconds() + 7200, uri: PATH });
+    expect(house.sink.receipts.at(-1)).toMatchObject({ reason: 'replaced', mediaMs: 1000 });
+    const [marker] = stream.latest as [Buffer];
+    await vi.waitUntil(() => client.frames.at(-1)?.data.length === marker.length + 10);
+    const [video] = receiversOf(sdp);
+    const numbers = client.frames.map(({ data }) => (video?.unprotectRtp(data) as Buffer).readUInt16BE(2));
+    expect(numbers).toEqual(numbers.map((_number, index) => ((numbers[0] ?? 0) + index) & 0xffff));
+    expect((await client.ask('TEARDOWN', URL, { Session: session })).status).toBe(200);
+  });
+
+  test.each([
+    ['of another stream', { uri: '/live/other' }, 403, 'ticket_wrong_uri'],
+    ['that has expired', { iat: 1, nbf: 1, exp: 2 }, 401, 'ticket_expired'],
+    [
+      'that takes something away',
+      { rights: { ...rights, tier: { maxHeight: 480 } } },
+      403,
+      'rights_insufficient',
+    ],
+  ])('one %s is refused, and the session goes on', async (_what, claims, status, code) => {
+    const ticket = await next(claims);
+    const DPoP = await proofFor(ticket, 'SET_PARAMETER');
+    expect(await rejectionOf(renew(ticket, { DPoP }))).toEqual([status, code]);
+    stream.picture(false);
+    await client.frame(3);
+  });
+
+  it('one of a key needs the proof of that key for this request', async () => {
+    const ticket = await next();
+    const bare = await renew(ticket);
+    expect([bare.status, bare.headers.has('www-authenticate')]).toEqual([401, true]);
+    const DPoP = await proofFor(ticket, 'DESCRIBE');
+    expect(await rejectionOf(renew(ticket, { DPoP }))).toEqual([401, 'proof_invalid']);
+  });
+
+  test.each([
+    ['another parameter', TEXT, 'volume: 11\r\n', 451],
+    ['two parameters', TEXT, 'ticket: a.b.c\r\nvolume: 11\r\n', 451],
+    ['what is no parameter', { 'Content-Type': 'application/json' }, '{}', 415],
+    ['a ticket for a session that is not his', { ...TEXT, Session: 'x' }, 'ticket: a.b.c', 454],
+    ['nothing, as a sign of life', {}, '', 200],
+  ])('%s', async (_what, headers, body, status) => {
+    const answer = await client.ask('SET_PARAMETER', URL, { Session: session, ...headers }, body);
+    expect(answer.status).toBe(status);
+    stream.picture(false);
+    await client.frame(3);
   });
 });
 
@@ -443,6 +628,17 @@ describe('requests out of place', () => {
     await vi.waitUntil(() => house.gate.sessions().length === 0);
   });
 
+  it('who has ended his session is waited for as he was before it', async () => {
+    const impatient = await open({ askWithinSeconds: 0.3 });
+    const client = await connect(impatient);
+    for (let request = 0; request < 25; request++) await client.ask('OPTIONS', '*');
+    const { session } = await setUpByTcp(client);
+    expect((await client.ask('TEARDOWN', URL, { Session: session })).status).toBe(200);
+    for (let request = 0; request < 25; request++)
+      expect((await client.ask('OPTIONS', '*')).status).toBe(200);
+    await client.closed;
+  });
+
   it('who asks for nothing is not waited for', async () => {
     const impatient = await open({ askWithinSeconds: 0.2 });
     await (
@@ -459,7 +655,7 @@ it('keys are not sent in the clear, whatever the ticket says', async () => {
     ...{ udp: { ports: [1, 2], open: () => undefined, close: () => undefined }, publicUrl: PUBLIC },
     ...{ peer: '192.0.2.1', address: '192.0.2.1', confidential: false, clock: systemClock, log: silentLog },
     link: { write: () => undefined, pendingBytes: () => 0, waitedMs: () => 0 },
-    ...{ stalledAfterMs: undefined, onEnded: () => undefined, onSign: () => undefined },
+    ...{ stalledAfterMs: undefined, elsewhere: new Map(), onEnded: () => undefined, onSign: () => undefined },
   });
   const headers = new Map([['authorization', await bearer({ transport: 'clear' })]]);
   const request = {

@@ -26,7 +26,7 @@ const makeDesk = (more: Partial<PassDeskOptions> = {}): PassDesk =>
       async mintPass(request) {
         asked.push(request);
         if (refuseWith !== undefined) throw refuseWith;
-        return { pass: PASS, expiresInSeconds: 60 };
+        return { pass: PASS, expiresInSeconds: 60, key: null };
       },
     },
     publicUrl: new URL(PUBLIC),

@@ -195,7 +195,7 @@ it('a description says the same key twice: in SDES and in MIKEY', () => {
     { kind: 'video', codec, payloadType: 96, key },
     { kind: 'audio', codec: undefined, payloadType: 97, key: { ...key, ssrc: 0x5678 } },
   ] as const;
-  const sdp = formatDescription({ id: 1, lines, nowMs: 0 }).split('\r\n');
+  const sdp = formatDescription({ id: 1, lines, nowMs: 0, saysKeys: true }).split('\r\n');
   expect(sdp.filter((line) => /^(m=|a=rtpmap|a=fmtp|a=control)/.test(line))).toEqual([
     'a=control:*',
     'm=video 0 RTP/SAVP 96',

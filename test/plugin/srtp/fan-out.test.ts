@@ -13,6 +13,9 @@ import {
   type SrtpReceiver,
   type SrtpSuiteName,
 } from '../../../plugin/srtp/index.ts';
+import { COUNTERS, COUNTERS_LENGTH } from '../../../plugin/srtp/fan-out-outlet.ts';
+import { openSocket } from '../../../plugin/srtp/fan-out-socket.ts';
+import { openThread } from '../../../plugin/srtp/fan-out-thread.ts';
 
 const SUITES = Object.keys(SRTP_SUITES) as SrtpSuiteName[];
 const opened: { close(): unknown }[] = [];
@@ -204,6 +207,19 @@ describe.each(SUITES)('%s', (suite) => {
     expect(sealed.readUInt32BE(sealed.length - rtcpIndexFromEndBytes - 4)).toBe(0x8000_0002);
     expect(createSrtpReceiver(next).unprotectRtcp(sealed)).toEqual(report);
   });
+
+  it('a new key whose first packet is behind a gap over the end of the numbers has the next counter', async () => {
+    const key = newKey(suite);
+    const sink = sinkOf(key);
+    const stream = (await open()).openStream();
+    const handle = stream.add({ ...key, ...LINE, sequence: 0xfffe, to: sink.to });
+    stream.send(rtp(1));
+    const next = newKey(suite);
+    sink.expectKey({ ...next, rocs: new Map([[LINE.ssrc, 1]]) });
+    handle.rekey(next);
+    stream.send(rtp(6));
+    expect(sink.numbers()).toEqual([0xfffe, 3]);
+  });
 });
 
 const [SUITE] = SUITES as [SrtpSuiteName];
@@ -286,6 +302,33 @@ describe('bounds', () => {
     await expect.poll(() => handle.counters().packets + handle.counters().dropped).toBe(3000);
     expect(handle.counters().dropped).toBeGreaterThan(0);
     expect(handle.counters().packets).toBeGreaterThan(1000);
+  });
+
+  it('a thread that fails is told of, and takes nobody with it', async () => {
+    const local = await openSocket({ address: '127.0.0.1', port: 0 });
+    opened.push({ close: () => local.close() });
+    const lost = Promise.withResolvers<Error>();
+    const thread = await openThread(local.address(), 1 << 20, lost.resolve);
+    const counters = new Float64Array(new SharedArrayBuffer(8 * COUNTERS_LENGTH));
+    const to = { address: '127.0.0.1', port: 9 };
+    const key = { suite: SUITE, master: { key: Buffer.alloc(1), salt: Buffer.alloc(1) } };
+    thread.add(1, 2, { ...LINE, ...key, to, isPaused: false }, counters);
+    expect(String(await lost.promise)).toContain('RangeError');
+    await thread.ended();
+    expect(thread.isRunning()).toBe(false);
+    thread.send(1, rtp(1));
+    expect(counters[COUNTERS.unqueued]).toBe(1);
+  });
+
+  it('a port that another has is an error: packets would go to either', async () => {
+    const { port } = (await udpReceiver()).socket.address();
+    await expect(createFanOut({ address: '127.0.0.1', port })).rejects.toThrow('EADDRINUSE');
+    const first = (await open())
+      .openStream()
+      .add({ ...newKey(SUITE), ...LINE, to: { address: '127.0.0.1', port } });
+    await expect(createFanOut({ address: '127.0.0.1', port: first.localPort ?? 0 })).rejects.toThrow(
+      'EADDRINUSE',
+    );
   });
 
   it.each([-1, 65, 1.5])('%s threads are refused', async (threads) => {

@@ -68,8 +68,9 @@ describe('who reads too slowly', () => {
     expect(count(() => stream.sound())).toBe(1);
     expect(count(() => stream.picture(true))).toBe(3);
     stream.mediaMs = 3500;
-    // One second of media was left out.
-    expect((await viewing.counters()).mediaMs).toBe(2500);
+    stream.picture(false);
+    // From the last that he was sent to the next: two seconds.
+    expect((await viewing.counters()).mediaMs).toBe(1500);
   });
 
   it('has no more than 4 MiB waiting', () => {
@@ -95,6 +96,25 @@ describe('who reads too slowly', () => {
     expect(gone).toHaveBeenCalledExactlyOnceWith('viewer_stalled');
   });
 
+  it('is there as long as he takes something, however little', async () => {
+    const gone = vi.fn();
+    viewing.onGone(gone);
+    stream.picture(true);
+    link.waited = 1001;
+    for (link.pending = 1000; link.pending > 0; link.pending -= 100) {
+      stream.picture(true);
+      nowMs += 9000;
+    }
+    await Promise.resolve();
+    expect(gone).not.toHaveBeenCalled();
+    link.pending = 100;
+    stream.picture(true);
+    nowMs += 1001;
+    stream.picture(true);
+    await Promise.resolve();
+    expect(gone).toHaveBeenCalledExactlyOnceWith('viewer_stalled');
+  });
+
   it('is not charged for what has not left', async () => {
     stream.picture(true, 1000);
     const bytes = stream.latest.reduce((sum, packet) => sum + packet.length, 0);
@@ -112,6 +132,7 @@ describe('who reads too slowly', () => {
 test('nothing leaves after the end, and the counters keep their last values', async () => {
   stream.picture(true);
   stream.mediaMs = 700;
+  stream.picture(false);
   viewing.close('expired');
   expect(stream.listeners()).toBe(0);
   stream.mediaMs = 900;
@@ -150,6 +171,7 @@ describe("numbers that have nothing to do with the stream's before", () => {
 
   it('after 100 late packets in a row the next keyframe is asked for, and goes on', async () => {
     stream.picture(true);
+    stream.mediaMs = 400;
     stream.picture(false);
     stream.keyframeRequests = 0;
     stream.mediaMs = 1000;
@@ -158,7 +180,8 @@ describe("numbers that have nothing to do with the stream's before", () => {
     expect(count(() => stream.replay(moved(100 - 30_000)))).toBe(0);
     expect(stream.keyframeRequests).toBe(1);
     stream.mediaMs = 9000;
-    expect((await viewing.counters()).mediaMs).toBe(1000);
+    // Nor are the late ones, which he was not sent.
+    expect((await viewing.counters()).mediaMs).toBe(400);
     expect(count(() => stream.picture(true))).toBe(3);
   });
 
@@ -203,8 +226,9 @@ test('what is lost before it leaves is not counted, and begins nothing', async (
   taken = true;
   stream.picture(false);
   stream.mediaMs = 1400;
+  stream.picture(false);
   const [packet] = stream.latest as [Buffer];
-  expect(await viewing.counters()).toEqual({ mediaMs: 400, bytes: packet.length });
+  expect(await viewing.counters()).toEqual({ mediaMs: 400, bytes: 2 * packet.length });
   expect(began).toHaveBeenCalledOnce();
 });
 

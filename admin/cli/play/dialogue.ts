@@ -1,0 +1,200 @@
+/**
+ * What our client says: DESCRIBE with ticket and proof, SETUP with keys by MIKEY, and every request of the session with a
+ * control proof.
+ */
+import { parse as parseSdp } from 'sdp-transform';
+import { CONTROL_FIELD, formatControlProof } from '../../../plugin/rtsp/control.ts';
+import {
+  deriveRtspKeys,
+  isKeyNonce,
+  NONCE_FIELD,
+  PRE_SHARED_KEY_FEATURE,
+  type RtspKeys,
+} from '../../../plugin/rtsp/keys.ts';
+import { RECEIPTS } from '../../../plugin/rtsp/parameters.ts';
+import type { RtspReply } from '../../../plugin/rtsp/reader.ts';
+import type { LineKind } from '../../../plugin/rtsp/url.ts';
+import { formatKeyMgmtHeader, parseKeyMgmtHeader } from '../../../plugin/srtp/index.ts';
+import { buildPskInit, type MikeySession } from '../../../plugin/srtp/mikey/index.ts';
+import { createProof } from '../../../plugin/ticket/index.ts';
+import { randomBytes } from 'node:crypto';
+import { PlayError } from './error.ts';
+import type { Link } from './link.ts';
+import type { HeldTicket } from './tickets.ts';
+
+export type PlayedCodec = 'H264' | 'VP8' | 'VP9' | 'opus';
+
+/** A line of the description that can be played. */
+export interface PlayedLine {
+  readonly kind: LineKind;
+  readonly codec: PlayedCodec;
+  readonly clockRate: number;
+  readonly payloadType: number;
+  /** Absolute. */
+  readonly control: string;
+}
+
+export interface SetUpLine {
+  /** Opens the line's packets. */
+  readonly keys: MikeySession;
+  /** UDP ports of the server, where it has named them. */
+  readonly serverPorts: readonly [number, number] | undefined;
+}
+
+export interface Dialogue {
+  /** @throws PlayError */
+  describe(): Promise<PlayedLine[]>;
+  /** @param transport what `Transport` offers. @throws PlayError */
+  setUp(line: PlayedLine, transport: string): Promise<SetUpLine>;
+  play(): Promise<void>;
+  /** Another ticket of the same key and stream. @throws PlayError */
+  renew(to: HeldTicket): Promise<void>;
+  /** What the server says of receipts: a document for `readEvidence`. Keeps the session alive. */
+  receipts(): Promise<string>;
+  /** Ends the session; the last receipts. */
+  tearDown(): Promise<string>;
+}
+
+const CODECS: readonly PlayedCodec[] = ['H264', 'VP8', 'VP9', 'opus'];
+const SUITE = 'AES_CM_128_HMAC_SHA1_80';
+const MKI_BYTES = 4;
+
+function refusalOf(method: string, { status, body }: RtspReply): PlayError {
+  let why = '';
+  try {
+    const { code, title, detail } = JSON.parse(body.toString()) as Record<string, unknown>;
+    const words = [code, title, detail].filter(
+      (word) => typeof word === 'string' && /^[ -~]{1,200}$/.test(word),
+    );
+    if (words.length > 0) why = `: ${words.join(', ')}`;
+  } catch {
+    // Not all refusals have a document.
+  }
+  return new PlayError(`${method} is refused with ${String(status)}${why}`);
+}
+
+function linesOf(sdp: string, base: string): PlayedLine[] {
+  return parseSdp(sdp).media.flatMap(({ type, rtp, control, protocol }): PlayedLine[] => {
+    const [format] = rtp;
+    const codec = CODECS.find((name) => name.toLowerCase() === format?.codec.toLowerCase());
+    const isKnown = (type === 'video') === (codec !== 'opus') && (type === 'video' || type === 'audio');
+    if (format === undefined || codec === undefined || !isKnown || protocol !== 'RTP/SAVP') return [];
+    const { rate = 90_000, payload: payloadType } = format;
+    return [{ kind: type, codec, clockRate: rate, payloadType, control: new URL(control ?? '', base).href }];
+  });
+}
+
+/**
+ * @param url of the stream, as the server's public URL has it: proofs are for it
+ */
+export function createDialogue(link: Link, url: string, held: HeldTicket): Dialogue {
+  let nonce: string | undefined;
+  let keys: RtspKeys | undefined;
+  let session = '';
+  let number = 0;
+
+  async function proofOf(of: HeldTicket, method: string): Promise<string> {
+    const { privateKey, publicJwk, alg } = of.proofKey;
+    return createProof({ privateKey, publicJwk, alg, method, url, ticket: of.ticket, nonce });
+  }
+
+  /** A request with a proof; once more when that lacked a current nonce (RFC 9449 section 8). */
+  async function askWithProof(
+    of: HeldTicket,
+    method: string,
+    request: () => { headers: Record<string, string>; body?: string },
+  ): Promise<RtspReply> {
+    for (let tries = 1; ; tries++) {
+      const DPoP = await proofOf(of, method);
+      // Last: a control proof's number must be sent before the next one's.
+      const { headers, body } = request();
+      const reply = await link.ask(method, url, { ...headers, DPoP }, body);
+      const given = reply.headers.get('dpop-nonce');
+      const mayRepeat = tries === 1 && reply.status === 401 && given !== undefined && given !== nonce;
+      nonce = given ?? nonce;
+      if (!mayRepeat) return reply;
+    }
+  }
+
+  function controlled(method: string, body = ''): Record<string, string> {
+    if (keys === undefined) throw new PlayError('nothing was described');
+    number += 1;
+    const request = { method, url, session, body: Buffer.from(body) };
+    return { Session: session, [CONTROL_FIELD]: formatControlProof(keys.control, request, number) };
+  }
+
+  async function control(method: string, more: Record<string, string> = {}, body = ''): Promise<RtspReply> {
+    const reply = await link.ask(method, url, { ...controlled(method, body), ...more }, body);
+    if (reply.status !== 200) throw refusalOf(method, reply);
+    return reply;
+  }
+
+  return {
+    async describe() {
+      const reply = await askWithProof(held, 'DESCRIBE', () => ({
+        headers: {
+          Accept: 'application/sdp',
+          Require: PRE_SHARED_KEY_FEATURE,
+          Authorization: `DPoP ${held.ticket}`,
+        },
+      }));
+      if (reply.status === 551)
+        throw new PlayError('the server does not take keys by MIKEY with a pre-shared key');
+      if (reply.status !== 200) throw refusalOf('DESCRIBE', reply);
+      const keyNonce = reply.headers.get(NONCE_FIELD.toLowerCase()) ?? '';
+      if (!isKeyNonce(keyNonce)) throw new PlayError('the server has not said what keys are made of');
+      keys = deriveRtspKeys(await held.openSecret(), keyNonce);
+      return linesOf(reply.body.toString(), reply.headers.get('content-base') ?? `${url}/`);
+    },
+    async setUp(line, transport) {
+      if (keys === undefined) throw new PlayError('nothing was described');
+      const offer = buildPskInit({
+        psk: keys.preShared,
+        sessions: [{ ssrc: 0, suite: SUITE }],
+        nowMs: Date.now(),
+        mki: randomBytes(MKI_BYTES),
+        requestVerification: true,
+      });
+      const reply = await link.ask('SETUP', line.control, {
+        Transport: transport,
+        KeyMgmt: formatKeyMgmtHeader([{ uri: line.control, data: offer.message }]),
+        ...(session === '' ? {} : { Session: session }),
+      });
+      if (reply.status === 463)
+        throw new PlayError(
+          'the server does not take the keys: is the clock right, and the client part the ticket’s?',
+        );
+      if (reply.status !== 200) throw refusalOf('SETUP', reply);
+      session = (reply.headers.get('session') ?? '').split(';')[0] ?? '';
+      try {
+        const [spec] = parseKeyMgmtHeader(reply.headers.get('keymgmt') ?? '');
+        const [own] = offer.readVerification(spec?.data ?? Buffer.alloc(0));
+        if (own === undefined) throw new TypeError('no crypto session');
+        const [, rtp, rtcp] =
+          /;server_port=([0-9]{1,5})-([0-9]{1,5})/.exec(reply.headers.get('transport') ?? '') ?? [];
+        const serverPorts = rtp === undefined ? undefined : ([Number(rtp), Number(rtcp)] as const);
+        return { keys: own, serverPorts };
+      } catch {
+        throw new PlayError('who answers does not share the ticket’s secret');
+      }
+    },
+    async play() {
+      await control('PLAY');
+    },
+    async renew(to) {
+      const body = `ticket: ${to.ticket}\r\n`;
+      const reply = await askWithProof(to, 'SET_PARAMETER', () => ({
+        headers: { ...controlled('SET_PARAMETER', body), 'Content-Type': 'text/parameters' },
+        body,
+      }));
+      if (reply.status !== 200) throw refusalOf('SET_PARAMETER', reply);
+    },
+    async receipts() {
+      const body = `${RECEIPTS}\r\n`;
+      return (await control('GET_PARAMETER', { 'Content-Type': 'text/parameters' }, body)).body.toString();
+    },
+    async tearDown() {
+      return (await control('TEARDOWN', { Accept: 'application/json' })).body.toString();
+    },
+  };
+}
