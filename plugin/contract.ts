@@ -71,6 +71,7 @@ export const END_REASONS = [
   'kicked',
   'replaced',
   'viewer_stalled',
+  'above_tier',
   'server_stopped',
   'server_crashed',
   'source_ended',

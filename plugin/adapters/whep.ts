@@ -92,13 +92,15 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
   const absolute = (path: string): string => `${publicUrl.origin}${base}${path}`;
 
   /** Remembers a session until it ends; the repeated request of a lost reply finds it again. */
-  function remember(session: Session<V>, ufrag: string): Running<V> {
+  async function remember(session: Session<V>, ufrag: string): Promise<Running<V>> {
     const known = running.get(session.token);
     if (known !== undefined) {
       if (known.ufrag === ufrag) return known;
       // Other media in the same session: another ICE session.
       known.ufrag = ufrag;
       known.restarts += 1;
+      // They were opened for the ticket of then: it may have been renewed meanwhile.
+      await session.viewing.limit(tierOf(session.grant));
       return known;
     }
     const entry: Running<V> = { session, ufrag, restarts: 0 };
@@ -132,7 +134,7 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
       },
       { isLive: () => stage.isLive(uri), open: (grant) => stage.view(uri, offer, tierOf(grant)) },
     );
-    const entry = remember(session, offer.iceUfrag);
+    const entry = await remember(session, offer.iceUfrag);
     const { expiresAtSeconds } = session.grant;
     const links = iceServers({ sessionId: session.id, expiresAtSeconds });
     return new Response(session.viewing.answer, {

@@ -331,6 +331,10 @@ describe('WHEP', () => {
     expect((await send('HEAD', session)).status).toBe(409);
     const restart = await patch(session, 'a=ice-ufrag:abcd', { 'if-match': '*' });
     expect(await codeOf(restart)).toEqual([409, 'media_lost']);
+    const { grant } = gate.last();
+    Object.assign(gate.last(), {
+      grant: { ...grant, rights: { ...grant.rights, tier: { maxHeight: 720 } } },
+    });
     const again = await post({ body: OFFERS.firefoxLike, headers: { dpop: `${PROOF}2` } });
     expect([again.status, again.headers.get('location'), again.headers.get('etag')]).toEqual([
       201,
@@ -339,6 +343,8 @@ describe('WHEP', () => {
     ]);
     expect((await send('GET', session)).status).toBe(204);
     expect(gate.sessions).toHaveLength(1);
+    // Of the ticket that the session has by then, which may be another one than when its media were opened.
+    expect(stage.tiers).toEqual([{}, {}, { maxHeight: 720 }]);
   });
 
   it('shows the receipts of a session to its holder', async () => {
