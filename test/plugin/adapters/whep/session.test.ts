@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createWhep, type Whep, type WhepViewing } from '../../../../plugin/adapters/whep.ts';
 import { createEndedSessions } from '../../../../plugin/adapters/whep/ended.ts';
-import { END_REASONS } from '../../../../plugin/contract.ts';
+import { END_REASONS, type Receipt } from '../../../../plugin/contract.ts';
 import { Denial } from '../../../../plugin/errors.ts';
 import { silentLog } from '../../../support/doubles.ts';
 import { OFFERS } from '../../media/offers/index.ts';
@@ -10,6 +10,19 @@ import { fakeStage, type FakeStage } from './fake-stage.ts';
 import { GRANT, openGate, type OpenGate } from './open-gate.ts';
 
 const PUBLIC = 'https://media.example/base';
+const FINAL: Receipt = {
+  session: GRANT.sessionId,
+  ticket: GRANT.ticketId,
+  uri: GRANT.uri,
+  seq: 0,
+  prev: null,
+  startedAt: 1,
+  at: 6,
+  mediaMs: 5000,
+  bytes: 1_000_000,
+  state: 'final',
+  reason: 'expired',
+};
 const clock = { ms: 0, nowMs: () => clock.ms, monotonicMs: () => clock.ms };
 
 let gate: OpenGate<WhepViewing>;
@@ -84,13 +97,27 @@ describe('the URL of a session that has ended', () => {
     for (const [method, part] of [
       ['GET', ''],
       ['PATCH', ''],
-      ['GET', '/receipts'],
       ['POST', '/ticket'],
     ] as const) {
       const response = await send(method, path + part);
       expect(response.status).toBe(404);
       expect(await response.json()).toMatchObject({ code: 'session_ended', reason });
     }
+  });
+
+  it('shows the last receipts to the holder for a minute, and nobody else', async () => {
+    const path = `${await open()}/receipts`;
+    gate.receipts = [FINAL];
+    await gate.last().end('expired');
+    clock.ms = 59_999;
+    const response = await send('GET', path);
+    expect([response.status, await response.json()]).toEqual([200, { receipts: [FINAL] }]);
+    gate.check = () => {
+      throw new Denial('proof_missing');
+    };
+    expect((await send('GET', path)).status).toBe(401);
+    clock.ms = 60_000;
+    expect((await send('GET', path)).status).toBe(404);
   });
 
   it('says no more than that it has ended when that is long ago, or it never was', async () => {
@@ -109,7 +136,7 @@ describe('the URL of a session that has ended', () => {
 
 describe('the memory of ended sessions', () => {
   it('is bounded: the oldest are forgotten first', () => {
-    const ended = createEndedSessions({ clock, max: 3 });
+    const ended = createEndedSessions<string>({ clock, rememberMs: 1000, max: 3 });
     for (let count = 0; count < 5; count++) ended.note(`token-${count}`, 'expired');
     expect([0, 1, 2, 3, 4].map((count) => ended.find(`token-${count}`))).toEqual([
       undefined,
