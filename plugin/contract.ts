@@ -31,7 +31,7 @@ export interface AccessRequest {
   readonly confidential: boolean;
 }
 
-/** A request that belongs to a running session. */
+/** A request that belongs to a session. */
 export type SessionRequest = Pick<AccessRequest, 'authorization' | 'proof' | 'method' | 'url'>;
 
 /** A request that brings another ticket for a running session. */
@@ -71,6 +71,7 @@ export const END_REASONS = [
   'kicked',
   'replaced',
   'viewer_stalled',
+  'above_tier',
   'server_stopped',
   'server_crashed',
   'source_ended',

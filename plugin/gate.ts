@@ -7,6 +7,7 @@ import type {
   EndReason,
   Grant,
   Protocol,
+  Receipt,
   RenewalRequest,
   SessionRequest,
 } from './contract.ts';
@@ -18,7 +19,6 @@ import type {
   ReceiptSink,
   Redemptions,
   Reports,
-  Revocable,
   Revocations,
   StreamKeys,
   UnsealKey,
@@ -27,20 +27,14 @@ import type {
 import { createRefusalDelay } from './refusal-delay.ts';
 import { createRenewals } from './renewal.ts';
 import { createEnforcer } from './revocations/enforce.ts';
-import { authorizeAsk, type Ask } from './rights/index.ts';
 import { startSession, type Session } from './session.ts';
+import { createTicketChecks, type Presented } from './ticket-checks.ts';
 import {
-  authorizeTicket,
   createPassBook,
-  createProofVerifier,
   parseAuthorization,
   PASS_SECONDS,
-  unsealTicket,
-  verifyTicket,
   type Nonces,
-  type ProofRequest,
   type ReplayMemory,
-  type TicketClaims,
 } from './ticket/index.ts';
 
 export interface GateOptions {
@@ -96,6 +90,11 @@ export interface Gate {
    */
   prove(session: Session, request: SessionRequest): Promise<void>;
   /**
+   * The latest receipts of a session, oldest first, for its admitted holder; also after its end.
+   * @throws Denial
+   */
+  readReceipts(session: Session, request: SessionRequest): Promise<readonly Receipt[]>;
+  /**
    * Puts another ticket in the place of the one that a running session was admitted with; the media goes on. The same
    * ticket again changes nothing. When it throws, the session goes on as it was.
    * @throws Denial as `admit`; `session_ended`; for a ticket of another key `proof_invalid`, for one that takes away
@@ -122,23 +121,12 @@ export interface Pass {
   readonly key: Uint8Array | null;
 }
 
-interface Presented {
-  readonly ticket: string;
-  readonly claims: TicketClaims;
-  readonly key: Uint8Array | null;
-  readonly watermark: string | null;
-  readonly attempt: string | null;
-  readonly ask: Ask;
-}
-
 interface Attempt {
   readonly bodyHash: string;
   readonly session: Promise<Session>;
   /** `null` while it is being opened. */
   running: Session | null;
 }
-
-const DEFAULT_ASK: Ask = { action: 'play' };
 
 /** For a session of its own. */
 const grantOf = ({ claims, ask, attempt, key, watermark }: Presented): Grant => ({
@@ -162,85 +150,23 @@ const ticketHash = (ticket: string): string => createHash('sha256').update(ticke
 
 /** Makes the gate of one streaming server. */
 export function createGate(options: GateOptions): Gate {
-  const { serverId, keys, unsealKeys, redemptions, streamKeys, sink, clock, log } = options;
-  const { nonces, replay, revocations, reports, receiptIntervalMs = 5000, maxSessions = 10_000 } = options;
+  const { redemptions, streamKeys, sink, clock, log, nonces, revocations } = options;
+  const { receiptIntervalMs = 5000, maxSessions = 10_000 } = options;
   const { delayRefusal = createRefusalDelay() } = options;
-  const proofs = createProofVerifier({ nonces, replay, clock });
+  const checks = createTicketChecks(options);
   const enforcer = createEnforcer(revocations);
   const accesses = createAccesses({ redemptions, log });
-  /** Every session that is being opened or running, and the hash of its ticket. */
-  const running = new Map<Session, string>();
+  const running = new Set<Session>();
+  /** The hash of the ticket that each is held by, also after its end. */
+  const holders = new WeakMap<Session, string>();
   const attempts = new Map<string, Attempt>();
-  const isHeld = (session: Session, ticket: string): boolean => running.get(session) === ticketHash(ticket);
+  const isHeld = (session: Session, ticket: string): boolean => holders.get(session) === ticketHash(ticket);
+  const { requireUnrevoked } = checks;
   const renewals = createRenewals({ accesses, clock, isHeld, requireUnrevoked, onRenewed: follow });
   const passes = createPassBook<Presented>({ clock });
   let opening = 0;
   let closed = false;
   const isClosed = (): boolean => closed; // A function: it changes while we wait.
-
-  /** Costs next to nothing, and so comes before everything that costs something. */
-  function requireUnrevoked({ jti, sub, cnf }: TicketClaims): void {
-    const target: Revocable = { ticketId: jti, subject: sub, jkt: cnf?.jkt ?? null, sessionId: null };
-    if (revocations.isStale()) {
-      throw new Denial('order_server_unreachable', { detail: 'what is revoked is not known' });
-    }
-    if (revocations.find(target) !== null) throw new Denial('ticket_revoked');
-  }
-
-  async function verifyProof(request: ProofRequest, ticketId: string, sessionId: string | null) {
-    try {
-      return await proofs.verify(request);
-    } catch (error) {
-      if (asDenial(error).code === 'proof_replayed') reports?.proofReplayed(ticketId, sessionId);
-      throw error;
-    }
-  }
-
-  /** Everything that needs no other party: ticket, proof, ask. */
-  async function check(request: AccessRequest): Promise<Presented> {
-    const { scheme, ticket } = parseAuthorization(request.authorization);
-    const claims = await verifyTicket(ticket, { keys, nowSeconds: Math.floor(clock.nowMs() / 1000) });
-    authorizeTicket(claims, { serverId, uri: request.uri });
-    requireUnrevoked(claims);
-    let attempt: string | null = null;
-    let ask: Ask = DEFAULT_ASK;
-    if (claims.cnf === undefined) {
-      if (scheme !== 'bearer')
-        throw new Denial('proof_invalid', { detail: 'the ticket is not bound to a key' });
-    } else {
-      if (scheme !== 'dpop') throw new Denial('proof_missing');
-      const { proof, method, url, fingerprint } = request;
-      const proven = await verifyProof(
-        {
-          proof,
-          method,
-          url,
-          ticket,
-          jkt: claims.cnf.jkt,
-          ...(fingerprint === undefined ? {} : { fingerprint }),
-        },
-        claims.jti,
-        null,
-      );
-      attempt = proven.attempt;
-      ask = proven.ask ?? DEFAULT_ASK;
-    }
-    if (ask.action !== 'play') throw new Denial('rights_insufficient', { detail: 'action' });
-    authorizeAsk(claims.rights, ask);
-    requireTransport(claims, request);
-    if (claims.addr !== undefined && claims.addr !== request.peer) {
-      throw new Denial('rights_insufficient', { detail: 'addr' });
-    }
-    // A ticket bound to a device needs a device's proof, which no client can give yet: fail closed.
-    if (claims.dev !== undefined) throw new Denial('rights_insufficient', { detail: 'dev' });
-    // Last: who shows a ticket of ours without its proof shall not cost us an opening.
-    const secret = await unsealTicket(claims, unsealKeys);
-    return { ticket, claims, key: secret.k, watermark: secret.wm, attempt, ask };
-  }
-
-  function requireTransport(claims: TicketClaims, { confidential }: AccessRequest): void {
-    if (!confidential && claims.transport !== 'clear') throw new Denial('transport_insecure');
-  }
 
   async function open<V extends Viewing>(presented: Presented, media: Media<V>): Promise<Session<V>> {
     const { claims } = presented;
@@ -268,7 +194,8 @@ export function createGate(options: GateOptions): Gate {
         log,
         receiptIntervalMs,
       });
-      running.set(session, ticketHash(presented.ticket));
+      running.add(session);
+      holders.set(session, ticketHash(presented.ticket));
       enforcer.watch(session);
       void session.ended.then(() => running.delete(session));
       if (isClosed()) void session.end('server_stopped');
@@ -294,14 +221,7 @@ export function createGate(options: GateOptions): Gate {
       isTaken = false;
     }
     try {
-      const { claims } = taken.value;
-      authorizeTicket(claims, { serverId, uri: request.uri });
-      if (clock.nowMs() >= claims.exp * 1000) throw new Denial('ticket_expired', { detail: 'exp' });
-      requireUnrevoked(claims);
-      requireTransport(claims, request);
-      if (claims.addr !== undefined && claims.addr !== request.peer) {
-        throw new Denial('rights_insufficient', { detail: 'addr' });
-      }
+      checks.recheck(taken.value.claims, request);
       return await use(taken.value, restore);
     } catch (error) {
       // What passes by itself (off air, busy, order server away) must not cost the viewer the pass.
@@ -324,7 +244,7 @@ export function createGate(options: GateOptions): Gate {
   async function decide<V extends Viewing>(request: AccessRequest, media: Media<V>): Promise<Session<V>> {
     const { pass } = request;
     if (pass !== undefined) return withPass(request, pass, (presented) => open(presented, media));
-    const presented = await check(request);
+    const presented = await checks.check(request);
     if (presented.attempt === null) return open(presented, media);
     const name = attemptName(presented.claims.jti, presented.attempt);
     const before = attempts.get(name);
@@ -373,23 +293,25 @@ export function createGate(options: GateOptions): Gate {
     return reopening;
   }
 
-  async function prove(session: Session, { authorization, proof, method, url }: SessionRequest) {
+  function requireRunning(session: Session): void {
     if (!running.has(session) || session.isEnded()) throw new Denial('session_ended');
-    const { jkt } = session.grant;
+  }
+
+  async function proveHolder(session: Session, request: SessionRequest): Promise<void> {
+    const { jkt, ticketId, sessionId } = session.grant;
     if (jkt === null) return; // A bearer ticket: who knows the session's URL is its holder.
-    const { scheme, ticket } = parseAuthorization(authorization);
+    const { scheme, ticket } = parseAuthorization(request.authorization);
     if (!isHeld(session, ticket))
       throw new Denial('ticket_untrusted', { detail: 'not the ticket of this session' });
     if (scheme !== 'dpop') throw new Denial('proof_missing');
-    const { ticketId, sessionId } = session.grant;
-    await verifyProof({ proof, method, url, ticket, jkt }, ticketId, sessionId);
+    await checks.proveHolder({ ticketId, sessionId, jkt }, ticket, request);
   }
 
   async function renew(session: Session, request: RenewalRequest): Promise<void> {
-    if (!running.has(session) || session.isEnded()) throw new Denial('session_ended');
+    requireRunning(session);
     const { ticket } = parseAuthorization(request.authorization);
-    if (isHeld(session, ticket)) return prove(session, request);
-    const presented = await check({ ...request, uri: session.grant.uri, bodyHash: '' });
+    if (isHeld(session, ticket)) return proveHolder(session, request);
+    const presented = await checks.check({ ...request, uri: session.grant.uri, bodyHash: '' });
     // The session's own attempt: by it its media can be had anew, if that is lost.
     await renewals.renew(session, presented, { ...grantOf(presented), attempt: session.grant.attempt });
   }
@@ -397,7 +319,7 @@ export function createGate(options: GateOptions): Gate {
   /** What is known of a session by its ticket is from now on known by the one that it was renewed with. */
   function follow(session: Session, old: Grant, ticket: string): void {
     const { ticketId, attempt } = session.grant;
-    running.set(session, ticketHash(ticket));
+    holders.set(session, ticketHash(ticket));
     enforcer.watch(session);
     const name = attemptName(ticketId, attempt);
     const opened = attempts.get(attemptName(old.ticketId, attempt));
@@ -430,7 +352,9 @@ export function createGate(options: GateOptions): Gate {
     async mintPass(request, prepare = () => Promise.resolve()) {
       try {
         const { pass: before } = request;
-        const presented = await (before === undefined ? check(request) : exchange(request, before, prepare));
+        const presented = await (before === undefined
+          ? checks.check(request)
+          : exchange(request, before, prepare));
         if (before === undefined) await prepare();
         // Each pass is an attempt of its own: two of them are two connections.
         const pass = passes.issue(presented.claims.jti, { ...presented, attempt: null });
@@ -441,7 +365,14 @@ export function createGate(options: GateOptions): Gate {
         throw error;
       }
     },
-    prove,
+    async prove(session, request) {
+      requireRunning(session);
+      await proveHolder(session, request);
+    },
+    async readReceipts(session, request) {
+      await proveHolder(session, request);
+      return session.receipts();
+    },
     async renew(session, request) {
       try {
         await renew(session, request);
@@ -461,10 +392,10 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     nonce: () => nonces.current(),
-    sessions: () => [...running.keys()],
+    sessions: () => [...running],
     async close(reason) {
       closed = true;
-      await Promise.all([...running.keys()].map((session) => session.end(reason)));
+      await Promise.all([...running].map((session) => session.end(reason)));
     },
   };
 }

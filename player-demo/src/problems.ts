@@ -193,6 +193,7 @@ const CODE_OF_REASON: Readonly<Record<string, string>> = {
   exhausted: 'rights_exhausted',
   revoked: 'ticket_revoked',
   server_crashed: 'server_stopped',
+  above_tier: 'rights_insufficient',
 };
 
 /** The code for why a session has ended, as its receipts and its URL say it. */

@@ -19,6 +19,8 @@ export interface RenewalsOptions {
   readonly mayPay: () => boolean;
   /** @throws Problem, TicketMismatch */
   readonly renew: () => Promise<void>;
+  /** Goes on with what another tab has bought, where there is such; answers whether it does. @throws Problem */
+  readonly takeOver: () => Promise<boolean>;
   readonly onEnding: (ending: Ending | null) => void;
   readonly nowMs: () => number;
 }
@@ -48,11 +50,13 @@ export function isRenewable(offer: Offer | undefined): offer is Offer {
 export const isFree = ({ price, meterPrice }: Offer): boolean =>
   price.amountMinor === 0 && meterPrice === null;
 
-export function createRenewals({ leftMs, offer, mayPay, renew, onEnding, nowMs }: RenewalsOptions): Renewals {
+export function createRenewals(options: RenewalsOptions): Renewals {
+  const { leftMs, offer, mayPay, onEnding, nowMs } = options;
   const termMs = Math.min(offer?.validSeconds ?? Infinity, offer?.rights.seconds ?? Infinity) * 1000;
   const warnBeforeMs = Math.min(WARN_BEFORE_MS, termMs / SHARE);
   const renewBeforeMs = Math.min(RENEW_BEFORE_MS, termMs / SHARE);
   let failure: unknown = null;
+  let isBusy = false;
   let isRenewing = false;
   /** Not before this time. */
   let nextTryMs = 0;
@@ -64,32 +68,33 @@ export function createRenewals({ leftMs, offer, mayPay, renew, onEnding, nowMs }
     );
   }
 
-  async function renewNow(): Promise<void> {
-    if (isRenewing || offer === null || leftMs() === 0) return;
-    isRenewing = true;
+  async function goOn(buys: boolean): Promise<void> {
+    if (isBusy || offer === null || leftMs() === 0) return tell();
+    isBusy = true;
+    isRenewing = buys;
     tell();
     try {
-      await renew();
-      failure = null;
+      if (buys) await options.renew();
+      if (buys || (await options.takeOver())) failure = null;
     } catch (error) {
       failure = error;
       const { code } = asProblem(error);
       const passes = PASSING.has(code) || isWorthWaiting(code);
       nextTryMs = passes ? nowMs() + TRY_AGAIN_MS : Infinity;
     }
-    isRenewing = false;
+    isBusy = isRenewing = false;
     tell();
   }
 
   return {
     async look() {
-      const wants = offer !== null && (isFree(offer) || mayPay());
-      if (wants && leftMs() <= renewBeforeMs && nowMs() >= nextTryMs) await renewNow();
+      const isDue = offer !== null && leftMs() <= renewBeforeMs && nowMs() >= nextTryMs;
+      if (isDue) await goOn(isFree(offer) || mayPay());
       else tell();
     },
     async renewNow() {
       nextTryMs = 0;
-      await renewNow();
+      await goOn(true);
     },
   };
 }

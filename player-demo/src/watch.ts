@@ -83,6 +83,8 @@ export function createWatch(options: WatchOptions): Watch {
   let sessionId: string | null = null;
   /** True when the server has said the session's present id with a renewal. */
   let isRenewed = false;
+  /** What sessions are to run under; `null`: what it began with. */
+  let renewedWith: string | null = null;
   let spareDelete: PreparedRequest | null = null;
   let run: AbortController | null = null;
   let reconnects = 0;
@@ -138,15 +140,18 @@ export function createWatch(options: WatchOptions): Watch {
     signal: AbortSignal,
     refused: (problem: Problem) => Outcome = outcomeOf,
   ): Promise<Outcome | 'lost'> {
-    let opened: WhepSession;
+    let opened: WhepSession | null = null;
+    const under = renewedWith;
     try {
       opened = await openWhep({ ...options, opening, send: options.signed.send, signal });
+      // While it was being opened the ticket has become another one.
+      if (renewedWith !== null && renewedWith !== under) noteId(await renewSession(opened.url, renewedWith));
+      else noteId(null);
     } catch (error) {
+      if (opened !== null) await close(opened);
       return refused(asProblem(error));
     }
     session = opened;
-    sessionId = null;
-    isRenewed = false;
     if (isAborted(signal)) {
       await close(opened);
       return { next: 'end', code: 'viewer_left' };
@@ -270,6 +275,12 @@ export function createWatch(options: WatchOptions): Watch {
     };
   }
 
+  /** @param id as the server has said it with a renewal; `null`: it is not known yet */
+  function noteId(id: string | null): void {
+    sessionId = id;
+    isRenewed = id !== null;
+  }
+
   /** Again while the reply is lost: the same ticket changes nothing the second time. */
   async function renewSession(url: string, ticket: string): Promise<string | null> {
     for (const pauseMs of [...RENEWAL_PAUSES_MS, null]) {
@@ -334,17 +345,26 @@ export function createWatch(options: WatchOptions): Watch {
       return Math.max(0, Math.min(expiresAtSeconds * 1000 - options.nowMs(), left));
     },
     async renew(ticket, next) {
-      const renewed = session;
-      const id = renewed === null ? null : await renewSession(renewed.url, ticket);
+      let renewed: WhepSession | null;
+      let id: string | null = null;
+      // It may be lost meanwhile, and another one begin with the ticket before.
+      do {
+        renewed = session;
+        try {
+          id = renewed === null ? null : await renewSession(renewed.url, ticket);
+        } catch (error) {
+          // What became of a session that is gone says nothing of the ticket.
+          if (session?.url === renewed?.url) throw error;
+        }
+      } while (session?.url !== renewed?.url);
       options.signed.use(ticket);
+      renewedWith = ticket;
       terms = next;
       playedMs = 0;
       if (flowsSinceMs !== null) flowsSinceMs = options.nowMs();
-      if (renewed !== null && session === renewed) {
-        sessionId = id;
-        isRenewed = id !== null;
-        spare?.();
-      }
+      if (session === null) return;
+      noteId(id);
+      spare?.();
     },
     async readReceipts() {
       if (session === null) throw new Problem('session_ended');

@@ -3,7 +3,7 @@
  * server. It decides nothing: the gate admits, the stage plays.
  */
 import { createHash } from 'node:crypto';
-import type { Receipt } from '../contract.ts';
+import type { EndReason, Receipt } from '../contract.ts';
 import { Denial } from '../errors.ts';
 import type { Gate } from '../gate.ts';
 import { readText, requireContentType } from '../http/body.ts';
@@ -36,7 +36,7 @@ export interface WhepStage<V extends WhepViewing> {
 }
 
 /** What WHEP asks of the gate. */
-export type WhepGate = Pick<Gate, 'admit' | 'prove' | 'renew' | 'nonce'>;
+export type WhepGate = Pick<Gate, 'admit' | 'prove' | 'readReceipts' | 'renew' | 'nonce'>;
 
 export interface WhepOptions<V extends WhepViewing> {
   readonly gate: WhepGate;
@@ -77,6 +77,11 @@ const SESSION_METHODS: Readonly<Record<string, string>> = {
   '/ticket': 'POST, OPTIONS',
 };
 
+/** About 150 bytes each. */
+const REASONS_KEPT = { rememberMs: 600_000, max: 10_000 };
+/** With up to 100 receipts each. */
+const RECEIPTS_KEPT = { rememberMs: 60_000, max: 1000 };
+
 const etagOf = ({ restarts }: Running<WhepViewing>): string => `"ice-${restarts}"`;
 
 const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
@@ -87,25 +92,29 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
   const { iceServers = () => [], signReceipts } = options;
   const base = publicUrl.pathname.replace(/\/$/, '');
   const running = new Map<string, Running<V>>();
-  const ended = createEndedSessions({ clock });
+  const reasons = createEndedSessions<EndReason>({ clock, ...REASONS_KEPT });
+  const ended = createEndedSessions<Session>({ clock, ...RECEIPTS_KEPT });
   const endpoint = { nonce: () => gate.nonce(), corsOrigins, log };
   const absolute = (path: string): string => `${publicUrl.origin}${base}${path}`;
 
   /** Remembers a session until it ends; the repeated request of a lost reply finds it again. */
-  function remember(session: Session<V>, ufrag: string): Running<V> {
+  async function remember(session: Session<V>, ufrag: string): Promise<Running<V>> {
     const known = running.get(session.token);
     if (known !== undefined) {
       if (known.ufrag === ufrag) return known;
       // Other media in the same session: another ICE session.
       known.ufrag = ufrag;
       known.restarts += 1;
+      // They were opened for the ticket of then: it may have been renewed meanwhile.
+      await session.viewing.limit(tierOf(session.grant));
       return known;
     }
     const entry: Running<V> = { session, ufrag, restarts: 0 };
     running.set(session.token, entry);
     void session.ended.then((reason) => {
       running.delete(session.token);
-      ended.note(session.token, reason);
+      reasons.note(session.token, reason);
+      ended.note(session.token, session);
     });
     return entry;
   }
@@ -132,7 +141,7 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
       },
       { isLive: () => stage.isLive(uri), open: (grant) => stage.view(uri, offer, tierOf(grant)) },
     );
-    const entry = remember(session, offer.iceUfrag);
+    const entry = await remember(session, offer.iceUfrag);
     const { expiresAtSeconds } = session.grant;
     const links = iceServers({ sessionId: session.id, expiresAtSeconds });
     return new Response(session.viewing.answer, {
@@ -187,6 +196,16 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     return Response.json({ session: session.id, expiresAt: grant.expiresAtSeconds });
   }
 
+  /** The last receipt is there when it has reached the disk. */
+  async function readReceipts(request: Request, session: Session, path: string): Promise<Response> {
+    const receipts = await gate.readReceipts(session, {
+      ...readCredentials(request),
+      method: request.method,
+      url: absolute(path),
+    });
+    return Response.json({ receipts, ...(receipts.length === 0 ? {} : signReceipts?.(receipts)) });
+  }
+
   async function control(
     request: Request,
     { path, token, part }: { readonly path: string; readonly token: string; readonly part: string },
@@ -197,8 +216,10 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     if (request.method === 'OPTIONS') return optionsReply(methods, accept);
     if (!methods.split(', ').includes(request.method)) return methodNotAllowed(methods);
     const entry = running.get(token);
+    const known = entry?.session ?? ended.find(token);
+    if (part === '/receipts' && known !== undefined) return readReceipts(request, known, path);
     if (entry === undefined) {
-      const reason = ended.find(token);
+      const reason = reasons.find(token);
       throw new Denial('session_ended', reason === undefined ? {} : { reason });
     }
     if (part === '/ticket') return renew(request, entry, path, peer);
@@ -212,10 +233,6 @@ export function createWhep<V extends WhepViewing>(options: WhepOptions<V>): Whep
     if (request.method === 'PATCH') {
       if (session.isMediaLost()) throw new Denial('media_lost');
       return patch(request, entry);
-    }
-    if (request.method === 'GET') {
-      const receipts = session.receipts();
-      return Response.json({ receipts, ...(receipts.length === 0 ? {} : signReceipts?.(receipts)) });
     }
     await session.end('viewer_left');
     return new Response(null, { status: 200 });

@@ -9,6 +9,7 @@ import { errorFields } from '../error-fields.ts';
 import type { Log } from '../ports.ts';
 import { createReceiptChain } from './chain.ts';
 import type { ReceiptQueue } from './queue.ts';
+import { createDamageControl, MAX_READ_FAILURES, type FoundSegment } from './spool-damage.ts';
 import type { SpoolDisk } from './spool-disk.ts';
 import { decodeSegment, encodeRecord, type SpoolEntry } from './spool-format.ts';
 
@@ -72,8 +73,6 @@ const MAX_UNWRITTEN = 50_000;
 /** Segments whose receipts are held in memory beside those of the first and the last. */
 const HELD_SEGMENTS = 2;
 const RETRY_MS = 1000;
-/** A segment that cannot be read so many times in a row must not hold up those after it. */
-const MAX_READ_FAILURES = 3;
 /** A spool that was full is so no longer below this part of its bound. */
 const ROOM_AGAIN = 0.9;
 
@@ -97,13 +96,13 @@ function closingOf(last: Receipt | SessionOpening): Receipt {
  */
 export async function openSpool(options: SpoolOptions): Promise<Spool> {
   const { disk, log, maxBytes, commitMs = 250, segmentBytes = 1024 * 1024 } = options;
+  const damage = createDamageControl({ disk, log });
   const segments: Segment[] = [];
   const sessions = new Map<string, OpenSession>();
   let unwritten: SpoolEntry[] = [];
   let active: Segment | null = null;
   let nextNumber = 0;
   let trouble: SpoolTrouble | null = null;
-  let setAside = 0;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let ready: () => void = () => undefined;
@@ -137,33 +136,8 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
     if (open.last === state) open.isDirty = false;
   }
 
-  /** What is found in the place of records stays for whoever wants to look into it. */
-  async function putAside(name: string, content: Buffer, from: number): Promise<void> {
-    const rest = `${name}.damaged-${String(from)}`;
-    await disk.write(rest, 0, content.subarray(from));
-    await disk.truncate(name, from);
-    setAside += 1;
-    log.error(
-      { file: rest, bytes: content.byteLength - from },
-      'a segment of the receipts is damaged: the rest of it was set aside and is not delivered',
-    );
-  }
-
-  /** Reads a segment that was found, and takes from it what no record is. */
-  async function readSegment(name: string, isLast: boolean): Promise<Segment> {
-    const content = await disk.read(name);
-    const { entries, goodBytes: bytes, rest } = decodeSegment(content);
-    try {
-      if (rest === 'damaged' || (rest === 'torn' && !isLast)) await putAside(name, content, bytes);
-      else if (rest === 'torn') {
-        await disk.truncate(name, bytes);
-        const cut = content.byteLength - bytes;
-        log.warn({ file: name, bytes: cut }, 'the end of the receipts, which was being written, was cut off');
-      }
-    } catch (error) {
-      // Nothing is appended to it any more: it can stay as it is, and the records before it count.
-      log.error({ file: name, ...errorFields(error) }, 'a damaged segment of the receipts cannot be mended');
-    }
+  /** Takes in what a segment that was found has. */
+  function takeIn(name: string, { entries, bytes }: FoundSegment): void {
     const { length: count } = receiptsOf(entries);
     const segment = { name, bytes, count, acknowledged: 0, receipts: null, failures: 0 };
     for (const entry of entries) {
@@ -173,14 +147,15 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       else open.last = last;
       noteWritten(entry, segment);
     }
-    return segment;
+    segments.push(segment);
   }
 
   async function recover(): Promise<number> {
     const names = (await disk.list()).filter((name) => SEGMENT.test(name)).sort();
     for (const [index, name] of names.entries()) {
       nextNumber = Number(SEGMENT.exec(name)?.[1]) + 1;
-      segments.push(await readSegment(name, index === names.length - 1));
+      const found = await damage.readFound(name, index === names.length - 1);
+      if (found !== null) takeIn(name, found);
     }
     const open = [...sessions.values()];
     for (const { last } of open) push({ receipt: closingOf(last) });
@@ -297,9 +272,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
     if (segment.receipts !== null) return segment.receipts;
     const receipts = receiptsOf(decodeSegment(await disk.read(segment.name)).entries);
     if (receipts.length < segment.count) {
-      setAside += 1;
-      const lost = segment.count - receipts.length;
-      log.error({ file: segment.name, receipts: lost }, 'receipts were damaged on the disk');
+      damage.noteLoss(segment.name, segment.count - receipts.length);
       segment.count = receipts.length;
     }
     segment.receipts = receipts;
@@ -307,15 +280,9 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
     return receipts;
   }
 
-  /** The receipts in it will not be delivered; the sessions that go on are closed by what is known of them all the same. */
+  /** The sessions that go on are closed by what is known of them all the same. */
   async function giveUp(segment: Segment, cause: unknown): Promise<void> {
     segments.splice(segments.indexOf(segment), 1);
-    setAside += 1;
-    const fields = { file: segment.name, receipts: segment.count - segment.acknowledged };
-    log.error(
-      { ...fields, ...errorFields(cause) },
-      'a segment of the receipts cannot be read: it was set aside',
-    );
     for (const open of sessions.values()) {
       if (open.segment !== segment) continue;
       open.segment = null;
@@ -323,10 +290,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       if (!isDirty) push('seq' in last ? { carried: last } : { opened: last });
     }
     schedule(0);
-    await disk.rename(segment.name, `${segment.name}.damaged-0`).catch((error: unknown) => {
-      const { name: file } = segment;
-      log.warn({ file, ...errorFields(error) }, 'what cannot be read of the receipts could not be renamed');
-    });
+    await damage.setAside(segment.name, cause);
     if (trouble === 'bound') judgeSize();
   }
 
@@ -412,7 +376,7 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       }),
     onReady: (listener) => void (ready = listener),
     flush,
-    stats: () => ({ bytes: size(), trouble, setAside }),
+    stats: () => ({ bytes: size(), trouble, setAside: damage.count() }),
     async close() {
       closed = true;
       clearTimeout(timer);

@@ -1,38 +1,26 @@
 /** A viewer who has forgotten the password, in a browser: from the sign-in page by mail to a new one. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Browser } from 'playwright-core';
-import { launchBrowser } from '../support/browser.ts';
-import { startOrderServer, type TestOrderServer } from '../support/order-server.ts';
-import { freePorts } from '../support/stack.ts';
+import { expect, it } from 'vitest';
+import { useShopSite } from '../support/shop-page.ts';
 
 const EMAIL = 'viewer@example.com';
 
-let server: TestOrderServer;
-let browser: Browser;
-let url: string;
-beforeAll(async () => {
-  const [port = 0] = await freePorts(1);
-  url = `http://localhost:${String(port)}`;
-  [server, browser] = await Promise.all([startOrderServer({ port, publicUrl: url }), launchBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
+const site = useShopSite();
 
 async function mailedLink(): Promise<string> {
-  const directory = join(server.dataDir, 'mail');
+  const directory = join(site.server.dataDir, 'mail');
   const names = await readdir(directory).catch(() => []);
   const texts = await Promise.all(names.map((name) => readFile(join(directory, name), 'utf8')));
-  const link = new RegExp(`${url}/#/reset/[A-Za-z0-9_-]{43}`).exec(texts.join('\n').replaceAll('=\r\n', ''));
+  const link = new RegExp(`${site.url}/#/reset/[A-Za-z0-9_-]{43}`).exec(
+    texts.join('\n').replaceAll('=\r\n', ''),
+  );
   return link?.[0] ?? '';
 }
 
 it('chooses a new password by the link of a mail, once', async () => {
-  const page = await browser.newPage();
-  await page.goto(`${url}/#/sign-in`);
+  const page = await site.browser.newPage();
+  await page.goto(`${site.url}/#/sign-in`);
   await page.getByRole('link', { name: 'Forgotten your password?' }).click();
   await page.getByLabel('E-mail').fill(EMAIL);
   await page.getByRole('button', { name: 'Mail me a link' }).click();
@@ -54,10 +42,10 @@ it('chooses a new password by the link of a mail, once', async () => {
   await page.getByLabel('Password').fill('a new password');
   await page.getByTestId('sign-in-form').getByRole('button', { name: 'Sign in' }).click();
   await expect
-    .poll(async () => (await page.context().cookies(url)).map(({ name }) => name))
+    .poll(async () => (await page.context().cookies(site.url)).map(({ name }) => name))
     .toEqual(['usher_session']);
 
-  await page.goto(`${url}/#/`);
+  await page.goto(`${site.url}/#/`);
   await page.goto(link);
   await page.getByLabel('New password').fill('yet another one');
   await page.getByRole('button', { name: 'Save' }).click();

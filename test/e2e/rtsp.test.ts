@@ -3,7 +3,6 @@ import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
-import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -12,6 +11,7 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { selfSignedCertFile } from '../../plugin/tls.ts';
+import { httpsAsker, type HttpsAsk } from '../support/https-ask.ts';
 import { startDetour } from '../support/rtsp-detour.ts';
 import {
   decodeFile,
@@ -53,6 +53,7 @@ let order: RunningProcess;
 let media: RunningProcess;
 let encoder: Encoder;
 let ca: string;
+let ask: HttpsAsk;
 let mediaUrl: string;
 let staff: string;
 let titleId: string;
@@ -61,26 +62,6 @@ let card: Buffer;
 let tap: Tap;
 const plainUrl = (): string => `rtsp://127.0.0.1:${String(tap.port)}`;
 const opened: { close(): unknown }[] = [];
-
-interface Answer {
-  readonly status: number;
-  readonly nonce: string;
-  readonly body: string;
-}
-
-function ask(url: string, method: string, headers: Record<string, string> = {}, body = ''): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const outgoing = httpsRequest(url, { method, headers, ca }, (response) => {
-    let text = '';
-    response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-    response.on('end', () => {
-      const nonce = String(response.headers['dpop-nonce']);
-      resolve({ status: response.statusCode ?? 0, nonce, body: text });
-    });
-  });
-  outgoing.on('error', reject).end(body);
-  return promise;
-}
 
 interface Bought {
   readonly url: string;
@@ -112,6 +93,7 @@ beforeAll(async () => {
   media = await startProcess('plugin/main.ts', { ...env, ...settings });
   mediaUrl = environment.mediaUrl.replace('http:', 'https:');
   ca = await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8');
+  ask = httpsAsker(ca);
   const login = DEMO_LOGINS.find(({ role }) => role === 'admin');
   if (login === undefined) throw new Error('no staff');
   staff = await signIn(orderUrl, login);

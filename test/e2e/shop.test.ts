@@ -1,34 +1,22 @@
 /** The player's shop and account in a browser. Nothing is played, so that no media server is needed. */
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
-import { launchBrowser } from '../support/browser.ts';
-import { startOrderServer, type Json, type TestOrderServer } from '../support/order-server.ts';
-import { freePorts } from '../support/stack.ts';
+import type { Json } from '../support/order-server.ts';
+import { useShopSite } from '../support/shop-page.ts';
 
 const [LOGIN, SECOND] = DEMO_LOGINS;
 
-let server: TestOrderServer;
-let url: string;
-let browser: Browser;
+const site = useShopSite();
 let page: Page;
-beforeAll(async () => {
-  const [port = 0] = await freePorts(1);
-  url = `http://localhost:${String(port)}`;
-  [server, browser] = await Promise.all([startOrderServer({ port, publicUrl: url }), launchBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await server.close();
-});
 beforeEach(async () => {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const context = await site.browser.newContext({ viewport: { width: 1280, height: 900 } });
   page = await context.newPage();
 });
 afterEach(() => page.context().close());
 
 async function signIn(login = LOGIN): Promise<void> {
-  await page.goto(`${url}/#/sign-in`);
+  await page.goto(`${site.url}/#/sign-in`);
   await page.getByLabel(/e-?mail/i).fill(login?.email ?? '');
   await page.getByLabel(/password/i).fill(login?.password ?? '');
   await page.getByRole('button', { name: /sign in/i }).click();
@@ -45,10 +33,10 @@ interface Sold {
 
 /** The viewer's orders, newest first. */
 async function sold(): Promise<Sold[]> {
-  const { data } = await server.graphql(
+  const { data } = await site.server.graphql(
     '{ me { orders(first: 100) { edges { node { state payment { provider } } } } } }',
     {},
-    await server.tokenOf('viewer'),
+    await site.server.tokenOf('viewer'),
   );
   const edges = data?.['me']?.['orders']?.['edges'] as unknown as { node: Json }[];
   return edges.map(({ node }) => ({
@@ -144,7 +132,7 @@ describe('the page of the account', () => {
     await expect
       .poll(() => lines.allTextContents())
       .toEqual(['No longer held', 'Held for an order', 'Credit by the shop']);
-    await page.goto(`${url}/#/`);
+    await page.goto(`${site.url}/#/`);
     await openShow();
     await page.getByRole('button', { name: /Tonight/ }).waitFor();
     expect(await page.getByTestId('ticket').count()).toBe(0);
@@ -152,14 +140,14 @@ describe('the page of the account', () => {
 
   it('signs out the others, and changes the password', async () => {
     const next = 'another-password-2';
-    const token = await server.tokenOf('second');
+    const token = await site.server.tokenOf('second');
     await signIn(SECOND);
     await page.getByRole('link', { name: 'Account' }).click();
     const sessions = page.getByTestId('sessions').locator('li');
     await page.getByRole('button', { name: 'Sign out everywhere else' }).click();
     await expect.poll(() => sessions.count()).toBe(1);
     expect(await sessions.textContent()).toMatch(/Chrome on Linux.*This one/);
-    expect((await server.graphql('{ me { name } }', {}, token)).data?.['me']).toBeNull();
+    expect((await site.server.graphql('{ me { name } }', {}, token)).data?.['me']).toBeNull();
 
     await page.getByLabel('Current password').fill('not the password');
     await page.getByLabel('New password').fill(next);

@@ -1,9 +1,9 @@
 /** With a certificate: passes and media travel encrypted, by HTTPS-FLV and by RTMPS. */
 import { readFile, rm } from 'node:fs/promises';
-import { request as httpsRequest } from 'node:https';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { selfSignedCertFile } from '../../plugin/tls.ts';
+import { httpsAsker, type HttpsAsk } from '../support/https-ask.ts';
 import { buy, offersOf, proofFor, signIn, type Purchase } from '../support/shop.ts';
 import {
   DEMO_PATH,
@@ -20,7 +20,7 @@ let environment: StackEnvironment;
 let order: RunningProcess;
 let media: RunningProcess;
 let encoder: Encoder;
-let ca: string;
+let ask: HttpsAsk;
 let mediaUrl: string;
 let purchase: Purchase;
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
   order = await startProcess('admin/main.ts', env);
   media = await startProcess('plugin/main.ts', { ...env, USHER_TLS: 'self-signed' });
   mediaUrl = environment.mediaUrl.replace('http:', 'https:');
-  ca = await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8');
+  ask = httpsAsker(await readFile(selfSignedCertFile(`${dataDir}/media`), 'utf8'));
   const { streamKey } = order.ready.demo as { streamKey: string };
   encoder = publishTestCard(`rtmp://127.0.0.1:${String(rtmpPort)}${DEMO_PATH}?key=${streamKey}`);
   const [viewer] = DEMO_LOGINS;
@@ -43,30 +43,6 @@ afterAll(async () => {
   await Promise.all([order.stop(), media.stop()]);
   await rm(environment.dataDir, { recursive: true, force: true });
 });
-
-interface Answer {
-  readonly status: number;
-  readonly nonce: string;
-  readonly body: string;
-}
-
-/** fetch trusts no certificate of ours. */
-function ask(url: string, method: string, headers: Record<string, string> = {}, body = ''): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const outgoing = httpsRequest(url, { method, headers, ca }, (response) => {
-    let text = '';
-    response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-    response.on('end', () =>
-      resolve({
-        status: response.statusCode ?? 0,
-        nonce: String(response.headers['dpop-nonce']),
-        body: text,
-      }),
-    );
-  });
-  outgoing.on('error', reject).end(body);
-  return promise;
-}
 
 async function mint(url: string): Promise<Record<string, string>> {
   const { nonce } = await ask(url, 'OPTIONS');

@@ -8,7 +8,13 @@ const FREE: Offer = { ...OFFER, price: { amountMinor: 0, currency: 'EUR' }, vali
 const PAID: Offer = { ...OFFER, validSeconds: 3600 };
 
 function setUp(offer: Offer | null, answers: (Error | null)[] = [null], leftSeconds = 600) {
-  const world = { leftMs: leftSeconds * 1000, nowMs: NOW_MS, mayPay: false, tries: 0 };
+  const world = {
+    leftMs: leftSeconds * 1000,
+    nowMs: NOW_MS,
+    mayPay: false,
+    tries: 0,
+    boughtElsewhere: false,
+  };
   const endings: (Ending | null)[] = [];
   const renewals = createRenewals({
     leftMs: () => world.leftMs,
@@ -21,6 +27,10 @@ function setUp(offer: Offer | null, answers: (Error | null)[] = [null], leftSeco
       const answer = answers.shift();
       if (answer instanceof Error) throw answer;
       world.leftMs += 3_600_000;
+    },
+    async takeOver() {
+      if (world.boughtElsewhere) world.leftMs += 3_600_000;
+      return world.boughtElsewhere;
     },
   });
   /** Lets seconds pass, with a look after each. */
@@ -118,6 +128,26 @@ describe('a ticket that is about to end', () => {
     const { world, pass } = setUp(FREE, [new Problem('not_on_sale'), null]);
     await pass(600);
     expect(world.tries).toBe(1);
+  });
+
+  it('goes on with what another tab has bought, without being asked, and without buying', async () => {
+    const { world, endings, pass, last } = setUp(PAID);
+    await pass(541);
+    expect(last()).not.toBeNull();
+    world.boughtElsewhere = true;
+    await pass(1);
+    expect([world.tries, last()]).toEqual([0, null]);
+    expect(endings.some((ending) => ending?.isRenewing === true)).toBe(false);
+  });
+
+  it('says still why it could not be renewed while no other tab has done so either', async () => {
+    const { world, renewals, pass, last } = setUp(PAID, [new Problem('shop_unreachable')], 30);
+    await renewals.renewNow();
+    await pass(10);
+    expect((last()?.failure as Problem).code).toBe('shop_unreachable');
+    world.boughtElsewhere = true;
+    await pass(1);
+    expect(last()).toBeNull();
   });
 
   it('is not ordered twice at once', async () => {

@@ -1,7 +1,7 @@
 /** Another ticket for the session that is running. */
-import { expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Problem } from '../../player-demo/src/problems.ts';
-import { NOW_MS } from './support/shop.ts';
+import { NOW_MS, WHEP } from './support/shop.ts';
 import { created, ended, methods, setUp, TERMS } from './support/watching.ts';
 
 const SESSION = 'https://media.example/whep/live/demo/session-1';
@@ -103,4 +103,72 @@ test('a refusal that says why the session has ended is believed', async () => {
   await reach('live');
   drop();
   await reach('ended', 'kicked');
+});
+
+describe('a session that is lost while it is renewed', () => {
+  const OTHER = SESSION.replace('session-1', 'session-2');
+
+  /** A server on which every session opens at once, and whose word on each renewal and offer is held for the test. */
+  function setUpHeld(held: (url: string) => Promise<Response> | null) {
+    const asked: string[] = [];
+    let opened = 0;
+    const world = setUp([], [], {
+      signed: {
+        use: () => undefined,
+        prepare: async ({ url }) => ({ url, init: {} }),
+        async send({ method, url }) {
+          if (method === 'GET') throw new Problem('session_ended');
+          if (method === 'DELETE') return new Response(null, { status: 200 });
+          asked.push(url);
+          const answer = held(url);
+          if (answer !== null) return answer;
+          opened += 1;
+          return created({ location: `/whep/live/demo/session-${String(opened)}` });
+        },
+      },
+    });
+    return { ...world, asked };
+  }
+
+  test.each([
+    ['taken', () => Response.json(renewed)],
+    [
+      'refused',
+      () => {
+        throw new Problem('session_ended');
+      },
+    ],
+  ])('by one that was %s: the session after it gets the ticket as well', async (_name, answer) => {
+    const first = Promise.withResolvers<undefined>();
+    const { watch, asked, reach, drop } = setUpHeld((url) => {
+      if (url === `${SESSION}/ticket`) return first.promise.then(answer);
+      return url === `${OTHER}/ticket` ? Promise.resolve(Response.json(renewed)) : null;
+    });
+    watch.play();
+    await reach('live');
+    const renewing = watch.renew('ticket-2', LATER);
+    drop();
+    await reach('waiting');
+    await reach('live');
+    first.resolve(undefined);
+    await renewing;
+    expect(asked).toEqual([WHEP, `${SESSION}/ticket`, WHEP, `${OTHER}/ticket`]);
+    expect(watch.leftMs()).toBe(7_200_000);
+    await watch.stop();
+  });
+
+  test('and opened anew with the ticket before gets the new one as soon as it is open', async () => {
+    const opening = Promise.withResolvers<undefined>();
+    const { watch, asked, reach } = setUpHeld((url) => {
+      if (url.endsWith('/ticket')) return Promise.resolve(Response.json(renewed));
+      return opening.promise.then(() => created());
+    });
+    watch.play();
+    await vi.waitUntil(() => asked.length === 1);
+    await watch.renew('ticket-2', LATER);
+    opening.resolve(undefined);
+    await reach('live');
+    expect(asked).toEqual([WHEP, `${SESSION}/ticket`]);
+    await watch.stop();
+  });
 });

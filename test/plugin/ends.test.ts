@@ -27,6 +27,7 @@ const TABLE: Readonly<Record<EndReason, Told>> = {
   kicked: { webSocket: 4403, rtmp: ['error', STOP], title: 'The session was ended' },
   replaced: { webSocket: 4403, rtmp: ['error', STOP], title: 'Playing elsewhere' },
   viewer_stalled: { webSocket: 4408, rtmp: ['error', STOP], title: 'The connection was too slow' },
+  above_tier: { webSocket: 4403, rtmp: ['error', STOP], title: 'Your ticket does not cover this' },
   server_stopped: {
     webSocket: 1001,
     rtmp: ['error', STOP],

@@ -408,6 +408,18 @@ describe('a later request of a session', () => {
     await session.end('kicked');
     expect(await codeOf(gate.prove(session, made))).toBe('session_ended');
   });
+
+  it('reads the receipts after the end, too, and nobody else does', async () => {
+    const { gate, session, request } = await admitted();
+    session.viewing.firstMedia();
+    await session.end('kicked');
+    const last = (await gate.readReceipts(session, await request(viewer))).at(-1);
+    expect(last).toMatchObject({ state: 'final', reason: 'kicked' });
+    const stranger = await world.newViewer();
+    expect(await codeOf(gate.readReceipts(session, await request(stranger)))).toBe('proof_invalid');
+    const unproven = { ...(await request(viewer)), proof: undefined };
+    expect(await codeOf(gate.readReceipts(session, unproven))).toBe('proof_missing');
+  });
 });
 
 describe('a publisher', () => {

@@ -9,6 +9,7 @@ import { createRenewals, isRenewable, type Renewals } from '../renewal.ts';
 import { hrefOf, navigate } from '../router.ts';
 import type { StoredTicket } from '../store.ts';
 import { beginHeadStart, createViewing, termsOf, waitMs, type HeadStart, type Viewing } from '../viewing.ts';
+import { createSuccession } from '../succession.ts';
 import type { WatchState } from '../watch.ts';
 import { elsewhereView } from './elsewhere.ts';
 import { describeError, problemCard } from './notice.ts';
@@ -131,10 +132,24 @@ function loadedTitle(app: App, title: Title) {
   function renewalsOf(first: StoredTicket, { watch }: Viewing): Renewals {
     const own = title.offers.find(({ id }) => id === first.offerId);
     const offer = isRenewable(own) ? own : null;
-    let held = first;
-    /** Bought, and not taken by the streaming server yet: it is not to be bought again. */
-    let bought: StoredTicket | null = null;
     bar.use(offer);
+    const { renew, takeOver } = createSuccession({
+      first,
+      store: app.store,
+      locks: navigator.locks,
+      order(held) {
+        if (offer === null) throw new Problem('not_on_sale');
+        return renewTicket(ordering(), held, title, offer);
+      },
+      async use(next) {
+        await watch.renew(next.ticket, termsOf(next));
+        void app.refreshAccount();
+        app.announce('Your ticket has been renewed.');
+        if (viewing?.watch !== watch) return;
+        ticket = next;
+        renderAside();
+      },
+    });
     return createRenewals({
       leftMs: watch.leftMs,
       offer,
@@ -146,17 +161,8 @@ function loadedTitle(app: App, title: Title) {
         if (left !== null) left.hidden = ending !== null;
       },
       nowMs: () => Date.now(),
-      async renew() {
-        if (offer === null) return;
-        bought ??= await renewTicket(ordering(), held, title, offer);
-        await watch.renew(bought.ticket, termsOf(bought));
-        [held, bought] = [bought, null];
-        void app.refreshAccount();
-        app.announce('Your ticket has been renewed.');
-        if (viewing?.watch !== watch) return;
-        ticket = held;
-        renderAside();
-      },
+      renew,
+      takeOver,
     });
   }
 

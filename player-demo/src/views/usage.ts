@@ -135,6 +135,7 @@ const REASONS: Readonly<Record<string, string>> = {
   kicked: 'Ended by the shop',
   replaced: 'Went on elsewhere',
   viewer_stalled: 'Connection too slow',
+  above_tier: 'More than the ticket covers',
   server_stopped: 'Server stopped',
   server_crashed: 'Server failed',
   source_ended: 'Broadcast ended',

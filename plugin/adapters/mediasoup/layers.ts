@@ -1,5 +1,6 @@
 /** What is known of the layers of a track, from the RTP that comes in: how high their pictures are, how many bits they take. */
 import { Denial } from '../../errors.ts';
+import type { Clock } from '../../ports.ts';
 import type { Tier } from '../../rights/index.ts';
 import { heightsIn, type SizedCodec } from '../../rtp/index.ts';
 
@@ -102,25 +103,51 @@ export function bestLayer(layers: readonly Layer[], tier: Tier, current: number 
   return Math.max(0, within);
 }
 
-/**
- * Checks that there is something within a tier's limits to send; nothing is made anew for it.
- * @throws Denial `rights_insufficient`, its detail the limit and what the stream has
- */
-export function requireWithin(
-  { video, audio }: { readonly video: readonly Layer[]; readonly audio: readonly Layer[] },
-  tier: Tier,
-): void {
+/** What is known of a stream that a viewer gets. */
+export interface Known {
+  readonly video: readonly Layer[];
+  readonly audio: readonly Layer[];
+}
+
+/** The limit of a tier that everything a stream has is above, and what the stream has; `undefined`: some is within. */
+function findExcess({ video, audio }: Known, tier: Tier): string | undefined {
   const excess = video.map((layer) => excessOf(layer, tier, RATE_MARGIN));
   const [lowest] = excess;
   if (lowest !== undefined && !excess.includes(undefined)) {
     const than = lowest === 'maxHeight' ? 'height' : 'bitrate';
-    throw new Denial('rights_insufficient', {
-      detail: `tier.${lowest}: no picture of this stream has less ${than}`,
-    });
+    return `tier.${lowest}: no picture of this stream has less ${than}`;
   }
   const soundBits = audio[0]?.bitsPerSecond ?? 0;
   if (soundBits > (tier.audioBitrate ?? Infinity) * RATE_MARGIN)
-    throw new Denial('rights_insufficient', {
-      detail: 'tier.audioBitrate: the sound of this stream has more',
-    });
+    return 'tier.audioBitrate: the sound of this stream has more';
+  return undefined;
+}
+
+/**
+ * Checks that there is something within a tier's limits to send; nothing is made anew for it.
+ * @throws Denial `rights_insufficient`, its detail the limit and what the stream has
+ */
+export function requireWithin(known: Known, tier: Tier): void {
+  const detail = findExcess(known, tier);
+  if (detail !== undefined) throw new Denial('rights_insufficient', { detail });
+}
+
+/** A peak passes in less; an encoder that was set to more does not. */
+const EXCESS_LASTS_MS = 5000;
+
+/**
+ * Watches whether a stream grows beyond a viewer's tier while he watches.
+ * @returns to be called about once a second, with the tier of now: what is wrong once that has lasted for 5 s
+ */
+export function createExcessWatch(
+  known: () => Known,
+  clock: Pick<Clock, 'monotonicMs'>,
+): (tier: Tier) => string | undefined {
+  let sinceMs: number | undefined;
+  return (tier) => {
+    const excess = findExcess(known(), tier);
+    if (excess === undefined) sinceMs = undefined;
+    else sinceMs ??= clock.monotonicMs();
+    return sinceMs !== undefined && clock.monotonicMs() - sinceMs >= EXCESS_LASTS_MS ? excess : undefined;
+  };
 }

@@ -5,7 +5,7 @@ import type { Offer } from '../../media/offer.ts';
 import type { Clock, Log, MediaCounters, Viewing } from '../../ports.ts';
 import type { Tier } from '../../rights/index.ts';
 import { writeAnswer, type Sent } from './answer.ts';
-import { requireWithin } from './layers.ts';
+import { createExcessWatch, requireWithin, type Known } from './layers.ts';
 import { createLayerChoice } from './layer-choice.ts';
 import type { Chosen, Match } from './match.ts';
 import { createSignsOfLife, type SignsOfLife } from './signs-of-life.ts';
@@ -104,10 +104,12 @@ async function consume(
   return [{ chosen, consumer }];
 }
 
+const knownOf = ({ layers }: Feed): Known => ({ video: layers.video(), audio: layers.audio() });
+
 /** Opens the transport; media flows once the viewer has completed DTLS with the offered fingerprint. */
 export async function openViewing(options: ViewingOptions): Promise<RunningViewing> {
   const { router, webRtcServer, offer, match, feed, tier } = options;
-  requireWithin({ video: feed.layers.video(), audio: feed.layers.audio() }, tier);
+  requireWithin(knownOf(feed), tier);
   const transport = await router.createWebRtcTransport({
     webRtcServer,
     preferUdp: true,
@@ -150,6 +152,8 @@ function runViewing(
   const video = consumers.find(({ kind }) => kind === 'video');
   const layers = video === undefined ? 1 : layersOf(video);
   const choice = createLayerChoice({ transport, video, layers, known: feed.layers.video });
+  const findExcess = createExcessWatch(() => knownOf(feed), clock);
+  let tier: Tier = {};
   const answer = writeAnswer(offer, sent, transport);
   const first = Promise.withResolvers<undefined>();
   const gone = Promise.withResolvers<EndReason>();
@@ -186,6 +190,11 @@ function runViewing(
 
   function look(): void {
     if (final === undefined) choice.look();
+    const excess = final === undefined ? findExcess(tier) : undefined;
+    if (excess !== undefined) {
+      log.info({ detail: excess }, 'a stream has grown beyond the tier of a viewer');
+      leave('above_tier');
+    }
     if (signs === undefined || looking || final !== undefined) return;
     looking = true;
     lookForSigns(signs)
@@ -260,8 +269,9 @@ function runViewing(
       if (layer !== null && !(Number.isInteger(layer) && layer >= 0)) throw new TypeError('no such layer');
       if (final === undefined) await choice.limitLayer(layer);
     },
-    async limit(tier) {
-      if (final === undefined) await choice.limit(tier);
+    async limit(next) {
+      tier = next;
+      if (final === undefined) await choice.limit(next);
     },
     async restartIce() {
       const { usernameFragment, password } = await transport.restartIce();

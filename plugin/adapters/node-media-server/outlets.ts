@@ -25,6 +25,7 @@ const FAREWELLS: Readonly<Record<EndReason, string>> = {
   kicked: 'kicked: the viewing was ended by the operator',
   replaced: 'replaced: the viewing goes on elsewhere',
   viewer_stalled: 'viewer_stalled: nothing was read for too long',
+  above_tier: 'above_tier: the stream has become more than the ticket covers',
   server_stopped: 'server_stopped: the server is being stopped',
   server_crashed: 'server_crashed: the server failed',
   source_ended: 'source_ended: the stream has ended',

@@ -1,25 +1,22 @@
-/** Why sessions have ended, for clients who ask afterwards; for a while, and so many. */
-import type { EndReason } from '../../contract.ts';
+/** What is known of sessions that have ended, for clients who ask afterwards; for a while, and of so many. */
 import type { Clock } from '../../ports.ts';
 
-export interface EndedSessions {
-  note(token: string, reason: EndReason): void;
+export interface EndedSessions<T> {
+  note(token: string, known: T): void;
   /** `undefined` for a session that has not ended, that is forgotten, or that there never was. */
-  find(token: string): EndReason | undefined;
+  find(token: string): T | undefined;
 }
 
 export interface EndedSessionsOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
-  /** Default 10 minutes. */
-  readonly rememberMs?: number;
-  /** About 150 bytes each; of more the oldest are forgotten. Default 10,000. */
-  readonly max?: number;
+  readonly rememberMs: number;
+  /** Of more the oldest are forgotten. */
+  readonly max: number;
 }
 
-export function createEndedSessions(options: EndedSessionsOptions): EndedSessions {
-  const { clock, rememberMs = 600_000, max = 10_000 } = options;
+export function createEndedSessions<T>({ clock, rememberMs, max }: EndedSessionsOptions): EndedSessions<T> {
   /** In the order in which they have ended. */
-  const ended = new Map<string, { readonly reason: EndReason; readonly atMs: number }>();
+  const ended = new Map<string, { readonly known: T; readonly atMs: number }>();
 
   function forgetOld(): void {
     const oldestMs = clock.monotonicMs() - rememberMs;
@@ -30,13 +27,13 @@ export function createEndedSessions(options: EndedSessionsOptions): EndedSession
   }
 
   return {
-    note(token, reason) {
-      ended.set(token, { reason, atMs: clock.monotonicMs() });
+    note(token, known) {
+      ended.set(token, { known, atMs: clock.monotonicMs() });
       forgetOld();
     },
     find(token) {
       forgetOld();
-      return ended.get(token)?.reason;
+      return ended.get(token)?.known;
     },
   };
 }

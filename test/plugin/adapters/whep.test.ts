@@ -6,6 +6,7 @@ import { fakeTimerClock, recordingLog } from '../../support/doubles.ts';
 import { OFFERS } from '../media/offers/index.ts';
 import { ANSWER, fakeStage, type FakeStage } from './whep/fake-stage.ts';
 import { openGate, type OpenGate } from './whep/open-gate.ts';
+import { codeOf } from './whep/replies.ts';
 
 const SECRET = 'eyJhbGciOiJFZERTQSJ9.c2VjcmV0LXRpY2tldA.c2lnbmF0dXJl';
 const PROOF = 'eyJhbGciOiJFUzI1NiJ9.cHJvb2Y.c2ln';
@@ -61,13 +62,6 @@ describe('WHEP', () => {
 
   const patch = (path: string, body: string, headers: Record<string, string> = {}): Promise<Response> =>
     send('PATCH', path, { headers: { 'content-type': FRAGMENT, ...headers }, body });
-
-  const codeOf = async (response: Response): Promise<[number, Code]> => {
-    expect(response.headers.get('content-type')).toBe('application/problem+json');
-    const body = (await response.json()) as { code: Code; status: number };
-    expect(body.status).toBe(response.status);
-    return [response.status, body.code];
-  };
 
   describe('POST', () => {
     it('answers 201 with the answer, the session URL and an ETag', async () => {
@@ -295,76 +289,6 @@ describe('WHEP', () => {
       ]);
       expect(stage.restarts).toBe(0);
     });
-  });
-
-  describe('DELETE', () => {
-    it('ends the session: 200, and 404 from then on', async () => {
-      const path = await open();
-      const response = await send('DELETE', path, { headers: { 'if-match': '"any"' } });
-      expect(response.status).toBe(200);
-      expect(await gate.last().ended).toBe('viewer_left');
-      expect(await codeOf(await send('DELETE', path))).toEqual([404, 'session_ended']);
-      expect(await codeOf(await patch(path, 'a=x', { 'if-match': '*' }))).toEqual([404, 'session_ended']);
-      expect(await codeOf(await send('GET', `${path}/receipts`))).toEqual([404, 'session_ended']);
-    });
-
-    it('without a proof changes nothing', async () => {
-      const path = await open();
-      gate.check = () => {
-        throw new Denial('proof_missing');
-      };
-      expect(await codeOf(await send('DELETE', path))).toEqual([401, 'proof_missing']);
-      expect(gate.last().isEnded()).toBe(false);
-    });
-  });
-
-  it('forgets a session that ended by itself', async () => {
-    const path = await open();
-    await gate.last().end('expired');
-    expect(await codeOf(await send('DELETE', path))).toEqual([404, 'session_ended']);
-  });
-
-  it('says when the media of a session is lost, and goes on in it with another offer', async () => {
-    const session = await open();
-    gate.mediaLost = true;
-    expect(await codeOf(await send('GET', session))).toEqual([409, 'media_lost']);
-    expect((await send('HEAD', session)).status).toBe(409);
-    const restart = await patch(session, 'a=ice-ufrag:abcd', { 'if-match': '*' });
-    expect(await codeOf(restart)).toEqual([409, 'media_lost']);
-    const again = await post({ body: OFFERS.firefoxLike, headers: { dpop: `${PROOF}2` } });
-    expect([again.status, again.headers.get('location'), again.headers.get('etag')]).toEqual([
-      201,
-      `${PUBLIC}${session}`,
-      '"ice-1"',
-    ]);
-    expect((await send('GET', session)).status).toBe(204);
-    expect(gate.sessions).toHaveLength(1);
-  });
-
-  it('shows the receipts of a session to its holder', async () => {
-    const path = `${await open()}/receipts`;
-    expect(await (await send('GET', path)).json()).toEqual({ receipts: [] });
-    const receipt = {
-      session: '01890a5d-ac96-774b-bcce-b302099a8057',
-      ticket: '01890a5d-ac96-774b-bcce-b302099a8058',
-      uri: '/live/test',
-      seq: 0,
-      prev: null,
-      startedAt: 1,
-      at: 6,
-      mediaMs: 5000,
-      bytes: 1_000_000,
-      state: 'progress',
-      reason: null,
-    } as const;
-    gate.receipts.push(receipt);
-    const response = await send('GET', path);
-    expect(response.status).toBe(200);
-    expect(await response.json()).toEqual({ receipts: [receipt], heads: 'of 1', key: { kty: 'OKP' } });
-    gate.check = () => {
-      throw new Denial('proof_missing');
-    };
-    expect(await codeOf(await send('GET', path))).toEqual([401, 'proof_missing']);
   });
 
   it('answers GET and HEAD with success and no content, there being nothing to read', async () => {

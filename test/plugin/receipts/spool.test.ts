@@ -212,6 +212,25 @@ describe('the spool', () => {
     },
   );
 
+  it('sets a segment aside that cannot be read when it is opened, and goes on with the others', async () => {
+    const disk = createMemoryDisk();
+    const spool = await open(disk, { segmentBytes: 1 });
+    const chains: Receipt[][] = [];
+    for (let segment = 0; segment < 3; segment++) {
+      chains.push(append(spool, 2, true));
+      await spool.flush();
+    }
+    const found = disk.found(() => 0);
+    const [, file = ''] = [...found.files.keys()];
+    found.unreadable.add(file);
+    const log = recordingLog();
+    const again = await open(found, { log });
+    expect(again.stats().setAside).toBe(1);
+    expect(log.lines.filter((line) => line.includes(file) && line.includes('set aside'))).toHaveLength(1);
+    expect(found.files.has(`${file}.damaged-0`)).toBe(true);
+    expect(await drain(again)).toEqual([...chains[0]!, ...chains[2]!]);
+  });
+
   it('tells of a full disk, delivers without it, and keeps on trying', async () => {
     const disk = createMemoryDisk();
     const log = recordingLog();

@@ -2,27 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { createLayerChoice } from '../../../../plugin/adapters/mediasoup/layer-choice.ts';
 import {
   bestLayer,
+  createExcessWatch,
   createLayerMeter,
   requireWithin,
   type Layer,
 } from '../../../../plugin/adapters/mediasoup/layers.ts';
 import { Denial } from '../../../../plugin/errors.ts';
 import type { Tier } from '../../../../plugin/rights/index.ts';
+import { rtpPacket, vp8Keyframe } from './vp8.ts';
 
 const layer = (height: number | null, bitsPerSecond: number | null): Layer => ({ height, bitsPerSecond });
 const THREE = [layer(180, 150_000), layer(360, 500_000), layer(720, 1_500_000)];
-
-function packet(ssrc: number, payload: Buffer): Buffer {
-  const header = Buffer.alloc(12);
-  header.writeUInt8(0x80, 0);
-  header.writeUInt32BE(ssrc, 8);
-  return Buffer.concat([header, payload]);
-}
-const vp8 = (height: number): Buffer => {
-  const frame = Buffer.concat([Buffer.from([0x10]), Buffer.from('3051009d012a40010000', 'hex')]);
-  frame.writeUInt16LE(height, 9);
-  return frame;
-};
 
 describe('the best layer', () => {
   it.each<[string, readonly Layer[], Tier, number | null, number]>([
@@ -72,20 +62,50 @@ describe('a stream within a tier', () => {
   });
 });
 
+describe('a stream that grows beyond a tier', () => {
+  const tier: Tier = { maxBitrate: 1_000_000 };
+  const clock = { ms: 0, monotonicMs: () => clock.ms };
+  /** What is said after each second of such rates. */
+  function watch(rates: readonly number[]): (string | undefined)[] {
+    let rate = 0;
+    const find = createExcessWatch(() => ({ video: [layer(null, rate)], audio: [] }), clock);
+    return rates.map((next) => {
+      rate = next;
+      clock.ms += 1000;
+      return find(tier)?.split(':', 1)[0];
+    });
+  }
+  const [within, above] = [900_000, 1_200_000];
+
+  it('is said so once that has lasted for five seconds', () => {
+    expect(watch([within, above, above, above, above, above, above])).toEqual([
+      ...Array<undefined>(6).fill(undefined),
+      'tier.maxBitrate',
+    ]);
+  });
+
+  it('is not by peaks, nor by what encoders miss their rate by', () => {
+    expect(new Set(watch([above, above, above, above, above, within, above, above]))).toEqual(
+      new Set([undefined]),
+    );
+    expect(new Set(watch(Array<number>(20).fill(1_100_000)))).toEqual(new Set([undefined]));
+  });
+});
+
 describe('the meter of layers', () => {
   it('learns heights from keyframes and rates from one measurement to the next, by SSRC', () => {
     const meter = createLayerMeter([1, 2], 'VP8');
     expect(meter.layers()).toEqual([layer(null, null), layer(null, null)]);
     meter.measure(0);
-    meter.take(packet(1, vp8(180)));
-    meter.take(packet(2, Buffer.concat([vp8(360), Buffer.alloc(1000)])));
-    meter.take(packet(3, vp8(720)));
+    meter.take(rtpPacket(1, vp8Keyframe(180)));
+    meter.take(rtpPacket(2, Buffer.concat([vp8Keyframe(360), Buffer.alloc(1000)])));
+    meter.take(rtpPacket(3, vp8Keyframe(720)));
     meter.take(Buffer.alloc(4));
     meter.measure(1000);
     expect(meter.layers()).toEqual([layer(180, 23 * 8), layer(360, 1023 * 8)]);
     meter.measure(2000);
     expect(meter.layers()[1]).toEqual(layer(360, 1023 * 4));
-    meter.take(packet(1, Buffer.from([0x00, 1])));
+    meter.take(rtpPacket(1, Buffer.from([0x00, 1])));
     expect(meter.layers()[0]?.height).toBe(180);
   });
 
@@ -95,7 +115,7 @@ describe('the meter of layers', () => {
     head.writeUInt8(0x91, 0);
     head.writeUInt32BE(7, 8);
     head.writeUInt16BE(1, 18);
-    meter.take(Buffer.concat([head, vp8(240)]));
+    meter.take(Buffer.concat([head, vp8Keyframe(240)]));
     expect(meter.layers()).toEqual([layer(240, null)]);
   });
 
@@ -103,7 +123,7 @@ describe('the meter of layers', () => {
     const meter = createLayerMeter([1], 'VP9');
     meter.measure(0);
     const sizes = Buffer.from([0x02, 0x30, 1, 64, 0, 180, 2, 128, 1, 104]);
-    meter.take(packet(1, sizes));
+    meter.take(rtpPacket(1, sizes));
     meter.measure(1000);
     expect(meter.layers()).toEqual([layer(180, null), layer(360, 22 * 8)]);
   });

@@ -105,6 +105,10 @@ export function openGate<V extends WhepViewing>(): OpenGate<V> {
       gate.proofs.push(request);
       gate.check(request);
     },
+    async readReceipts(session, request) {
+      await gate.prove(session, request);
+      return session.receipts();
+    },
   };
   return gate;
 }
