@@ -3,16 +3,20 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { describeChaos, faultsOfChaos, runChaos } from './campaign/chaos.ts';
 import { faultsOf, runForge } from './campaign/forge.ts';
+import { faultsOfMetering, runMetering } from './campaign/metering.ts';
 import { faultsOfSync, runSync, SYNC_BAR_MS } from './campaign/sync.ts';
 
 const USAGE = `usage: npm run campaign -- forge [--count N] [--seed S]
        npm run campaign -- sync [--minutes N]
        npm run campaign -- chaos [--kills N] [--viewers N] [--minutes N] [--seed S]
+       npm run campaign -- metering [--minutes N] [--seed S]
 
   forge   forged tickets and proofs through the gate (1,000,000); none may be admitted
   sync    flash and beep in Chromium, minute by minute (10); never more than ${SYNC_BAR_MS} ms apart
   chaos   kill -9 of media server, order server and PostgreSQL (100) under viewers (50), for 11 minutes at most;
-          the books must be what the viewers have counted, but for one receipt interval for each kill`;
+          the books must be what the viewers have counted, but for one receipt interval for each kill
+  metering  ffmpeg, Chromium and an RTSP client for 3 minutes, with pauses, reconnects and 2% loss: billed are the seconds
+          (1) and bytes (1%) that they have counted`;
 const DEFAULT_COUNT = 1_000_000;
 const DEFAULT_SEED = 35_571;
 const DEFAULT_MINUTES = 10;
@@ -22,6 +26,7 @@ const DEFAULT_KILLS = 100;
 const DEFAULT_VIEWERS = 50;
 const MAX_VIEWERS = 200;
 const DEFAULT_CHAOS_MINUTES = 11;
+const DEFAULT_METERING_MINUTES = 3;
 
 function whole(name: string, text: string | undefined, otherwise: number, most = 999_999_999): number {
   if (text === undefined) return otherwise;
@@ -107,10 +112,26 @@ async function chaos(args: string[]): Promise<string[]> {
   return faultsOfChaos(result);
 }
 
+async function metering(args: string[]): Promise<string[]> {
+  const option = { type: 'string' } as const;
+  const { values } = parseArgs({ args, options: { minutes: option, seed: option } });
+  const minutes = whole('minutes', values.minutes, DEFAULT_METERING_MINUTES, MAX_MINUTES);
+  const seed = whole('seed', values.seed, randomInt(1, 1_000_000));
+  console.log(`metering: ${minutes} minutes, seed ${seed}; counted / billed`);
+  const rows = await runMetering({ minutes, seed });
+  for (const { name, counted, billed } of rows) {
+    const seconds = [counted, billed].map(({ mediaMs }) => `${(mediaMs / 1000).toFixed(2)} s`).join(' / ');
+    const bytes = [counted, billed].map((one) => String(one.bytes)).join(' / ');
+    console.log(`${name.padEnd(36)}${seconds.padStart(22)}  ${bytes} bytes`);
+  }
+  return faultsOfMetering(rows);
+}
+
 const CAMPAIGNS: Readonly<Record<string, (args: string[]) => Promise<string[]>>> = {
   forge,
   sync,
   chaos,
+  metering,
 };
 
 try {
