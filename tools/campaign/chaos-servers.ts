@@ -1,4 +1,5 @@
 /** The servers that are killed: each is started again by itself, as a service manager does it, a little later. */
+import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startPostgres, type TestPostgres } from '../../test/support/postgres.ts';
 import {
@@ -63,6 +64,7 @@ function keepRunning(name: string, start: () => Promise<Life>): Server {
       }
       killed = false;
       life = started;
+      if (isStopping()) await started.stop();
       await started.gone;
       life = undefined;
       if (!isExpected()) faults.push(`the ${name} ended by itself: ${started.output().slice(-2000)}`);
@@ -133,23 +135,25 @@ export async function startChaosStack(path: string, receiptSeconds: number): Pro
     ({ streamKey } = process.ready.demo as { streamKey: string });
     return lifeOf(process);
   });
-  await orders.whenUp();
-  const media = keepRunning('media server', async () => lifeOf(await startProcess('plugin/main.ts', env)));
-  const publisher = keepPublishing(
-    () => `rtmp://127.0.0.1:${String(environment.rtmpPort)}${path}?key=${streamKey}`,
-  );
-  await media.whenUp();
-  return {
-    ...environment,
-    databaseUrl: postgres.url,
-    servers: { 'media server': media, 'order server': orders, PostgreSQL: database },
-    async stop() {
-      await publisher.stop();
-      await media.stop();
-      await orders.stop();
-      await database.stop();
-    },
-  };
+  const started: { stop(): Promise<void> }[] = [orders, database, postgres];
+  async function stop(): Promise<void> {
+    for (const one of started) await one.stop();
+    await rm(environment.dataDir, { recursive: true, force: true });
+  }
+  try {
+    await orders.whenUp();
+    const media = keepRunning('media server', async () => lifeOf(await startProcess('plugin/main.ts', env)));
+    const publisher = keepPublishing(
+      () => `rtmp://127.0.0.1:${String(environment.rtmpPort)}${path}?key=${streamKey}`,
+    );
+    started.unshift(publisher, media);
+    await media.whenUp();
+    const servers = { 'media server': media, 'order server': orders, PostgreSQL: database };
+    return { ...environment, databaseUrl: postgres.url, servers, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** Small pictures, ten a second: fifty viewers share two cores with three servers. */

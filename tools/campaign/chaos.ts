@@ -204,7 +204,7 @@ export function describeChaos({ kills, failedStarts, watching, books, truth }: C
   const reasons = Map.groupBy(books.sessions, ({ endReason }) => endReason ?? 'never begun');
   const rows: [string, string][] = [
     ...VICTIMS.map((victim): [string, string] => [
-      `kills of the ${victim}`,
+      `kills: ${victim}`,
       `${kills[victim]} (${failedStarts[victim]} failed starts)`,
     ]),
     ['viewers at a kill, median', String(sorted[Math.floor(sorted.length / 2)] ?? 0)],
