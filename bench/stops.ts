@@ -3,30 +3,30 @@
  * expiry, the last second that was paid for, the request of staff) to the last byte of media at the viewer. What the
  * request itself takes at the order server, and its way over the feed, are in it.
  */
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import { DEMO_LOGINS } from '../admin/seed.ts';
-import { generateSealingKey, generateSigningKey, thumbprint } from '../plugin/ticket/index.ts';
-import { eventually, openReader, type Reader } from '../test/support/flv-readers.ts';
+import { thumbprint } from '../plugin/ticket/index.ts';
 import {
+  openPlainViewer,
+  PLAIN_PROTOCOLS,
+  type PlainProtocol,
+  type PlainViewer,
+} from '../test/support/plain-viewers.ts';
+import {
+  buy,
   createOffer,
   createStreamKeyFor,
   createTitleWithOffer,
-  fetchNonce,
   graphql,
-  proofFor,
   signIn,
   type Purchase,
 } from '../test/support/shop.ts';
 import { publishTestCard, startStack, type Encoder, type Stack } from '../test/support/stack.ts';
-import { openWebRtcReceiver, remoteEndOf } from '../test/support/webrtc-receiver.ts';
 import type { Bench, Figure } from './harness.ts';
 import { median, quantile } from './statistics.ts';
 
 const PATH = '/live/stops';
-const PROTOCOLS = ['whep', 'http-flv', 'ws-flv', 'rtmp'] as const;
-type Protocol = (typeof PROTOCOLS)[number];
 const CAUSES = ['expire', 'exhaust', 'kick', 'revoke', 'block'] as const;
 type Cause = (typeof CAUSES)[number];
 
@@ -41,17 +41,8 @@ const WATCHED_MS = 1500;
 const STILL_MS = 1500;
 const GIVE_UP_MS = 15_000;
 
-interface Order extends Purchase {
-  readonly orderId: string;
-}
-
-interface Viewer {
-  readonly protocol: Protocol;
-  readonly order: Order;
-  /** On the clock of `performance.now`. */
-  readonly firstMs: number;
-  lastMs(): number;
-  close(): void;
+interface Viewer extends PlainViewer {
+  readonly order: Purchase;
 }
 
 interface World {
@@ -63,96 +54,10 @@ interface World {
   buyer(): string;
 }
 
-const publicMembers = ({ kty, crv, x, y }: Record<string, unknown>) => ({
-  kty,
-  crv,
-  x,
-  ...(y === undefined ? {} : { y }),
-});
-
-async function buy({ stack, buyer }: World, offerId: string): Promise<Order> {
-  const [proofKey, sealKey] = await Promise.all([generateSigningKey(), generateSealingKey()]);
-  const input = {
-    offerId,
-    proofKey: publicMembers({ ...proofKey.publicJwk }),
-    sealKey: publicMembers({ ...sealKey.publicJwk }),
-    idempotencyKey: randomUUID(),
-  };
-  const { placeOrder } = await graphql<{
-    placeOrder: { order: { id: string }; ticket: string; clientPart: string; endpoints: { whep: string }[] };
-  }>(
-    stack.orderUrl,
-    'mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } ticket clientPart endpoints { whep } } }',
-    { input },
-    buyer(),
-  );
-  const { order, ticket, clientPart, endpoints } = placeOrder;
-  return { orderId: order.id, ticket, clientPart, whepUrl: endpoints[0]?.whep ?? '', proofKey, sealKey };
-}
-
-async function post(
-  order: Order,
-  url: string,
-  type: string,
-  body: string,
-  fingerprint?: string,
-): Promise<Response> {
-  const proof = await proofFor(
-    order,
-    { method: 'POST', url, nonce: await fetchNonce(order.whepUrl) },
-    fingerprint === undefined ? {} : { fingerprint },
-  );
-  const headers = { 'content-type': type, authorization: `DPoP ${order.ticket}`, dpop: proof };
-  const response = await fetch(url, { method: 'POST', headers, body });
-  if (response.status !== 201) throw new Error(`${url}: ${String(response.status)} ${await response.text()}`);
-  return response;
-}
-
-async function watchWhep(order: Order): Promise<Viewer> {
-  const receiver = await openWebRtcReceiver();
-  const opened = await post(
-    order,
-    order.whepUrl,
-    'application/sdp',
-    receiver.offer,
-    `sha-256 ${receiver.fingerprint}`,
-  );
-  await receiver.connect(remoteEndOf(await opened.text()));
-  await eventually(() => receiver.lastMediaMs() > 0);
-  const firstMs = receiver.firstMediaMs();
-  return { protocol: 'whep', order, firstMs, lastMs: receiver.lastMediaMs, close: receiver.close };
-}
-
-async function watchFlv(
-  { stack }: World,
-  protocol: Exclude<Protocol, 'whep'>,
-  order: Order,
-): Promise<Viewer> {
-  const minted = await post(
-    order,
-    `${stack.mediaUrl}/pass`,
-    'application/json',
-    JSON.stringify({ uri: PATH }),
-  );
-  const { pass } = (await minted.json()) as { pass: string };
-  const ports = { http: stack.httpFlvPort, https: 0, rtmp: stack.rtmpPort, rtmps: 0 };
-  const reader: Reader = openReader(protocol, { ports, path: PATH, query: `pass=${pass}` });
-  const { code } = await reader.answer;
-  if (code !== undefined) throw new Error(`${protocol}: ${code}`);
-  await eventually(() => reader.lastMediaMs() > 0);
-  return {
-    protocol,
-    order,
-    firstMs: reader.startedMs + (reader.messages[0]?.atMs ?? 0),
-    lastMs: reader.lastMediaMs,
-    close: reader.destroy,
-  };
-}
-
 /** The session's id, as the order server has it from its first receipt on. */
 async function sessionOf(
   { stack, staff }: Pick<World, 'stack' | 'staff'>,
-  { orderId }: Pick<Order, 'orderId'>,
+  { orderId }: Pick<Purchase, 'orderId'>,
   tries = 100,
 ): Promise<string> {
   const { order } = await graphql<{ order: { sessions: { id: string }[] } }>(
@@ -207,17 +112,17 @@ async function latencyOf(cause: Cause, viewer: Viewer, dueMs: number): Promise<n
   return viewer.lastMs() - dueMs;
 }
 
-async function open(world: World, cause: Cause, protocol: Protocol): Promise<Viewer> {
-  const order = await buy(world, world.offers[cause]);
-  return protocol === 'whep' ? watchWhep(order) : watchFlv(world, protocol, order);
+async function open(world: World, cause: Cause, protocol: PlainProtocol): Promise<Viewer> {
+  const order = await buy(world.stack.orderUrl, world.offers[cause], world.buyer());
+  return { order, ...(await openPlainViewer(world.stack, protocol, PATH, order)) };
 }
 
-async function round(world: World, cause: Cause): Promise<{ protocol: Protocol; ms: number }[]> {
-  const measuring: Promise<{ protocol: Protocol; ms: number }>[] = [];
+async function round(world: World, cause: Cause): Promise<{ protocol: PlainProtocol; ms: number }[]> {
+  const measuring: Promise<{ protocol: PlainProtocol; ms: number }>[] = [];
   const measure = (viewer: Viewer, dueMs: number): void =>
     void measuring.push(latencyOf(cause, viewer, dueMs).then((ms) => ({ protocol: viewer.protocol, ms })));
   for (let count = 0; count < VIEWERS; count++) {
-    const viewers = await Promise.all(PROTOCOLS.map((protocol) => open(world, cause, protocol)));
+    const viewers = await Promise.all(PLAIN_PROTOCOLS.map((protocol) => open(world, cause, protocol)));
     if (cause !== 'expire' && cause !== 'exhaust') await sleep(WATCHED_MS / VIEWERS);
     // What staff do, one after the other: a burst of requests would wait for itself.
     for (const viewer of viewers) measure(viewer, await dueOf(world, cause, viewer));
@@ -262,13 +167,13 @@ async function run(progress: (line: string) => void, quick: boolean): Promise<Fi
     world = await openWorld(stack);
     const figures: Figure[] = [];
     for (const cause of CAUSES) {
-      const measured: { protocol: Protocol; ms: number }[] = [];
+      const measured: { protocol: PlainProtocol; ms: number }[] = [];
       const rounds = quick ? 1 : ROUNDS;
       for (let count = 1; count <= rounds; count++) {
         progress(`${cause}, round ${String(count)} of ${String(rounds)}`);
         measured.push(...(await round(world, cause)));
       }
-      for (const protocol of PROTOCOLS) {
+      for (const protocol of PLAIN_PROTOCOLS) {
         const ms = measured.filter((one) => one.protocol === protocol).map((one) => one.ms);
         const name = `${cause}, ${protocol}, ${String(ms.length)} viewings`;
         figures.push({ name: `${name}: median`, value: Math.round(median(ms)), unit: 'ms' });

@@ -37,7 +37,12 @@ const COMMANDS = {
   },
   'test:fast': { system: [], worker: 'none', player: false, program: [VITEST, 'run', '--project', 'unit'] },
   bench: { system: ['ffmpeg'], worker: 'find', player: true, program: ['bench/run.ts'] },
-  campaign: { system: ['ffmpeg', 'chromium'], worker: 'find', player: true, program: ['tools/campaign.ts'] },
+  campaign: {
+    system: ['ffmpeg', 'chromium', 'postgresql'],
+    worker: 'find',
+    player: true,
+    program: ['tools/campaign.ts'],
+  },
   fuzz: { system: [], worker: 'none', player: false, program: ['tools/fuzz.ts'] },
   'worker:build': { system: [], worker: 'build', player: false, program: null },
   // What .ci/run does first.

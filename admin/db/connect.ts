@@ -2,6 +2,7 @@ import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import type { Channel } from '../events/port.ts';
+import { survivingLosses } from './lost-connections.ts';
 import { migrateDatabase } from './migrate.ts';
 import { startPglite } from './pglite.ts';
 import { preparing } from './prepare.ts';
@@ -37,7 +38,7 @@ export async function openDatabase(location: DatabaseLocation): Promise<Database
   if (location.kind === 'postgres') {
     await using migrating = disposable(postgres(location.url, { ...OPTIONS, max: 1 }));
     await migrateDatabase(migrating.client);
-    const client = preparing(postgres(location.url, { ...OPTIONS, max: 10 }));
+    const client = preparing(survivingLosses(postgres(location.url, { ...OPTIONS, max: 10 })));
     return {
       db: drizzle(client, { schema }),
       channel: channelOf(client),

@@ -1,5 +1,5 @@
 /** A PostgreSQL cluster of its own for one test file: temporary directory, a free port on loopback, no fsync. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -12,6 +12,10 @@ const run = promisify(execFile);
 
 export interface TestPostgres {
   readonly url: string;
+  /** Kills its main process by SIGKILL; the others end when they see that it has gone. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`; resolves when it has recovered. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -48,7 +52,7 @@ async function waitUntilUp(url: string): Promise<void> {
       await client`select 1`;
       return;
     } catch (error) {
-      if (tries >= 100) throw error;
+      if (tries >= 400) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
     } finally {
       await client.end({ timeout: 1 });
@@ -69,36 +73,38 @@ export async function startPostgres(): Promise<TestPostgres> {
     as,
   );
   const port = await freePort();
-  const server = spawn(
-    join(bin, 'postgres'),
-    [
-      '-D',
-      data,
-      '-k',
-      directory,
-      '-c',
-      'listen_addresses=127.0.0.1',
-      '-p',
-      String(port),
-      '-c',
-      'fsync=off',
-      '-c',
-      'max_connections=60',
-    ],
-    { ...as, stdio: 'ignore' },
-  );
-  const gone = once(server, 'exit');
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  const stop = async () => {
-    server.kill('SIGINT');
+  const options = ['listen_addresses=127.0.0.1', 'fsync=off', 'max_connections=60'];
+  const args = ['-D', data, '-k', directory, '-p', String(port), ...options.flatMap((one) => ['-c', one])];
+  let server: ChildProcess;
+  let gone: Promise<unknown>;
+
+  /** Tries again while it ends by itself: what was killed may still hold its shared memory. */
+  async function start(): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      server = spawn(join(bin, 'postgres'), args, { ...as, stdio: 'ignore' });
+      gone = once(server, 'exit');
+      const ended = gone.then(() => false);
+      if (await Promise.race([waitUntilUp(url).then(() => true), ended])) return;
+      if (tries >= 50) throw new Error('PostgreSQL does not start');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    server.kill(signal);
     await gone;
+  }
+
+  const stop = async () => {
+    await end('SIGINT');
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    await waitUntilUp(url);
+    await start();
   } catch (error) {
     await stop();
     throw error;
   }
-  return { url, stop };
+  return { url, kill: () => end('SIGKILL'), restart: start, stop };
 }

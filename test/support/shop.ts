@@ -40,6 +40,7 @@ export async function signIn(orderUrl: string, login: { email: string; password:
 }
 
 export interface Purchase {
+  readonly orderId: string;
   readonly ticket: string;
   readonly clientPart: string;
   readonly whepUrl: string;
@@ -54,28 +55,47 @@ const publicMembers = ({ kty, crv, x, y }: JWK): JWK => ({
   ...(y === undefined ? {} : { y }),
 });
 
-/** Orders an offer with fresh keys. */
-export async function buy(orderUrl: string, offerId: string, token?: string): Promise<Purchase> {
+/** What an order is asked for with: again and again the same, until there is an answer. */
+export interface OrderDraft extends Pick<Purchase, 'proofKey' | 'sealKey'> {
+  readonly offerId: string;
+  readonly idempotencyKey: string;
+}
+
+/** An order of an offer with fresh keys, not placed yet. */
+export async function draftOrder(offerId: string): Promise<OrderDraft> {
   const [proofKey, sealKey] = await Promise.all([generateSigningKey(), generateSealingKey()]);
+  return { offerId, idempotencyKey: randomUUID(), proofKey, sealKey };
+}
+
+export async function placeDraft(
+  orderUrl: string,
+  { offerId, idempotencyKey, proofKey, sealKey }: OrderDraft,
+  token?: string,
+): Promise<Purchase> {
   const { placeOrder } = await graphql<{
-    placeOrder: { ticket: string; clientPart: string; endpoints: { whep: string }[] };
+    placeOrder: { order: { id: string }; ticket: string; clientPart: string; endpoints: { whep: string }[] };
   }>(
     orderUrl,
-    'mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { ticket clientPart endpoints { whep } } }',
+    'mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } ticket clientPart endpoints { whep } } }',
     {
       input: {
         offerId,
         proofKey: publicMembers(proofKey.publicJwk),
         sealKey: publicMembers(sealKey.publicJwk),
-        idempotencyKey: randomUUID(),
+        idempotencyKey,
       },
     },
     token,
   );
   const whepUrl = placeOrder.endpoints[0]?.whep;
   if (whepUrl === undefined) throw new Error('no endpoint');
-  const { ticket, clientPart } = placeOrder;
-  return { ticket, clientPart, whepUrl, proofKey, sealKey };
+  const { order, ticket, clientPart } = placeOrder;
+  return { orderId: order.id, ticket, clientPart, whepUrl, proofKey, sealKey };
+}
+
+/** Orders an offer with fresh keys. */
+export async function buy(orderUrl: string, offerId: string, token?: string): Promise<Purchase> {
+  return placeDraft(orderUrl, await draftOrder(offerId), token);
 }
 
 export interface Offer {

@@ -162,6 +162,7 @@ export async function openWebRtcReceiver({
   await once(socket, 'listening');
   let [bytes, packets, reports, missing] = [0, 0, 0, 0];
   let [firstMediaMs, lastMediaMs] = [0, 0];
+  let closed = false;
   const timers: NodeJS.Timeout[] = [];
   /** Sequence number of the latest packet, by SSRC. */
   const latest = new Map<number, number>();
@@ -173,7 +174,7 @@ export async function openWebRtcReceiver({
     closed: false,
     onData: () => undefined,
     send(data) {
-      socket.send(data);
+      if (!closed) socket.send(data); // DTLS sends again what was not answered, whether or not anybody waits for it.
       return Promise.resolve();
     },
     close: () => Promise.resolve(),
@@ -234,6 +235,7 @@ export async function openWebRtcReceiver({
       late.catch(() => undefined);
       check();
       await Promise.race([checked.promise, late]);
+      if (closed) throw new Error('closed');
       if (consentMs !== null) timers.push(setInterval(check, consentMs));
       const client = new DtlsClient({
         transport,
@@ -248,11 +250,14 @@ export async function openWebRtcReceiver({
       client.onError.subscribe((error) => connected.reject(error));
       await client.connect();
       await Promise.race([connected.promise, late]);
+      if (closed) throw new Error('closed');
       const { localKey: key, localSalt: salt } = client.extractSessionKeys(16, 14);
       const srtp = createSrtpSender({ suite: 'AES_CM_128_HMAC_SHA1_80', master: { key, salt } });
       timers.push(setInterval(() => report(srtp), REPORT_MS));
     },
     close() {
+      if (closed) return;
+      closed = true;
       for (const timer of timers) clearInterval(timer);
       socket.close();
     },

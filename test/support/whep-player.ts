@@ -1,7 +1,7 @@
 /** A bare WHEP player in Chromium that buys, and may offer less than the browser can. */
 import type { Browser, Page } from 'playwright-core';
 import { askForFullSound } from '../../player-demo/src/sound-offer.ts';
-import { buy, fetchNonce, fingerprintOf, proofFor } from './shop.ts';
+import { buy, fetchNonce, fingerprintOf, proofFor, type Purchase } from './shop.ts';
 import type { StackEnvironment } from './stack.ts';
 
 declare global {
@@ -18,6 +18,9 @@ export interface WhepPlayer {
   readonly status: number;
   /** The problem document of a refusal. */
   readonly problem: { readonly code: string; readonly detail?: string } | null;
+  readonly purchase: Purchase;
+  /** URL of the session; empty after a refusal. */
+  readonly session: string;
 }
 
 /** Runs in the page: offers, and plays the answer in a video element. `usher` is what `browser.ts` asks. */
@@ -56,10 +59,15 @@ async function playHere({ url, ticket, video }: { url: string; ticket: string; v
     response = await post();
   }
   if (response.status !== 201) {
-    return { status: response.status, problem: (await response.json()) as WhepPlayer['problem'] };
+    return {
+      status: response.status,
+      problem: (await response.json()) as WhepPlayer['problem'],
+      session: '',
+    };
   }
   await peerConnection.setRemoteDescription({ type: 'answer', sdp: await response.text() });
-  return { status: 201, problem: null };
+  const session = new URL(response.headers.get('location') ?? '', url).href;
+  return { status: 201, problem: null, session };
 }
 
 /**
@@ -67,7 +75,7 @@ async function playHere({ url, ticket, video }: { url: string; ticket: string; v
  * @param token who buys; default: nobody in particular
  */
 export async function openWhepPlayer(
-  browser: Browser,
+  browser: Pick<Browser, 'newPage'>,
   stack: Pick<StackEnvironment, 'orderUrl' | 'mediaUrl'>,
   offerId: string,
   video: VideoOffer = 'all',
@@ -85,7 +93,7 @@ export async function openWhepPlayer(
   );
   await page.exposeFunction('askForFullSound', askForFullSound);
   const { whepUrl: url, ticket } = purchase;
-  return { page, ...(await page.evaluate(playHere, { url, ticket, video })) };
+  return { page, purchase, ...(await page.evaluate(playHere, { url, ticket, video })) };
 }
 
 /** The strongest tone on the left and on the right, in hertz, once there is sound on both. */
