@@ -54,8 +54,13 @@ const publicMembers = ({ kty, crv, x, y }: JWK): JWK => ({
   ...(y === undefined ? {} : { y }),
 });
 
-/** Orders an offer with fresh keys. */
-export async function buy(orderUrl: string, offerId: string, token?: string): Promise<Purchase> {
+/** Orders an offer with fresh keys; paid by card where there is a token of one. */
+export async function buy(
+  orderUrl: string,
+  offerId: string,
+  token?: string,
+  cardToken?: string,
+): Promise<Purchase> {
   const [proofKey, sealKey] = await Promise.all([generateSigningKey(), generateSealingKey()]);
   const { placeOrder } = await graphql<{
     placeOrder: { ticket: string; clientPart: string; endpoints: { whep: string }[] };
@@ -68,6 +73,7 @@ export async function buy(orderUrl: string, offerId: string, token?: string): Pr
         proofKey: publicMembers(proofKey.publicJwk),
         sealKey: publicMembers(sealKey.publicJwk),
         idempotencyKey: randomUUID(),
+        ...(cardToken === undefined ? {} : { cardToken }),
       },
     },
     token,
