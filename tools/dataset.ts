@@ -1,30 +1,37 @@
 /**
- * `node tools/dataset.ts [--scale 0.01] [--measure]`: fills the database of DATABASE_URL with 20,000 accounts, 1,000
- * titles, 200,000 orders and 1,000,000 receipts, or a part of them; goes on where it was interrupted. With --measure,
- * how long each list of the API takes, and what it reads from end to end.
+ * `node tools/dataset.ts [--scale 0.01] [--measure [--beside URL]]`: fills the database of DATABASE_URL with 20,000 accounts,
+ * 1,000 titles, 200,000 orders and 1,000,000 receipts, or a part of them; goes on where it was interrupted. With
+ * --measure, how long each list of the API takes, and what it reads from end to end; with --beside, in turn with the same
+ * list of another database that was filled before, such as with 1% of it.
  */
-import { drizzle } from 'drizzle-orm/postgres-js';
 import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { migrateDatabase } from '../admin/db/migrate.ts';
 import { preparing } from '../admin/db/prepare.ts';
-import * as schema from '../admin/db/schema.ts';
 import { fillDataset, RECEIPTS_PER_ORDER, sizesOf } from './dataset/fill.ts';
-import { listQueries, tablesScannedWhole } from './dataset/lists.ts';
+import { tablesScannedWhole } from './dataset/lists.ts';
+import { measureLists } from './dataset/measure.ts';
 
 const { values } = parseArgs({
-  options: { scale: { type: 'string', default: '1' }, measure: { type: 'boolean' } },
+  options: {
+    scale: { type: 'string', default: '1' },
+    measure: { type: 'boolean' },
+    beside: { type: 'string' },
+  },
 });
 const scale = Number(values.scale);
 const url = process.env['DATABASE_URL'];
 if (!(scale > 0 && scale <= 1) || url === undefined || url === '') {
-  console.error('usage: DATABASE_URL=postgres://... node tools/dataset.ts [--scale 0.01] [--measure]');
+  console.error(
+    'usage: DATABASE_URL=postgres://... node tools/dataset.ts [--scale 0.01] [--measure [--beside postgres://...]]',
+  );
   process.exit(2);
 }
 
-const REPETITIONS = 100;
+const connect = (to: string) => preparing(postgres(to, { max: 1, onnotice: () => undefined }));
 
-const sql = preparing(postgres(url, { max: 1, onnotice: () => undefined }));
+const sql = connect(url);
+const beside = values.beside === undefined ? [] : [connect(values.beside)];
 try {
   await migrateDatabase(sql);
   const sizes = sizesOf(scale);
@@ -34,24 +41,15 @@ try {
     console.log(`${seconds} s: ${String(orders)} orders, ${String(orders * RECEIPTS_PER_ORDER)} receipts`);
   });
   if (values.measure === true) {
-    const [ids] = await sql<{ accountId: string; titleId: string }[]>`
-      select account_id as "accountId", title_id as "titleId" from orders where buyer = 'dataset' limit 1`;
-    if (ids === undefined) throw new Error('there are no orders');
-    const db = drizzle(sql, { schema });
-    for (const query of listQueries(ids)) {
-      const tookMs: number[] = [];
-      for (let count = 0; count < REPETITIONS; count++) {
-        const beginMs = performance.now();
-        await query.run(db);
-        tookMs.push(performance.now() - beginMs);
-      }
-      const p95Ms = tookMs.sort((a, b) => a - b)[Math.floor(REPETITIONS * 0.95)] ?? 0;
+    for await (const { query, p95Ms } of measureLists([sql, ...beside])) {
+      const [own = 0, other] = p95Ms;
       const whole = await tablesScannedWhole(sql, query);
+      const ratio = other === undefined ? '' : `, beside ${other.toFixed(2)} ms: ${(own / other).toFixed(2)}`;
       console.log(
-        `${query.name}: p95 ${p95Ms.toFixed(1)} ms${whole.length > 0 ? `, scans ${whole.join(', ')}` : ''}`,
+        `${query.name}: p95 ${own.toFixed(2)} ms${ratio}${whole.length > 0 ? `; scans ${whole.join(', ')}` : ''}`,
       );
     }
   }
 } finally {
-  await sql.end();
+  await Promise.all([sql, ...beside].map((each) => each.end()));
 }

@@ -3,7 +3,7 @@ import { and, asc, eq, gt, inArray, lte, or, sql } from 'drizzle-orm';
 import { Denial } from '../../plugin/errors.ts';
 import type { Executor } from '../db/connect.ts';
 import { mediaSessions, places, streamingServers, tickets } from '../db/schema.ts';
-import { serversOf, type StreamingServer } from '../trust/servers.ts';
+import type { CarryingServer, StreamingServer } from '../trust/servers.ts';
 
 /** How long a place is kept for somebody who has ordered and not pressed play. */
 export const PLACE_SECONDS = 300;
@@ -83,17 +83,17 @@ async function lockLimited(tx: Executor, serverIds: readonly string[]): Promise<
 /**
  * Keeps a place for an order at one of the streaming servers that carry a title, until its viewing starts or
  * `PLACE_SECONDS` have passed. Call it late in the order's transaction: it holds the servers that have a capacity.
+ * @param carrying as `serversOf` has read them in this transaction
  * @param orderId null keeps no place: whoever can order as often as he likes would keep them all.
  * @returns the servers that its ticket may name, the one with the place (or the most room) first.
  * @throws Denial `overloaded` when none carries the title, or all that do are full.
  */
 export async function reserveCapacity(
   tx: Executor,
-  titleId: string,
+  carrying: readonly CarryingServer[],
   orderId: string | null,
   nowMs: number,
 ): Promise<StreamingServer[]> {
-  const carrying = await serversOf(tx, titleId);
   if (carrying.length === 0)
     throw new Denial('overloaded', { detail: 'no streaming server carries this title' });
   const servers = carrying.map(({ server }) => server);

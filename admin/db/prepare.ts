@@ -1,5 +1,6 @@
 /** What is done once for a statement instead of each time: building it here, parsing and planning it in the database. */
-import type { PgPreparedQuery, PreparedQueryConfig } from 'drizzle-orm/pg-core';
+import { getTableColumns, sql, type SQL } from 'drizzle-orm';
+import { PgDialect, type PgPreparedQuery, type PgTable, type PreparedQueryConfig } from 'drizzle-orm/pg-core';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import type { Sql, TransactionSql } from 'postgres';
 import type { Executor } from './executor.ts';
@@ -61,7 +62,8 @@ const NOWHERE: Executor = drizzle.mock({ schema });
 
 /**
  * A query that is built once, with placeholders, for all databases and transactions: Drizzle takes longer to build one
- * than the driver to send it. For what runs with every order. A placeholder must not be null: Drizzle writes it as JSON.
+ * than the driver to send it. For what runs with every order. A placeholder of a column must not be null, unless it is of
+ * `placeholdersOf`: Drizzle writes it as JSON.
  */
 export function builtOnce<Q extends PgPreparedQuery<PreparedQueryConfig>>(
   build: (db: Executor) => Q,
@@ -75,4 +77,45 @@ export function builtOnce<Q extends PgPreparedQuery<PreparedQueryConfig>>(
     };
     return Object.create(built, { client: { value: client }, logger: { value: logger } }) as Q;
   };
+}
+
+/** The same, of a statement for each of a few keys: texts that differ by what is set, or by how many rows there are. */
+export function builtForEach<K, Q extends PgPreparedQuery<PreparedQueryConfig>>(
+  build: (db: Executor, key: K) => Q,
+): (db: Executor, key: K) => Q {
+  const built = new Map<K, (db: Executor) => Q>();
+  return (db, key) => {
+    const known = built.get(key) ?? builtOnce((nowhere) => build(nowhere, key));
+    built.set(key, known);
+    return known(db);
+  };
+}
+
+type Raw<Row> = PreparedQueryConfig & { readonly execute: readonly Row[] };
+
+/** The same, of SQL that is written by hand: its rows come as the driver reads them. */
+export function writtenOnce<Row>(text: SQL): (db: Executor) => PgPreparedQuery<Raw<Row>> {
+  const query = new PgDialect().sqlToQuery(text);
+  return builtOnce((db) => db._.session.prepareQuery<Raw<Row>>(query, undefined, 'written', false));
+}
+
+/**
+ * Placeholders for columns of a table, as `values` and `set` take them; each may be null.
+ * @param suffix tells the rows of one statement apart: the placeholder of a column is its name and this
+ */
+export function placeholdersOf<T extends PgTable, N extends keyof T['_']['columns'] & string>(
+  table: T,
+  names: readonly N[],
+  suffix: string | number = '',
+): Record<N, SQL> {
+  const columns = getTableColumns(table);
+  const placeholder = (name: N): SQL => {
+    const column = columns[name];
+    if (column === undefined) throw new TypeError(`there is no column ${name}`);
+    const encoder = {
+      mapToDriverValue: (value: unknown): unknown => (value === null ? null : column.mapToDriverValue(value)),
+    };
+    return sql`${sql.param(sql.placeholder(`${name}${suffix}`), encoder)}`;
+  };
+  return Object.fromEntries(names.map((name) => [name, placeholder(name)])) as Record<N, SQL>;
 }

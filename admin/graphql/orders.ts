@@ -21,6 +21,10 @@ export const UsageType = builder.objectRef<Usage>('Receipt').implement({
     uri: t.exposeString('uri', { description: 'Stream path.' }),
     titleName: t.exposeString('titleName', { nullable: true }),
     seq: t.exposeInt('seq', { description: 'Number of the last receipt, from 0.' }),
+    hash: t.exposeString('hash', {
+      description:
+        'Of the last receipt: the copy that its viewer has taken at the streaming server has the same.',
+    }),
     startedAt: t.field({ type: 'DateTime', resolve: (usage) => usage.startedAt }),
     endedAt: t.field({ type: 'DateTime', nullable: true, resolve: (usage) => usage.endedAt }),
     mediaMs: t.field({

@@ -2,6 +2,7 @@
 import { and, eq, isNull, sql, type SQL } from 'drizzle-orm';
 import { Denial } from '../../plugin/errors.ts';
 import { isSqlState, type Executor } from '../db/connect.ts';
+import { writtenOnce } from '../db/prepare.ts';
 import { ledgerAccounts } from '../db/schema.ts';
 import { newId } from '../ids.ts';
 import type { Money } from './money.ts';
@@ -60,42 +61,58 @@ async function openAccount(
     .onConflictDoNothing();
 }
 
-function isAccount(kind: LedgerKind, { accountId, amount }: Booking): SQL {
-  const owner =
-    isCustomerKind(kind) && accountId !== null
-      ? sql`${ledgerAccounts.ownerId} = ${accountId}::uuid`
-      : sql`${ledgerAccounts.ownerId} is null`;
-  return sql`(${ledgerAccounts.kind} = ${kind} and ${ledgerAccounts.currency} = ${amount.currency} and ${owner})`;
-}
+const given = (name: string, type: 'text' | 'uuid' | 'bigint' | 'timestamptz'): SQL =>
+  sql`${sql.placeholder(name)}::${sql.raw(type)}`;
 
-const textOrNull = (text: string | undefined | null): SQL => sql`${text ?? null}::text`;
-const uuidOrNull = (id: string | undefined | null): SQL => sql`${id ?? null}::uuid`;
+function isAccount(side: 'from' | 'to', isCustomers: boolean): SQL {
+  const owner = isCustomers ? sql`owner_id = ${given('accountId', 'uuid')}` : sql`owner_id is null`;
+  return sql`(kind = ${given(side, 'text')} and currency = ${given('currency', 'text')} and ${owner})`;
+}
 
 /**
  * One transaction of the ledger and its two entries, in one statement; nothing when one of the accounts is not open
  * yet. Entries go in by the accounts' ids, and so lock balances in the same order everywhere: two transactions that
  * move money of one customer in opposite directions do not wait for each other.
  */
-async function write(tx: Executor, booking: Booking, transactionId: string, now: Date): Promise<number> {
-  const { kind, from, to, amount, accountId, orderId, titleId, request } = booking;
-  const rows = await tx.execute(sql`
+const writing = (fromCustomer: boolean, toCustomer: boolean) =>
+  writtenOnce<{ written: number }>(sql`
     with a as (
-      select id, kind from ledger_accounts where ${isAccount(from, booking)} or ${isAccount(to, booking)}
+      select id, kind from ledger_accounts where ${isAccount('from', fromCustomer)} or ${isAccount('to', toCustomer)}
     ), t as (
       insert into ledger_transactions
         (id, kind, order_id, account_id, title_id, requested_by, idempotency_key, request_hash, created_at)
-      select ${transactionId}::uuid, ${kind}, ${uuidOrNull(orderId)}, ${uuidOrNull(accountId)}, ${uuidOrNull(titleId)},
-        ${uuidOrNull(request?.by)}, ${textOrNull(request?.key)}, ${textOrNull(request?.hash)},
-        ${now.toISOString()}::timestamptz
+      select ${given('id', 'uuid')}, ${given('kind', 'text')}, ${given('orderId', 'uuid')}, ${given('accountId', 'uuid')},
+        ${given('titleId', 'uuid')}, ${given('by', 'uuid')}, ${given('key', 'text')}, ${given('hash', 'text')},
+        ${given('now', 'timestamptz')}
       where (select count(*) from a) = 2
       on conflict (requested_by, idempotency_key) do nothing
       returning id
     )
     insert into ledger_entries (id, transaction_id, ledger_account_id, amount_minor, currency)
-    select case when a.kind = ${from} then ${newId()}::uuid else ${newId()}::uuid end, t.id, a.id,
-      case when a.kind = ${from} then ${-amount.amountMinor}::bigint else ${amount.amountMinor}::bigint end,
-      ${amount.currency}
-    from t cross join a order by a.id returning 1`);
+    select case when a.kind = ${given('from', 'text')} then ${given('fromEntry', 'uuid')} else ${given('toEntry', 'uuid')} end,
+      t.id, a.id,
+      case when a.kind = ${given('from', 'text')} then -${given('amount', 'bigint')} else ${given('amount', 'bigint')} end,
+      ${given('currency', 'text')}
+    from t cross join a order by a.id returning 1 as written`);
+
+const WRITING = {
+  both: writing(true, true),
+  from: writing(true, false),
+  to: writing(false, true),
+  none: writing(false, false),
+} as const;
+
+/** @returns how many entries were written: two or none. */
+async function write(tx: Executor, booking: Booking, id: string, now: Date): Promise<number> {
+  const { kind, from, to, amount, accountId, orderId, titleId, request } = booking;
+  const isOwned = (side: LedgerKind) => accountId !== null && isCustomerKind(side);
+  const writer = isOwned(from) ? (isOwned(to) ? 'both' : 'from') : isOwned(to) ? 'to' : 'none';
+  const rows = await WRITING[writer](tx).execute({
+    ...{ id, kind, from, to, accountId, orderId: orderId ?? null, titleId: titleId ?? null },
+    ...{ by: request?.by ?? null, key: request?.key ?? null, hash: request?.hash ?? null },
+    ...{ now: now.toISOString(), fromEntry: newId(), toEntry: newId() },
+    ...{ amount: amount.amountMinor, currency: amount.currency },
+  });
   return rows.length;
 }
 

@@ -2,22 +2,50 @@
 import { and, asc, eq, sql } from 'drizzle-orm';
 import type { JWK } from 'jose';
 import { Denial } from '../../plugin/errors.ts';
-import type { Executor } from '../db/connect.ts';
+import { isSqlState, type Executor } from '../db/connect.ts';
+import { builtForEach, builtOnce, placeholdersOf } from '../db/prepare.ts';
 import { orderEvents, orders, tickets } from '../db/schema.ts';
+import { together } from '../db/together.ts';
 import { newId } from '../ids.ts';
+import { money } from '../ledger/money.ts';
 import { fromOrderRow, ORDER_COLUMNS, type Order } from './orders.ts';
 import { mayBecome, type OrderState } from './states.ts';
 
-type NewOrder = Omit<typeof orders.$inferInsert, 'id' | 'state' | 'capturedMinor' | 'refundedMinor'>;
+const NEW_ORDER = [
+  ...(['id', 'accountId', 'offerId', 'titleId', 'priceMinor', 'listPriceMinor', 'capturedMinor'] as const),
+  ...(['refundedMinor', 'currency', 'state', 'terms', 'createdAt'] as const),
+  ...(['buyer', 'idempotencyKey', 'requestHash', 'clientKeys'] as const),
+];
 
-/** Writes an order down as placed. @returns null when the buyer has used the idempotency key. */
-export async function insertOrder(tx: Executor, order: NewOrder): Promise<Order | null> {
-  const [row] = await tx
-    .insert(orders)
-    .values({ ...order, id: newId(), state: 'placed', capturedMinor: 0, refundedMinor: 0 })
-    .onConflictDoNothing({ target: [orders.buyer, orders.idempotencyKey] })
-    .returning(ORDER_COLUMNS);
-  return row === undefined ? null : fromOrderRow(row);
+const inserting = builtOnce((db) =>
+  db.insert(orders).values(placeholdersOf(orders, NEW_ORDER)).prepare('insert_order'),
+);
+
+/**
+ * Writes down an order that is placed, and what it is known by when its request is repeated.
+ * @throws Denial `conflict` when the buyer has used the idempotency key. The transaction it ran in is lost.
+ */
+export async function insertOrder(
+  tx: Executor,
+  { price, listPrice, captured, refunded, ...order }: Order,
+  request: Pick<typeof orders.$inferSelect, 'buyer' | 'idempotencyKey' | 'requestHash' | 'clientKeys'>,
+): Promise<void> {
+  const row: Pick<typeof orders.$inferSelect, (typeof NEW_ORDER)[number]> = {
+    ...order,
+    priceMinor: price.amountMinor,
+    listPriceMinor: listPrice.amountMinor,
+    capturedMinor: captured.amountMinor,
+    refundedMinor: refunded.amountMinor,
+    currency: price.currency,
+    ...request,
+  };
+  try {
+    await inserting(tx).execute(row);
+  } catch (error) {
+    if (isSqlState(error, '23505', 'orders_request'))
+      throw new Denial('conflict', { detail: 'idempotencyKey', cause: error });
+    throw error;
+  }
 }
 
 /** An order that nobody else changes until the transaction ends, and what is known of its use. */
@@ -118,6 +146,52 @@ export interface TransitionOptions {
   readonly isNew?: boolean;
 }
 
+interface Line extends Step {
+  readonly fromState: OrderState | null;
+}
+
+const LINE = [
+  ...(['id', 'orderId', 'fromState', 'toState', 'actor', 'actorId', 'amountMinor', 'reason'] as const),
+  'createdAt' as const,
+];
+
+const insertingLines = builtForEach((db, lines: number) =>
+  db
+    .insert(orderEvents)
+    .values(Array.from({ length: lines }, (_, at) => placeholdersOf(orderEvents, LINE, at)))
+    .prepare('insert_order_events'),
+);
+
+/** What `insertingLines` has placeholders for. */
+function valuesOf(lines: readonly Line[], orderId: string, actor: OrderActor, now: Date) {
+  const values: Record<string, unknown> = {};
+  for (const [at, { fromState, to, amountMinor, reason }] of lines.entries()) {
+    const row: Pick<typeof orderEvents.$inferSelect, (typeof LINE)[number]> = {
+      id: newId(),
+      orderId,
+      fromState,
+      toState: to,
+      actor: actor.kind,
+      actorId: actor.id,
+      amountMinor: amountMinor ?? null,
+      reason: reason ?? null,
+      createdAt: now,
+    };
+    for (const [name, value] of Object.entries(row)) values[`${name}${at}`] = value;
+  }
+  return values;
+}
+
+/** By the names of what changes beside the state, with a space between. */
+const updating = builtForEach((db, columns: string) =>
+  db
+    .update(orders)
+    .set(placeholdersOf(orders, ['state', ...(columns.split(' ').filter(Boolean) as (keyof OrderChanges)[])]))
+    .where(and(eq(orders.id, sql.placeholder('id')), eq(orders.state, sql.placeholder('before'))))
+    .returning({ id: orders.id })
+    .prepare('update_order'),
+);
+
 /**
  * Takes an order through states, each of which must be allowed after the one before: the only place where a state is
  * written, one line of history each.
@@ -129,9 +203,7 @@ export async function transition<O extends Order>(
   steps: readonly Step[],
   { actor, now, changes = {}, isNew = false }: TransitionOptions,
 ): Promise<O> {
-  const lines: (Step & { readonly fromState: OrderState | null })[] = isNew
-    ? [{ fromState: null, to: order.state }]
-    : [];
+  const lines: Line[] = isNew ? [{ fromState: null, to: order.state }] : [];
   let state: OrderState = order.state;
   for (const step of steps) {
     if (!mayBecome(state, step.to))
@@ -139,26 +211,22 @@ export async function transition<O extends Order>(
     lines.push({ fromState: state, ...step });
     state = step.to;
   }
-  const [row] = await tx
-    .update(orders)
-    .set({ ...changes, state })
-    .where(and(eq(orders.id, order.id), eq(orders.state, order.state)))
-    .returning(ORDER_COLUMNS);
+  const columns = Object.keys(changes).sort().join(' ');
+  const [[row]] = await together([
+    updating(tx, columns).execute({ ...changes, state, id: order.id, before: order.state }),
+    insertingLines(tx, lines.length).execute(valuesOf(lines, order.id, actor, now)),
+  ]);
   if (row === undefined) throw new Denial('conflict', { detail: 'order: it has changed meanwhile' });
-  await tx.insert(orderEvents).values(
-    lines.map(({ fromState, to, amountMinor, reason }) => ({
-      id: newId(),
-      orderId: order.id,
-      fromState,
-      toState: to,
-      actor: actor.kind,
-      actorId: actor.id,
-      amountMinor: amountMinor ?? null,
-      reason: reason ?? null,
-      createdAt: now,
-    })),
-  );
-  return { ...order, ...fromOrderRow(row) };
+  const { capturedMinor, refundedMinor, expiresAt, deliveredAt } = changes;
+  const { currency } = order.price;
+  return {
+    ...order,
+    state,
+    ...(capturedMinor === undefined ? {} : { captured: money(capturedMinor, currency) }),
+    ...(refundedMinor === undefined ? {} : { refunded: money(refundedMinor, currency) }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...(deliveredAt === undefined ? {} : { deliveredAt }),
+  };
 }
 
 /** Sets when an order must be looked at again. It must be locked. */

@@ -44,6 +44,7 @@ async function loadSessions(db: Executor, orderIds: readonly string[]) {
       mediaMs: mediaSessions.mediaMs,
       bytes: mediaSessions.bytes,
       seq: mediaSessions.lastSeq,
+      hash: mediaSessions.lastHash,
       endReason: mediaSessions.endReason,
       rank: sql<number>`row_number() over (partition by ${tickets.orderId} order by ${mediaSessions.id} desc)`
         .mapWith(Number)
@@ -101,10 +102,11 @@ export async function loadOrderDetails(
         .map(({ orderId: _, ...row }) => ({ ...row, flags: flags.get(row.id) ?? [] })),
       sessions: sessions
         .filter(({ orderId }) => orderId === order.id)
-        .map(({ startedAtSeconds, seq, rank: _, ...row }) => ({
+        .map(({ startedAtSeconds, seq, hash, rank: _, ...row }) => ({
           ...row,
           startedAt: new Date((startedAtSeconds ?? 0) * 1000),
           seq: seq ?? 0,
+          hash: hash ?? '',
         })),
     });
   }

@@ -4,17 +4,23 @@ import type { JWK } from 'jose';
 import { Denial } from '../../plugin/errors.ts';
 import { reserveCapacity, returnPlaces } from '../catalog/capacity.ts';
 import type { Executor } from '../db/connect.ts';
+import { writtenOnce } from '../db/prepare.ts';
+import { together } from '../db/together.ts';
 import { validityOf } from '../pricing/compile.ts';
-import { issueForOrder, type IssuedTicket } from '../tickets/issue.ts';
-import type { StreamingServer } from '../trust/servers.ts';
+import { insertTicket, makeTicket, type IssuedTicket } from '../tickets/issue.ts';
+import { serversOf, type StreamingServer } from '../trust/servers.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
+import { transition, type OrderActor } from './change.ts';
 import type { Order } from './orders.ts';
 import { findRenewed, noteRenewal, serversOfRenewal, validityOfRenewal } from './renew.ts';
 import { RECEIPTS_WITHIN_MS } from './settlement.ts';
 import type { OrderTerms } from './terms.ts';
 
 export interface Fulfilment {
-  readonly order: Pick<Order, 'id' | 'accountId' | 'titleId' | 'terms'>;
+  readonly order: Order;
+  readonly actor: OrderActor;
+  /** True for an order that was just placed. */
+  readonly isNew: boolean;
   /** Stream path of the title. */
   readonly path: string;
   readonly jkt: string;
@@ -26,10 +32,10 @@ export interface Fulfilment {
   readonly renews?: string;
 }
 
-/** What of an order changes with its first ticket. */
 export interface Fulfilled {
+  /** As it is with its first ticket. */
+  readonly order: Order;
   readonly issued: IssuedTicket;
-  readonly changes: { readonly clientKeys: null; readonly expiresAt: Date; readonly dueAt: Date };
 }
 
 const momentOf = (text: string | null): Date | null => (text === null ? null : new Date(text));
@@ -43,29 +49,31 @@ export function validityOfTerms(terms: OrderTerms, nowMs: number): { nbf: number
   );
 }
 
+const refusal = writtenOnce<{ what: string | null }>(
+  sql`select order_refusal(${sql.placeholder('accountId')}::uuid, ${sql.placeholder('jkt')}) as what`,
+);
+
 /**
  * Why an account or a proof key gets no ticket: revoked; null when neither is, nor can be while the transaction runs.
  * Whoever locks tickets asks before: revoking locks them after the account or the key.
  */
 export async function refusalOf(tx: Executor, accountId: string | null, jkt: string): Promise<Denial | null> {
-  const [row] = await tx.execute<{ what: string | null }>(
-    sql`select order_refusal(${accountId}::uuid, ${jkt}) as what`,
-  );
+  const [row] = await refusal(tx).execute({ accountId, jkt });
   const what = row?.what ?? null;
   return what === null ? null : new Denial('forbidden', { detail: `${what}: revoked` });
 }
 
 /**
- * Issues the first ticket of an order.
- * @throws Denial `forbidden` when the account or the proof key is revoked, `overloaded` when no streaming server has room, `not_on_sale` when what was sold is over.
+ * Issues the first ticket of an order, which is authorized by then. That neither the account nor the proof key is revoked
+ * is the caller's to see to (`refusalOf`).
+ * @throws Denial `overloaded` when no streaming server has room, `not_on_sale` when what was sold is over, and as
+ *   `transition`.
  */
 export async function fulfil(
   tx: Executor,
   authority: TicketAuthority,
-  { order, path, jkt, sealKey, nowMs, servers, renews }: Fulfilment,
+  { order, actor, isNew, path, jkt, sealKey, nowMs, servers, renews }: Fulfilment,
 ): Promise<Fulfilled> {
-  const refusal = await refusalOf(tx, order.accountId, jkt);
-  if (refusal !== null) throw refusal;
   const renewed = renews === undefined ? null : await findRenewed(tx, renews);
   const ordered = validityOfTerms(order.terms, nowMs);
   const validity = renewed === null ? ordered : validityOfRenewal(renewed, order.terms, ordered);
@@ -76,9 +84,9 @@ export async function fulfil(
   else if (open === undefined) {
     // Its own place would count against it.
     await returnPlaces(tx, order.id);
-    open = await reserveCapacity(tx, order.titleId, order.id, nowMs);
+    open = await reserveCapacity(tx, await serversOf(tx, order.titleId), order.id, nowMs);
   }
-  const issued = await issueForOrder(tx, authority, {
+  const { issued, row } = await makeTicket(authority, {
     orderId: order.id,
     terms: order.terms,
     path,
@@ -89,6 +97,16 @@ export async function fulfil(
     nowMs,
   });
   if (renewed !== null) await noteRenewal(tx, renewed, order.terms, issued.jti);
-  const dueAt = new Date(issued.expiresAt.getTime() + RECEIPTS_WITHIN_MS);
-  return { issued, changes: { clientKeys: null, expiresAt: issued.expiresAt, dueAt } };
+  const { expiresAt } = issued;
+  const dueAt = new Date(expiresAt.getTime() + RECEIPTS_WITHIN_MS);
+  const [ticketed] = await together([
+    transition(tx, order, [{ to: 'authorized' }, { to: 'ticketed' }], {
+      actor,
+      now: new Date(nowMs),
+      changes: { clientKeys: null, expiresAt, dueAt },
+      isNew,
+    }),
+    insertTicket(tx, row),
+  ]);
+  return { order: ticketed, issued };
 }

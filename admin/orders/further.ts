@@ -12,7 +12,8 @@ import type { Executor } from '../db/connect.ts';
 import { mediaSessions, tickets } from '../db/schema.ts';
 import { sha256 } from '../ids.ts';
 import { markTicket, revokeTicket } from '../revocations/revoke.ts';
-import { findFurther, issueForOrder } from '../tickets/issue.ts';
+import { findFurther, insertTicket, makeTicket } from '../tickets/issue.ts';
+import { serversOf } from '../trust/servers.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { lockOrder, type LockedOrder } from './change.ts';
 import { refusalOf } from './fulfil.ts';
@@ -120,17 +121,18 @@ export async function issueFurther(
   if (refusal !== null) throw refusal;
   if (!isSealKey(sealKey)) throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
   await returnPlaces(tx, orderId);
-  const issued = await issueForOrder(tx, authority, {
+  const { issued, row } = await makeTicket(authority, {
     orderId,
     terms: order.terms,
     path: title.path,
-    servers: await reserveCapacity(tx, titleId, orderId, nowMs),
+    servers: await reserveCapacity(tx, await serversOf(tx, titleId), orderId, nowMs),
     validity: { nbf: Math.floor(nowMs / 1000), exp: Math.floor(expiresAt.getTime() / 1000) },
     jkt,
     sealKey,
     nowMs,
     request: { idempotencyKey, requestHash },
   });
+  await insertTicket(tx, row);
   if (order.terms.rights.concurrent !== null) await endOthers(tx, orderId, issued.jti, holder, now);
   return { order, issued, replayed: false, operationId: null };
 }

@@ -16,7 +16,7 @@ import {
 import { markOrder, revokeOrder } from '../revocations/revoke.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { lockOrder, PROVIDER, transition, type LockedOrder } from './change.ts';
-import { fulfil, type Fulfilled } from './fulfil.ts';
+import { fulfil, refusalOf } from './fulfil.ts';
 import { finishCapture, releasePayment, type Settled } from './settle.ts';
 import { giveBack } from './undo.ts';
 
@@ -55,11 +55,16 @@ async function authorized(
   const held: Payment = { ...payment, state: 'authorized', source: null };
   // Taken back while the provider was thinking.
   if (order.state !== 'placed' || order.clientKeys === null) return releasePayment(tx, held, now);
-  const fulfilment = { order, path: await pathOf(tx, order.titleId), ...order.clientKeys, nowMs };
-  let fulfilled: Fulfilled;
+  const { accountId, clientKeys } = order;
+  const path = await pathOf(tx, order.titleId);
   try {
     // A savepoint: without a ticket, what was locked and written for it goes.
-    fulfilled = await tx.transaction((inner) => fulfil(inner, authority, fulfilment));
+    await tx.transaction(async (inner) => {
+      const refusal = await refusalOf(inner, accountId, clientKeys.jkt);
+      if (refusal !== null) throw refusal;
+      await fulfil(inner, authority, { order, actor: PROVIDER, isNew: false, path, ...clientKeys, nowMs });
+    });
+    return NOTHING;
   } catch (error) {
     const reason = whyNoTicket(error);
     if (reason === null) throw error;
@@ -70,9 +75,6 @@ async function authorized(
     });
     return giveBack(tx, order.id, () => releasePayment(tx, held, now));
   }
-  const steps = [{ to: 'authorized' as const }, { to: 'ticketed' as const }];
-  await transition(tx, order, steps, { actor: PROVIDER, now, changes: fulfilled.changes });
-  return NOTHING;
 }
 
 async function notAuthorized(

@@ -3,18 +3,29 @@ import { sql } from 'drizzle-orm';
 import { Denial } from '../../plugin/errors.ts';
 import { isSealKey, thumbprint } from '../../plugin/ticket/index.ts';
 import { reserveCapacity } from '../catalog/capacity.ts';
+import { findOffer, type Offer } from '../catalog/offers.ts';
 import type { Executor } from '../db/connect.ts';
-import { sha256 } from '../ids.ts';
+import { writtenOnce } from '../db/prepare.ts';
+import { together } from '../db/together.ts';
+import { newId, sha256 } from '../ids.ts';
+import { money } from '../ledger/money.ts';
 import { bookStep } from '../payments/books.ts';
-import { findOpenOperation, findPayment, insertOperation, insertPayment } from '../payments/payments.ts';
+import {
+  findOpenOperation,
+  findPayment,
+  insertOperation,
+  insertPayment,
+  type Payment,
+} from '../payments/payments.ts';
 import { countPreview } from '../pricing/previews.ts';
 import { usePromotion } from '../pricing/promotions.ts';
-import { quote, type Quote } from '../pricing/quote.ts';
+import { quoteOffer, type Quote } from '../pricing/quote.ts';
 import { redeemVoucher } from '../pricing/vouchers.ts';
 import { findIssued, type IssuedTicket } from '../tickets/issue.ts';
+import { serversOf } from '../trust/servers.ts';
 import type { TicketAuthority } from '../trust/signing-keys.ts';
 import { insertOrder, transition, type OrderActor } from './change.ts';
-import { fulfil } from './fulfil.ts';
+import { fulfil, refusalOf } from './fulfil.ts';
 import { findRequested, type Order } from './orders.ts';
 import { findRenewed, requireRenewable } from './renew.ts';
 import type { Buyer, OrderRequest } from './request.ts';
@@ -32,28 +43,21 @@ export interface PlacedOrder {
 
 const retrySoon = (detail: string) => new Denial('conflict', { detail, retryAfterSeconds: 1 });
 
+const lockingRequest = writtenOnce<{ taken: boolean }>(
+  sql`select pg_try_advisory_xact_lock(hashtextextended(${sql.placeholder('request')}, 2)) as taken`,
+);
+
 /**
  * Takes the request for this transaction. Another one that runs with the same key is not waited for.
  * @throws Denial `conflict`.
  */
 async function takeRequest(tx: Executor, buyer: string, key: string): Promise<void> {
-  const [row] = await tx.execute<{ taken: boolean }>(
-    sql`select pg_try_advisory_xact_lock(hashtextextended(${`${buyer} ${key}`}, 2)) as taken`,
-  );
+  const [row] = await lockingRequest(tx).execute({ request: `${buyer} ${key}` });
   if (row?.taken !== true) throw retrySoon('idempotencyKey: this request is being worked on');
 }
 
-async function findReplay(
-  tx: Executor,
-  buyer: string,
-  key: string,
-  requestHash: string,
-  now: Date,
-): Promise<PlacedOrder | null> {
-  const found = await findRequested(tx, buyer, key);
-  if (found === null) return null;
-  if (found.requestHash !== requestHash) throw new Denial('idempotency_conflict');
-  const { order } = found;
+/** The answer to a request that was made before. */
+async function replay(tx: Executor, order: Order, now: Date): Promise<PlacedOrder> {
   if (order.state === 'placed') {
     const payment = await findPayment(tx, order.id);
     const open = payment === null ? null : await findOpenOperation(tx, payment.id);
@@ -98,12 +102,13 @@ type TitledQuote = Quote & { readonly title: NonNullable<Quote['title']> };
 
 async function quoted(
   tx: Executor,
+  offer: Offer | null,
   request: OrderRequest,
   { accountId, country }: Buyer,
   nowMs: number,
 ): Promise<TitledQuote> {
   const { offerId, titleId, promotionCode, voucherCode } = request;
-  const answer = await quote(tx, {
+  const answer = await quoteOffer(tx, offer, {
     offerId,
     ...(titleId === undefined ? {} : { titleId }),
     ...(promotionCode === undefined ? {} : { promotionCode }),
@@ -128,24 +133,47 @@ async function pay(
 ): Promise<string | null> {
   const { amountMinor, currency } = order.price;
   const isLocal = provider !== 'test_card';
-  const payment = await insertPayment(
-    tx,
-    {
-      orderId: order.id,
-      accountId: order.accountId,
-      titleId: order.titleId,
-      provider,
-      state: isLocal ? 'authorized' : 'pending',
-      amountMinor,
-      currency,
-      source,
-    },
-    now,
-  );
-  if (!isLocal)
-    return insertOperation(tx, { paymentId: payment.id, kind: 'authorize', amountMinor, state: 'sent' }, now);
-  await bookStep(tx, 'hold', payment, amountMinor, now);
-  return null;
+  const payment: Payment = {
+    id: newId(),
+    orderId: order.id,
+    accountId: order.accountId,
+    titleId: order.titleId,
+    provider,
+    state: isLocal ? 'authorized' : 'pending',
+    amountMinor,
+    capturedMinor: 0,
+    refundedMinor: 0,
+    currency,
+    source,
+  };
+  const operation = { paymentId: payment.id, kind: 'authorize', amountMinor, state: 'sent' } as const;
+  const [, operationId] = await together([
+    insertPayment(tx, payment, now),
+    isLocal ? bookStep(tx, 'hold', payment, amountMinor, now) : insertOperation(tx, operation, now),
+  ]);
+  return operationId ?? null;
+}
+
+/**
+ * Uses up codes and quotas of an order, and then holds its money: always in this order, so that none waits for another in
+ * a ring. What it begins with may be sent behind the order itself.
+ * @returns what the payment provider is to be asked; null for nothing.
+ */
+async function takeWhatItCosts(
+  tx: Executor,
+  order: Order,
+  sold: TitledQuote,
+  request: OrderRequest,
+  { accountId, address }: Buyer,
+  now: Date,
+): Promise<string | null> {
+  const nowMs = now.getTime();
+  if (sold.voucherId !== null) await redeemVoucher(tx, sold.voucherId, { orderId: order.id }, nowMs);
+  if (sold.promotionId !== null)
+    await usePromotion(tx, { promotionId: sold.promotionId, orderId: order.id, accountId, nowMs });
+  await countPreview(tx, sold.offer, order.titleId, address, nowMs);
+  if (order.price.amountMinor === 0) return null;
+  return pay(tx, order, providerFor(sold, request), request.cardToken ?? null, now);
 }
 
 /**
@@ -178,59 +206,71 @@ export async function placeOrder(
       ...(renews === undefined ? [] : [renews]),
     ]),
   );
-  await takeRequest(tx, who, idempotencyKey);
-  const before = await findReplay(tx, who, idempotencyKey, requestHash, now);
-  if (before !== null) return before;
+  const [, before, offer] = await together([
+    takeRequest(tx, who, idempotencyKey),
+    findRequested(tx, who, idempotencyKey),
+    findOffer(tx, offerId),
+  ]);
+  if (before !== null) {
+    if (before.requestHash !== requestHash) throw new Denial('idempotency_conflict');
+    return replay(tx, before.order, now);
+  }
   if (!isSealKey(request.sealKey)) throw new Denial('input_invalid', { detail: 'sealKey: not a valid key' });
 
-  const sold = await quoted(tx, request, buyer, nowMs);
+  const wanted = titleId ?? offer?.titleId ?? null;
+  const [sold, refusal, carrying] = await together([
+    quoted(tx, offer, request, buyer, nowMs),
+    refusalOf(tx, accountId, jkt),
+    wanted === null ? [] : serversOf(tx, wanted),
+  ]);
+  if (refusal !== null) throw refusal;
   if (renews !== undefined)
     requireRenewable(await findRenewed(tx, renews, true), sold.offer, sold.validity, sold.title.id, nowMs);
-  const provider = providerFor(sold, request);
   const amountMinor = amountOf(sold);
-  const isByCard = amountMinor > 0 && provider === 'test_card';
-  const placed = await insertOrder(tx, {
+  const isByCard = amountMinor > 0 && providerFor(sold, request) === 'test_card';
+  const { currency } = sold.list;
+  const placed: Order = {
+    id: newId(),
     accountId,
     offerId,
     titleId: sold.title.id,
-    priceMinor: amountMinor,
-    listPriceMinor: sold.list.amountMinor,
-    currency: sold.list.currency,
+    price: money(amountMinor, currency),
+    listPrice: sold.list,
+    captured: money(0, currency),
+    refunded: money(0, currency),
+    state: 'placed',
     terms: termsOf(sold),
-    buyer: who,
-    idempotencyKey,
-    requestHash,
-    clientKeys: isByCard
-      ? { jkt, sealKey: request.sealKey, ...(renews === undefined ? {} : { renews }) }
-      : null,
     createdAt: now,
-  });
-  if (placed === null) throw new Denial('conflict', { detail: 'idempotencyKey' });
-  if (sold.voucherId !== null) await redeemVoucher(tx, sold.voucherId, { orderId: placed.id }, nowMs);
-  if (sold.promotionId !== null)
-    await usePromotion(tx, { promotionId: sold.promotionId, orderId: placed.id, accountId, nowMs });
-  await countPreview(tx, sold.offer, sold.title.id, buyer.address, nowMs);
-  const operationId = amountMinor > 0 ? await pay(tx, placed, provider, cardToken ?? null, now) : null;
+    expiresAt: null,
+    deliveredAt: null,
+  };
+  const clientKeys = isByCard
+    ? { jkt, sealKey: request.sealKey, ...(renews === undefined ? {} : { renews }) }
+    : null;
+  const [, operationId] = await together([
+    insertOrder(tx, placed, { buyer: who, idempotencyKey, requestHash, clientKeys }),
+    takeWhatItCosts(tx, placed, sold, request, buyer, now),
+  ]);
+  const actor: OrderActor = { kind: 'buyer', id: accountId };
   const isForAnybody = accountId === null && amountMinor === 0;
   // Who renews has his place already.
   const where =
     renews === undefined
-      ? { servers: await reserveCapacity(tx, sold.title.id, isForAnybody ? null : placed.id, nowMs) }
+      ? { servers: await reserveCapacity(tx, carrying, isForAnybody ? null : placed.id, nowMs) }
       : { renews };
-  const actor: OrderActor = { kind: 'buyer', id: accountId };
   if (operationId !== null) {
     const order = await transition(tx, placed, [], { actor, now, isNew: true });
     return { order, issued: null, replayed: false, operationId };
   }
-  const { issued, changes } = await fulfil(tx, authority, {
+  const { order, issued } = await fulfil(tx, authority, {
     order: placed,
+    actor,
+    isNew: true,
     path: sold.title.path,
     jkt,
     sealKey: request.sealKey,
     nowMs,
     ...where,
   });
-  const steps = [{ to: 'authorized' as const }, { to: 'ticketed' as const }];
-  const order = await transition(tx, placed, steps, { actor, now, changes, isNew: true });
   return { order, issued, replayed: false, operationId: null };
 }

@@ -1,6 +1,7 @@
 /** The payment of an order, and what providers outside are asked to do for it. */
 import { and, asc, eq, inArray, lte } from 'drizzle-orm';
 import type { Executor } from '../db/connect.ts';
+import { builtOnce, placeholdersOf } from '../db/prepare.ts';
 import { orders, paymentOperations, payments } from '../db/schema.ts';
 import { newId } from '../ids.ts';
 
@@ -88,15 +89,20 @@ export async function findPaymentById(db: Executor, id: string): Promise<Payment
   return row ?? null;
 }
 
-export async function insertPayment(
-  tx: Executor,
-  payment: Omit<Payment, 'id' | 'capturedMinor' | 'refundedMinor'>,
-  now: Date,
-): Promise<Payment> {
-  const { accountId: _, titleId: __, ...columns } = payment;
-  const row = { ...columns, id: newId(), capturedMinor: 0, refundedMinor: 0 };
-  await tx.insert(payments).values({ ...row, createdAt: now, updatedAt: now });
-  return { ...payment, ...row };
+const inserting = builtOnce((db) =>
+  db
+    .insert(payments)
+    .values(
+      placeholdersOf(payments, [
+        ...(['id', 'orderId', 'provider', 'state', 'amountMinor', 'capturedMinor', 'refundedMinor'] as const),
+        ...(['currency', 'source', 'createdAt', 'updatedAt'] as const),
+      ]),
+    )
+    .prepare('insert_payment'),
+);
+
+export async function insertPayment(tx: Executor, payment: Payment, now: Date): Promise<void> {
+  await inserting(tx).execute({ ...payment, createdAt: now, updatedAt: now });
 }
 
 export async function updatePayment(

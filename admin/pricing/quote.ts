@@ -107,8 +107,12 @@ async function titleOf(tx: Executor, offer: Offer, titleId: string | undefined):
  *   `input_invalid`. What else stands in the way is the answer's `refusal`.
  */
 export async function quote(tx: Executor, request: QuoteRequest): Promise<Quote> {
-  const { offerId, titleId, accountId, country, nowMs } = request;
-  const offer = await findOffer(tx, offerId);
+  return quoteOffer(tx, await findOffer(tx, request.offerId), request);
+}
+
+/** The same, of the request's offer when it is read already; null when there is none. */
+export async function quoteOffer(tx: Executor, offer: Offer | null, request: QuoteRequest): Promise<Quote> {
+  const { titleId, accountId, country, nowMs } = request;
   if (offer?.active !== true) throw new Denial('not_found', { detail: 'offer' });
   const title = await titleOf(tx, offer, titleId);
   const { offMinor, promotionId, voucherId, refusal } = await discountFor(

@@ -14,8 +14,9 @@ export interface Usage {
   readonly endedAt: Date | null;
   readonly mediaMs: number;
   readonly bytes: number;
-  /** Number of the last receipt. */
+  /** Number of the last receipt, and its hash. */
   readonly seq: number;
+  readonly hash: string;
   readonly endReason: string | null;
 }
 
@@ -32,6 +33,7 @@ export async function listUsage(db: Executor, accountId: string, page: Page): Pr
       mediaMs: mediaSessions.mediaMs,
       bytes: mediaSessions.bytes,
       seq: mediaSessions.lastSeq,
+      hash: mediaSessions.lastHash,
       endReason: mediaSessions.endReason,
     })
     .from(mediaSessions)
@@ -48,9 +50,10 @@ export async function listUsage(db: Executor, accountId: string, page: Page): Pr
     )
     .orderBy(page.inverted ? asc(mediaSessions.id) : desc(mediaSessions.id))
     .limit(page.limit);
-  return rows.map(({ startedAtSeconds, seq, ...row }) => ({
+  return rows.map(({ startedAtSeconds, seq, hash, ...row }) => ({
     ...row,
     startedAt: new Date((startedAtSeconds ?? 0) * 1000),
     seq: seq ?? 0,
+    hash: hash ?? '',
   }));
 }

@@ -4,6 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Rights } from '../../plugin/rights/index.ts';
 import { issueTicket, thumbprint, type TicketOrder as TicketContent } from '../../plugin/ticket/index.ts';
 import type { Executor } from '../db/connect.ts';
+import { builtOnce, placeholdersOf } from '../db/prepare.ts';
 import { tickets } from '../db/schema.ts';
 import { newId } from '../ids.ts';
 import type { OrderTerms } from '../orders/terms.ts';
@@ -70,12 +71,22 @@ async function issueForServers(
   }
 }
 
-/** Issues and stores a ticket of an order. */
-export async function issueForOrder(
-  tx: Executor,
+const TICKET = [
+  ...(['jti', 'orderId', 'subject', 'uri', 'jkt', 'audience', 'endpoints', 'rights'] as const),
+  ...(['ticket', 'clientPart', 'issuedAt', 'expiresAt', 'mediaMsUsed', 'bytesUsed'] as const),
+  ...(['idempotencyKey', 'requestHash'] as const),
+];
+type TicketRow = Pick<typeof tickets.$inferSelect, (typeof TICKET)[number]>;
+
+const inserting = builtOnce((db) =>
+  db.insert(tickets).values(placeholdersOf(tickets, TICKET)).prepare('insert_ticket'),
+);
+
+/** Makes a ticket of an order; it is issued once its row is kept, by `insertTicket`. */
+export async function makeTicket(
   authority: TicketAuthority,
   { orderId, terms, path, servers, validity, jkt, sealKey, nowMs, request }: TicketOrder,
-): Promise<IssuedTicket> {
+): Promise<{ readonly issued: IssuedTicket; readonly row: TicketRow }> {
   const iat = Math.floor(nowMs / 1000);
   const { nbf, exp } = validity;
   const jti = newId();
@@ -116,7 +127,7 @@ export async function issueForOrder(
     rights: terms.rights,
     expiresAt: new Date(exp * 1000),
   };
-  await tx.insert(tickets).values({
+  const row = {
     ...issued,
     orderId,
     subject,
@@ -125,9 +136,15 @@ export async function issueForOrder(
     issuedAt: new Date(iat * 1000),
     mediaMsUsed: 0,
     bytesUsed: 0,
-    ...request,
-  });
-  return issued;
+    idempotencyKey: request?.idempotencyKey ?? null,
+    requestHash: request?.requestHash ?? null,
+  };
+  return { issued, row };
+}
+
+/** Keeps a ticket, so that a retried order is answered alike. */
+export async function insertTicket(tx: Executor, row: TicketRow): Promise<void> {
+  await inserting(tx).execute(row);
 }
 
 /** The first ticket that was issued for an order, as it was answered then; `null` when there is none. */

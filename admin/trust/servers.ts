@@ -119,11 +119,15 @@ const carryingServers = builtOnce((db) => {
     .prepare('carrying_servers');
 });
 
+/** A server that carries a title. */
+export interface CarryingServer {
+  readonly server: StreamingServer;
+  /** True if it has a capacity. */
+  readonly isLimited: boolean;
+}
+
 /** The active servers that carry a title (the ones it names, else all of them), and which have a capacity. */
-export async function serversOf(
-  db: Executor,
-  titleId: string,
-): Promise<{ readonly server: StreamingServer; readonly isLimited: boolean }[]> {
+export async function serversOf(db: Executor, titleId: string): Promise<CarryingServer[]> {
   const rows = await carryingServers(db).execute({ titleId });
   return rows.map(({ capacity, ...row }) => ({ server: fromRow(row), isLimited: capacity !== null }));
 }

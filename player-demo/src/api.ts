@@ -104,7 +104,12 @@ export interface UsedOrder {
   readonly id: string;
   readonly titleName: string;
   readonly offerName: string;
+  readonly state: string;
+  /** What is charged, or held at most. */
   readonly price: Money;
+  /** What was charged, and what of it was given back. */
+  readonly captured: Money;
+  readonly refunded: Money;
   readonly createdAt: string;
   readonly sessions: readonly UsedSession[];
 }

@@ -27,7 +27,8 @@ const TITLE_BY_ID = `query Title($id: ID!) { title(id: $id) { ${TITLE} } }`;
 const CATEGORIES = `query Categories { categories { id slug name } }`;
 const ME = `query Me { me { email name balances { amountMinor currency } } }`;
 const USED = `query Used { me { orders(first: 50) { edges { node {
-  id createdAt price { amountMinor currency } offer { name } title { name }
+  id state createdAt price { amountMinor currency } captured { amountMinor currency }
+  refunded { amountMinor currency } offer { name } title { name }
   sessions { id startedAt mediaMs bytes reason } } } } } }`;
 const SIGN_IN = `mutation SignIn($email: String!, $password: String!) {
   signIn(email: $email, password: $password) { account { email } } }`;

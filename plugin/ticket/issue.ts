@@ -13,7 +13,7 @@ import { refusedMember } from './compact.ts';
 import { sha256Base64url } from './encoding.ts';
 import { signJws } from './jws.ts';
 import { toKeyObject, type SigningKey } from './keys.ts';
-import { MAX_SERVERS, seal, sealCompact, type Recipient } from './sealed.ts';
+import { MAX_SERVERS, seal, sealCompact, tryAgreement, type Recipient } from './sealed.ts';
 
 export interface TicketOrder {
   /** Everything but the sealed parts. */
@@ -36,7 +36,7 @@ export interface IssuedTicket {
 /** True if a client part can be made for a key: it is on its curve, and agreeing with it gives a secret. */
 export function isSealKey(jwk: JWK): boolean {
   try {
-    sealCompact({}, CLIENT_PART_TYP, jwk);
+    tryAgreement(jwk);
     return true;
   } catch (error) {
     if (error instanceof TypeError) return false;

@@ -143,6 +143,18 @@ function wrapped(contentKey: Uint8Array, ephemeral: EphemeralKey, key: KeyObject
   }
 }
 
+const NO_KEY = Buffer.alloc(32);
+/** By curve, made when first needed: what is agreed with them protects nothing. */
+const probes = new Map<PublicEphemeral['crv'], EphemeralKey>();
+
+/** Throws TypeError as `sealCompact` would for a key; takes less time. */
+export function tryAgreement(jwk: JWK): void {
+  const { crv, key } = sealingPublicKey(jwk);
+  const probe = probes.get(crv) ?? generateEphemeral(crv);
+  probes.set(crv, probe);
+  wrapped(NO_KEY, probe, key);
+}
+
 /** Encrypts to the holder of one key, as a compact JWE (RFC 7516 section 7.1). Throws TypeError like `seal`. */
 export function sealCompact(content: object, typ: string, jwk: JWK): string {
   const { crv, key } = sealingPublicKey(jwk);

@@ -319,7 +319,7 @@ describe('usage', () => {
       expect(await stored.json()).toEqual({ stored: 2, refused: [] });
     }
     const usage = await server.graphql(
-      '{ me { receipts { edges { node { id titleName mediaMs bytes seq reason } } } } }',
+      '{ me { receipts { edges { node { id titleName mediaMs bytes seq hash reason } } } } }',
       {},
       token,
     );
@@ -334,6 +334,7 @@ describe('usage', () => {
                 mediaMs: 2500,
                 bytes: 2000,
                 seq: 1,
+                hash: receiptHash(last),
                 reason: 'viewer_left',
               },
             },

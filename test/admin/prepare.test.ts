@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import type { Sql } from 'postgres';
 import { expect, it } from 'vitest';
-import { builtOnce, preparing } from '../../admin/db/prepare.ts';
+import { builtForEach, builtOnce, placeholdersOf, preparing, writtenOnce } from '../../admin/db/prepare.ts';
 import * as schema from '../../admin/db/schema.ts';
 
 interface Sent {
@@ -79,4 +79,42 @@ it('what is built once runs where it is asked to, with the values of each time',
   await drizzle(other.client, { schema }).transaction((tx) => byPath(tx).execute({ path: '/b' }));
   expect(one.sent).toMatchObject([{ by: 'client', values: ['/a'] }]);
   expect(other.sent).toMatchObject([{ by: 'transaction', values: ['/b'] }]);
+});
+
+it('rows are built once for each number of them, and any column of theirs may be null', async () => {
+  const { orderEvents } = schema;
+  let built = 0;
+  const inserting = builtForEach((db, rows: number) => {
+    built++;
+    const row = (at: number) => placeholdersOf(orderEvents, ['id', 'amountMinor', 'createdAt'], at);
+    return db
+      .insert(orderEvents)
+      .values(Array.from({ length: rows }, (_, at) => row(at)) as never)
+      .prepare('events');
+  });
+  const { sent, client } = recorder();
+  const db = drizzle(client, { schema });
+  const createdAt0 = new Date('2026-05-01T12:00:00Z');
+  await inserting(db, 1).execute({ id0: 'a', amountMinor0: 7, createdAt0 });
+  await inserting(db, 2).execute({
+    ...{ id0: 'a', amountMinor0: null, createdAt0 },
+    ...{ id1: 'b', amountMinor1: 8, createdAt1: null },
+  });
+  await inserting(db, 1).execute({ id0: 'c', amountMinor0: null, createdAt0: null });
+  const moment = createdAt0.toISOString();
+  expect(sent.map(({ values }) => values)).toEqual([
+    ['a', 7, moment],
+    ['a', null, moment, 'b', 8, null],
+    ['c', null, null],
+  ]);
+  expect(built).toBe(2);
+});
+
+it('what is written by hand is sent as it is, with the values of each time', async () => {
+  const query = writtenOnce<{ is: boolean }>(
+    sql`select ${sql.placeholder('a')}::text = ${sql.placeholder('b')} as is`,
+  );
+  const { sent, client } = recorder();
+  await query(drizzle(client, { schema })).execute({ a: null, b: 'x' });
+  expect(sent).toMatchObject([{ text: 'select $1::text = $2 as is', values: [null, 'x'] }]);
 });

@@ -71,6 +71,7 @@ export async function placeDraft(
   orderUrl: string,
   { offerId, idempotencyKey, proofKey, sealKey }: OrderDraft,
   token?: string,
+  cardToken?: string,
 ): Promise<Purchase> {
   const { placeOrder } = await graphql<{
     placeOrder: { order: { id: string }; ticket: string; clientPart: string; endpoints: { whep: string }[] };
@@ -83,6 +84,7 @@ export async function placeDraft(
         proofKey: publicMembers(proofKey.publicJwk),
         sealKey: publicMembers(sealKey.publicJwk),
         idempotencyKey,
+        ...(cardToken === undefined ? {} : { cardToken }),
       },
     },
     token,
@@ -93,9 +95,14 @@ export async function placeDraft(
   return { orderId: order.id, ticket, clientPart, whepUrl, proofKey, sealKey };
 }
 
-/** Orders an offer with fresh keys. */
-export async function buy(orderUrl: string, offerId: string, token?: string): Promise<Purchase> {
-  return placeDraft(orderUrl, await draftOrder(offerId), token);
+/** Orders an offer with fresh keys; paid by card where there is a token of one. */
+export async function buy(
+  orderUrl: string,
+  offerId: string,
+  token?: string,
+  cardToken?: string,
+): Promise<Purchase> {
+  return placeDraft(orderUrl, await draftOrder(offerId), token, cardToken);
 }
 
 export interface Offer {

@@ -10,8 +10,11 @@ export interface TestViewing {
   readonly session: string;
   /** Reserves an access and commits it: the first picture leaves. */
   begin(nowMs?: number): Promise<void>;
-  /** Tells that so much was used since the last time. @returns how many receipts were stored. */
-  use(used: { seconds: number; bytes?: number }, atMs?: number): Promise<number>;
+  /** Tells that so much was used since the last time, and ends if there is a reason. @returns how many receipts were stored. */
+  use(
+    used: { seconds: number; bytes?: number; ends?: NonNullable<Receipt['reason']> },
+    atMs?: number,
+  ): Promise<number>;
 }
 
 export function createViewing({ db, server }: World, { issued }: Pick<TicketedOrder, 'issued'>): TestViewing {
@@ -23,7 +26,7 @@ export function createViewing({ db, server }: World, { issued }: Pick<TicketedOr
       await reserve(db, { session, attempt: null, ticketId: issued.jti, serverId: server.id }, nowMs);
       await commit(db, session, server.id, nowMs);
     },
-    use: async ({ seconds, bytes = seconds * 1000 }, atMs) => {
+    use: async ({ seconds, bytes = seconds * 1000, ends }, atMs) => {
       const startedAt = last?.startedAt ?? START_MS / 1000;
       const at = atMs === undefined ? (last?.at ?? startedAt) + Math.ceil(seconds) : Math.floor(atMs / 1000);
       const receipt: Receipt = {
@@ -36,8 +39,8 @@ export function createViewing({ db, server }: World, { issued }: Pick<TicketedOr
         at,
         mediaMs: (last?.mediaMs ?? 0) + seconds * 1000,
         bytes: (last?.bytes ?? 0) + bytes,
-        state: 'progress',
-        reason: null,
+        state: ends === undefined ? 'progress' : 'final',
+        reason: ends ?? null,
       };
       const { answer } = await db.transaction((tx) =>
         storeReceipts(tx, { serverId: server.id, receipts: [receipt], jws: 'a.b.c' }, at * 1000),

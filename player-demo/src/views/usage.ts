@@ -1,7 +1,7 @@
 import type { App, View } from '../app.ts';
-import type { UsedOrder, UsedSession } from '../api.ts';
+import type { Money, UsedOrder, UsedSession } from '../api.ts';
 import { fill, h } from '../dom.ts';
-import { formatBytes, formatClock, formatPrice, formatWhen } from '../format.ts';
+import { formatBytes, formatClock, formatMoney, formatPrice, formatWhen } from '../format.ts';
 import { hrefOf } from '../router.ts';
 import { problemCard } from './notice.ts';
 
@@ -62,25 +62,45 @@ function nothingYet(): HTMLElement {
 
 function totals(orders: readonly UsedOrder[]): HTMLElement {
   const sessions = orders.flatMap((order) => order.sessions);
-  const spent = new Map<string, number>();
-  for (const { price } of orders)
-    spent.set(price.currency, (spent.get(price.currency) ?? 0) + price.amountMinor);
-  const paid = [...spent].map(([currency, amountMinor]) => formatPrice({ currency, amountMinor }));
   return h(
     'dl',
     { class: 'totals' },
     total('Watched', formatClock(sum(sessions, (session) => session.mediaMs) / 1000)),
     total('Data', formatBytes(sum(sessions, (session) => session.bytes))),
-    total('Paid', paid.join(' + ')),
+    total('Paid', paidFor(orders).map(formatPrice).join(' + ')),
     total('Tickets', String(orders.length)),
   );
+}
+
+/** What was paid for an order in the end: what was charged less what was given back. */
+function paidOf({ captured, refunded }: Pick<UsedOrder, 'captured' | 'refunded'>): Money {
+  return { currency: captured.currency, amountMinor: captured.amountMinor - refunded.amountMinor };
+}
+
+/** What was paid for orders, per currency. */
+export function paidFor(orders: readonly Pick<UsedOrder, 'captured' | 'refunded'>[]): Money[] {
+  const paid = new Map<string, number>();
+  for (const order of orders) {
+    const { currency, amountMinor } = paidOf(order);
+    paid.set(currency, (paid.get(currency) ?? 0) + amountMinor);
+  }
+  return [...paid].map(([currency, amountMinor]) => ({ currency, amountMinor }));
+}
+
+/** Until then nothing is charged, but held. */
+const OPEN: ReadonlySet<string> = new Set(['placed', 'authorized', 'ticketed', 'delivered']);
+
+/** What an order has cost, in words. */
+export function paidWords(order: Pick<UsedOrder, 'state' | 'price' | 'captured' | 'refunded'>): string {
+  if (order.price.amountMinor === 0) return formatPrice(order.price);
+  return OPEN.has(order.state) ? `${formatMoney(order.price)} held` : formatMoney(paidOf(order));
 }
 
 function total(label: string, value: string): HTMLElement {
   return h('div', {}, h('dt', {}, label), h('dd', {}, value));
 }
 
-const COLUMNS = ['Title', 'When', 'Watched', 'Data', 'Price', 'State'];
+const COLUMNS = ['Title', 'When', 'Watched', 'Data', 'Paid', 'State'];
 
 function table(orders: readonly UsedOrder[]): HTMLElement {
   return h(
@@ -99,7 +119,7 @@ function table(orders: readonly UsedOrder[]): HTMLElement {
   );
 }
 
-/** One row a viewing, or one for a ticket that was not used; the price stands in an order's first row. */
+/** One row a viewing, or one for a ticket that was not used; what was paid stands in an order's first row. */
 function rows(order: UsedOrder): HTMLElement[] {
   const sessions: readonly (UsedSession | null)[] = order.sessions.length === 0 ? [null] : order.sessions;
   return sessions.map((session, index) =>
@@ -115,7 +135,7 @@ function rows(order: UsedOrder): HTMLElement[] {
       cell('When', formatWhen(session?.startedAt ?? order.createdAt)),
       cell('Watched', session === null ? '–' : formatClock(session.mediaMs / 1000)),
       cell('Data', session === null ? '–' : formatBytes(session.bytes)),
-      cell('Price', index === 0 ? formatPrice(order.price) : 'same ticket'),
+      cell('Paid', index === 0 ? paidWords(order) : 'same ticket'),
       cell('State', session === null ? 'Not used yet' : stateWords(session.reason)),
     ),
   );

@@ -5,7 +5,7 @@ import { PLACE_SECONDS, reserveCapacity, roomAt, setCapacity } from '../../../ad
 import { updateTitle } from '../../../admin/catalog/titles.ts';
 import { previewCounts, previewDays } from '../../../admin/db/schema.ts';
 import { countPreview, prunePreviews } from '../../../admin/pricing/previews.ts';
-import { registerServer } from '../../../admin/trust/servers.ts';
+import { registerServer, serversOf } from '../../../admin/trust/servers.ts';
 import { generateSealingKey } from '../../../plugin/ticket/index.ts';
 import {
   codesOf,
@@ -118,8 +118,8 @@ export function quotasSuite(world: () => World): void {
       const { order } = await orderOffer(world(), offer.id, customerId);
       const laterMs = START_MS + PLACE_SECONDS * 1000;
       expect((await roomAt(world().db, serverIds, laterMs - 1)).get(serverIds[0]!)?.free).toBe(0);
-      const servers = await world().db.transaction((tx) =>
-        reserveCapacity(tx, offer.titleId, order.id, laterMs),
+      const servers = await world().db.transaction(async (tx) =>
+        reserveCapacity(tx, await serversOf(tx, offer.titleId), order.id, laterMs),
       );
       expect(servers.map(({ id }) => id)).toEqual(serverIds);
     });

@@ -12,6 +12,7 @@ import type { OfferInput } from '../../../admin/catalog/offers.ts';
 import { createPromotion } from '../../../admin/pricing/promotions.ts';
 import { createVouchers } from '../../../admin/pricing/vouchers.ts';
 import { latestSeq, readEntries } from '../../../admin/revocations/entries.ts';
+import { revokeOrder } from '../../../admin/revocations/revoke.ts';
 import { commit } from '../../../admin/tickets/redeem.ts';
 import { Denial } from '../../../plugin/errors.ts';
 import {
@@ -162,6 +163,31 @@ export function settlementSuite(world: () => World): void {
     await settleLater(desk, id);
     expect(await books(id)).toMatchObject({ state: 'delivered', held: 250, captured: 0 });
     await sweepAt(desk, OVER_MS);
+    expect(await books(id)).toMatchObject({ state: 'captured', captured: 50, balance: 950, held: 0 });
+  });
+
+  it('metered, and left early: he may come back until the ticket is over, and pays once for both', async () => {
+    const { id, desk, viewing, placed } = await sell(metered);
+    await viewing.begin();
+    await viewing.use({ seconds: 61, ends: 'viewer_left' });
+    await settleLater(desk, id);
+    expect(await books(id)).toMatchObject({ state: 'delivered', held: 250, captured: 0 });
+    const second = createViewing(world(), placed);
+    await second.begin();
+    await second.use({ seconds: 30, ends: 'viewer_left' });
+    await sweepAt(desk, OVER_MS);
+    expect(await books(id)).toMatchObject({ state: 'captured', captured: 50, balance: 950, held: 0 });
+  });
+
+  it('metered, and revoked while it is watched: what was used is charged ten minutes later', async () => {
+    const { id, desk, viewing } = await sell(metered);
+    await viewing.begin();
+    await viewing.use({ seconds: 61, ends: 'revoked' });
+    const revoking = { accountId: staffId, reason: 'test', now: new Date(START_MS) };
+    await world().db.transaction((tx) => revokeOrder(tx, id, revoking));
+    await sweepAt(desk, RECEIPTS_WITHIN_MS - 1);
+    expect(await books(id)).toMatchObject({ state: 'delivered', held: 250, captured: 0 });
+    await sweepAt(desk, 1);
     expect(await books(id)).toMatchObject({ state: 'captured', captured: 50, balance: 950, held: 0 });
   });
 

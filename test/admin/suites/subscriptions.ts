@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createReceiptChain } from '../../../plugin/receipts/chain.ts';
-import type { TestOrderServer } from '../../support/order-server.ts';
+import type { Json, TestOrderServer } from '../../support/order-server.ts';
 import { buy, offersOf } from '../../support/shop.ts';
 import { subscribe } from '../../support/sse.ts';
 
@@ -18,17 +18,21 @@ const SESSIONS =
 const ORDER_USAGE = 'subscription ($id: ID!) { orderUsage(orderId: $id) { orderId seconds bytes sessions } }';
 
 const CHARGES = `subscription ($titleId: ID) { charges(titleId: $titleId) {
-  id kind orderId revenue { amountMinor } balance { amountMinor } } }`;
+  id kind orderId revenue { amountMinor } balance { amountMinor } held { amountMinor } } }`;
 const REFUND = 'mutation ($input: RefundInput!) { refundOrder(input: $input) { id } }';
 
 /** Somebody who has bought a ticket, and whose viewing goes on by receipts. */
 async function startViewing(
   at: TestOrderServer,
   token: string,
-  { path = '/live/demo', name = 'Preview' }: { readonly path?: string; readonly name?: string } = {},
+  {
+    path = '/live/demo',
+    name = 'Preview',
+    cardToken,
+  }: { readonly path?: string; readonly name?: string; readonly cardToken?: string } = {},
 ) {
   const offer = (await offersOf(at.url, path)).get(name)!;
-  const { ticket } = await buy(at.url, offer.id, token);
+  const { ticket } = await buy(at.url, offer.id, token, cardToken);
   const jti = String(decodeJwt(ticket).jti);
   const session = randomUUID();
   const { data } = await at.graphql('{ me { orders(first: 1) { edges { node { id } } } } }', {}, token);
@@ -132,6 +136,38 @@ export function subscriptionsSuite(where: string, open: () => Promise<Pair>): vo
           ...{ revenue: { amountMinor: -amountMinor }, balance: { amountMinor } },
         });
       }
+      await seen.close();
+    });
+
+    it('show staff what a card is charged and given back, when its provider has done so', async () => {
+      const { one, other } = pair;
+      const [staff, buyer] = [await one.tokenOf('staff'), await one.tokenOf('second')];
+      const balance = async () =>
+        (await one.graphql('{ me { balance { amountMinor } } }', {}, buyer)).data!['me'];
+      const before = await balance();
+      const seen = await subscribe(other.url, CHARGES, {}, staff);
+      const path = '/live/late';
+      const bought = { path, name: 'Tonight', cardToken: 'tok_ok' };
+      const { jti, session, orderId } = await startViewing(one, buyer, bought);
+      const at = Math.floor(Date.now() / 1000);
+      const chain = createReceiptChain({ session, ticket: jti, uri: path, startedAt: at });
+      const receipts = [chain.next({ at, mediaMs: 500, bytes: 1 })];
+      await one.send('/v1/receipts', 'receipts+jwt', { receipts });
+      const ofOrder = ({ charges }: Record<string, Json>) =>
+        charges?.['orderId'] === (orderId as unknown as Json);
+      // The money was the card issuer's: nothing of the customer's moves.
+      const untouched = { balance: { amountMinor: 0 }, held: { amountMinor: 0 } };
+      expect((await seen.until(ofOrder))['charges']).toMatchObject({
+        ...{ kind: 'capture', revenue: { amountMinor: 499 } },
+        ...untouched,
+      });
+      const input = { orderId, reason: 'test', idempotencyKey: `refund-${orderId}` };
+      expect((await one.graphql(REFUND, { input }, staff)).codes).toEqual([]);
+      expect((await seen.until(ofOrder))['charges']).toMatchObject({
+        ...{ kind: 'refund', revenue: { amountMinor: -499 } },
+        ...untouched,
+      });
+      expect(await balance()).toEqual(before);
       await seen.close();
     });
 
