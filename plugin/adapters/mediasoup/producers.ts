@@ -5,6 +5,7 @@ import { formOf } from './codecs.ts';
 
 /** Packets of one producer, or of one of its layers, on their way here. */
 export interface Source {
+  readonly producer: types.Producer;
   readonly transport: types.DirectTransport;
   readonly consumer: types.Consumer;
 }
@@ -79,7 +80,7 @@ export async function openSource(
     const spatialLayer = Math.min(layer, layersOf(producer) - 1);
     const preferred = producer.type === 'simulcast' ? { preferredLayers: { spatialLayer } } : {};
     const options = { ...wanted, ...preferred, paused: true, enableRtx: false };
-    return { transport, consumer: await transport.consume(options) };
+    return { producer, transport, consumer: await transport.consume(options) };
   } catch (error) {
     transport.close();
     throw error;

@@ -6,11 +6,13 @@ import type { Input, LiveStream, VideoInput } from './stream.ts';
 /** Calls `stop` at the end, once. */
 function listenTo(input: Input, listener: TapListener, stop: () => void): () => void {
   const own: TapListener = { ...listener };
+  const unhear = input.direct?.hear();
   let stopped = false;
   const leave = (): void => {
     if (stopped) return;
     stopped = true;
     input.listeners.delete(own);
+    unhear?.();
     stop();
   };
   input.listeners.add(own);
