@@ -3,23 +3,15 @@
  * its packets into this process, from where they go on as those of any other source; or, if the app prefers so, only
  * while they are needed here, and the viewers get them without this process (direct.ts).
  */
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
 import type { EndReason, StreamStatus } from '../../contract.ts';
 import type { Clock, Log } from '../../ports.ts';
 import { buildSenderReport } from '../../rtp/index.ts';
-import { createDirect, type Direct } from './direct.ts';
+import { createDirect } from './direct.ts';
 import { healthOf, type Lane, type Strand } from './lanes.ts';
-import {
-  formKeyOf,
-  layersOf,
-  openSource,
-  scalabilityModeOf,
-  videoCodecOf,
-  type Source,
-} from './producers.ts';
-import { createRtpRateMeter } from './rate.ts';
-import { createSplice } from './splice.ts';
+import { openLane } from './open-lane.ts';
+import { formKeyOf, layersFor, layersOf, openSource, type Source } from './producers.ts';
 import type { LiveStream } from './stream.ts';
 import { createStopwatch } from './stopwatch.ts';
 
@@ -88,8 +80,6 @@ interface Attached {
   graceTimer: NodeJS.Timeout | undefined;
 }
 
-const PAYLOAD_TYPES = { video: 96, audio: 97 } as const;
-const CLOCK_RATES = { video: 90_000, audio: 48_000 } as const;
 /** How often streams are looked at. */
 const LOOK_EVERY_MS = 1000;
 /** A longer time without a packet is a gap in the media. */
@@ -98,35 +88,7 @@ const LONGEST_SILENCE_MS = 1000;
 const LONGEST_COUNTED_SILENCE_MS = 1.5 * LOOK_EVERY_MS;
 /** At first everything is seen, so that something is known of it. */
 const FIRST_LOOK_MS = 3000;
-/** Viewers cannot make the source send keyframes faster than this. */
-const KEYFRAME_REQUEST_GAP_MS = 500;
-
-/** Asks at once, and then at most every so often. */
-function createKeyframeRequester(ask: () => void, clock: Clock): () => void {
-  let lastMs = -Infinity;
-  let timer: NodeJS.Timeout | undefined;
-  return () => {
-    if (timer !== undefined) return;
-    const waitMs = Math.max(0, lastMs + KEYFRAME_REQUEST_GAP_MS - clock.monotonicMs());
-    timer = setTimeout(() => {
-      timer = undefined;
-      lastMs = clock.monotonicMs();
-      ask();
-    }, waitMs);
-    timer.unref();
-  };
-}
-
 const strandsOf = ({ lanes }: Attached): Strand[] => [...lanes.values()].flatMap(({ strands }) => strands);
-
-/**
- * How many strands a producer is to feed, and with which of its layers: the topmost strand always gets its highest, so
- * that producers of fewer or more layers can follow each other.
- */
-function layersFor(producer: types.Producer, strands: number): number[] {
-  const highest = layersOf(producer) - 1;
-  return Array.from({ length: strands }, (_each, index) => (index === strands - 1 ? highest : index));
-}
 
 export function createAttachments({
   openStream,
@@ -193,52 +155,6 @@ export function createAttachments({
     };
     streams.set(path, attached);
     return attached;
-  }
-
-  async function addLane(
-    { stream, lanes }: Attached,
-    producer: types.Producer,
-    form: string,
-    direct: Direct | undefined,
-  ): Promise<Lane> {
-    const { kind } = producer;
-    const payloadType = PAYLOAD_TYPES[kind];
-    const ssrcs = Array.from({ length: layersOf(producer) }, () => randomInt(1, 0x1_0000_0000));
-    const strands = ssrcs.map((ssrc): Strand => {
-      const splice = createSplice({
-        ssrc,
-        payloadType,
-        clockRate: CLOCK_RATES[kind],
-        nowMs: clock.monotonicMs,
-      });
-      return { ssrc, splice, rate: createRtpRateMeter(), source: undefined };
-    });
-    const requesters = strands.map((strand) =>
-      createKeyframeRequester(() => {
-        const consumer = strand.source?.consumer;
-        // It may be closed while it is asked.
-        if (consumer?.closed === false) consumer.requestKeyFrame().catch(() => undefined);
-      }, clock),
-    );
-    const [ssrc = 0, ...higherLayers] = ssrcs;
-    const codec = videoCodecOf(producer);
-    const input =
-      codec === undefined
-        ? await stream.addAudio({ ssrc, payloadType }, direct)
-        : await stream.addVideo(
-            {
-              ssrc,
-              higherLayers,
-              scalabilityMode: scalabilityModeOf(producer),
-              payloadType,
-              codec,
-              onKeyframeRequest: (of) => requesters[ssrcs.indexOf(of)]?.(),
-            },
-            direct,
-          );
-    const lane: Lane = { input, form, strands, codec, direct };
-    lanes.set(kind, lane);
-    return lane;
   }
 
   /** When no producer is left, the stream waits for others. */
@@ -352,7 +268,10 @@ export function createAttachments({
         const form = forms.get(producer.kind) ?? '';
         const [source] = sources;
         const direct = isDirect && source !== undefined ? createDirect(router, source) : undefined;
-        const lane = stream.lanes.get(producer.kind) ?? (await addLane(stream, producer, form, direct));
+        const lane =
+          stream.lanes.get(producer.kind) ??
+          (await openLane(stream.stream, producer, { form, direct, clock }));
+        stream.lanes.set(producer.kind, lane);
         const pairs = lane.strands.flatMap((strand, index) => {
           const source = sources[index];
           return source === undefined ? [] : [{ strand, source }];

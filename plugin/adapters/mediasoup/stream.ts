@@ -11,11 +11,11 @@
 import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
 import type { EndReason } from '../../contract.ts';
-import type { RtpInput, StageStream, TapListener, VideoCodec, VideoParameters } from '../../ports.ts';
-import { formOf } from './codecs.ts';
+import type { RtpInput, StageStream, VideoParameters } from '../../ports.ts';
 import { learnHeight, openLink, type Direct, type Link } from './direct.ts';
-import { createLayerMeter, type Layer, type LayerMeter } from './layers.ts';
-import type { Rendition, Tracks } from './match.ts';
+import { createAudioInput, createVideoInput, type Input, type VideoInput } from './inputs.ts';
+import type { Layer } from './layers.ts';
+import type { Tracks } from './match.ts';
 import { keyframeRequests } from './rtcp.ts';
 import type { RouterLease } from './routers.ts';
 
@@ -66,23 +66,6 @@ export interface StreamOptions {
   readonly onClose: (reason: EndReason) => void;
 }
 
-export interface Input {
-  readonly kind: types.MediaKind;
-  readonly parameters: types.RtpParameters;
-  readonly meter: LayerMeter;
-  readonly direct: Direct | undefined;
-  /** Who hears it without mediasoup. */
-  readonly listeners: Set<TapListener>;
-  closed: boolean;
-}
-
-export interface VideoInput extends Input, Rendition {
-  readonly codec: VideoCodec;
-  readonly onWatched: (watched: boolean) => void;
-  readonly onKeyframeRequest: ((ssrc: number) => void) | undefined;
-  viewers: number;
-}
-
 /** The stream on one router. */
 interface Branch {
   readonly transport: Promise<types.DirectTransport>;
@@ -97,7 +80,6 @@ interface Branch {
 }
 
 const SETTLE_MS = 1000;
-const PICTURE_LOSS_INDICATION: types.RtcpFeedback = { type: 'nack', parameter: 'pli' };
 
 export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   let video: readonly VideoInput[] = [];
@@ -105,9 +87,9 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   let videoRefusal: string | null = null;
   const branches = new Map<types.Router, Branch>();
   // Audio and video of one stream share it, so that players keep them in step (RFC 8834 section 4.9).
-  const rtcp = { cname: randomBytes(8).toString('hex') };
+  const cname = randomBytes(8).toString('hex');
   let closed = false;
-  let heights: Promise<unknown> | undefined;
+  const heights = new Map<VideoInput, Promise<void>>();
 
   const settling = Promise.withResolvers<undefined>();
   const settleTimer = setTimeout(() => settling.resolve(undefined), SETTLE_MS);
@@ -239,66 +221,16 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       for (const { meter } of video) meter.measure(nowMs);
       audio?.meter.measure(nowMs);
     },
-    async addVideo(
-      { ssrc, payloadType, codec, onDemand = false, onWatched = () => undefined, ...asked },
-      direct,
-    ) {
+    async addVideo(parameters, direct) {
       requireOpen();
-      const { onKeyframeRequest, higherLayers = [], scalabilityMode } = asked;
-      const layering = scalabilityMode === undefined ? {} : { scalabilityMode };
-      const form = formOf(codec);
-      if (form === undefined) throw new TypeError(`the stage does not carry ${JSON.stringify(codec)}`);
-      const { mimeType, parameters } = form;
-      const ssrcs = [ssrc, ...higherLayers];
-      const input: VideoInput = {
-        kind: 'video',
-        meter: createLayerMeter(
-          ssrcs,
-          codec.name === 'AV1' ? undefined : codec.name,
-          direct && (() => direct.counted().bytes),
-        ),
-        direct,
-        parameters: {
-          codecs: [
-            {
-              mimeType,
-              clockRate: 90_000,
-              payloadType,
-              parameters: { ...parameters },
-              // Without it mediasoup asks for nothing.
-              ...(onKeyframeRequest === undefined ? {} : { rtcpFeedback: [PICTURE_LOSS_INDICATION] }),
-            },
-          ],
-          encodings: ssrcs.map((layer) => ({ ssrc: layer, ...layering })),
-          rtcp,
-        },
-        listeners: new Set(),
-        codec,
-        form,
-        onDemand,
-        onWatched,
-        onKeyframeRequest,
-        viewers: 0,
-        closed: false,
-      };
+      const input = createVideoInput(parameters, cname, direct);
       video = [...video, input];
       return open(input);
     },
-    async addAudio({ ssrc, payloadType }, direct) {
+    async addAudio(parameters, direct) {
       requireOpen();
       if (audio !== undefined) throw new TypeError('the stream has audio already');
-      audio = {
-        kind: 'audio',
-        meter: createLayerMeter([ssrc], undefined, direct && (() => direct.counted().bytes)),
-        direct,
-        parameters: {
-          codecs: [{ mimeType: 'audio/opus', clockRate: 48_000, channels: 2, payloadType }],
-          encodings: [{ ssrc }],
-          rtcp,
-        },
-        listeners: new Set(),
-        closed: false,
-      };
+      audio = createAudioInput(parameters, cname, direct);
       return open(audio);
     },
     refuseVideo(reason) {
@@ -347,12 +279,12 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       }
     },
     async knowHeights() {
-      heights ??= Promise.all(
-        video.map(async ({ direct, codec, meter }) => {
-          if (direct !== undefined && codec.name !== 'AV1') await learnHeight(direct, meter);
-        }),
-      );
-      await heights;
+      for (const input of video) {
+        const { direct, codec, meter } = input;
+        if (direct === undefined || codec.name === 'AV1' || heights.has(input)) continue;
+        heights.set(input, learnHeight(direct, meter));
+      }
+      await Promise.all(heights.values());
     },
     inputs: () => ({ video, audio, watch }),
     close(reason = 'source_ended') {
