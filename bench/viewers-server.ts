@@ -149,7 +149,7 @@ async function bareHandler({ worker, router, video, audio }: App): Promise<Handl
 async function gatedHandler({ worker, router, video, audio }: App, publicUrl: URL) {
   const world = await createTicketWorld(clock);
   const stage = await createStage({ workers: [worker], listen: { ip: '127.0.0.1', port: 0 }, clock, log });
-  await stage.attach(PATH, { router, video, audio });
+  await stage.attach(PATH, { router, video, audio, direct: true });
   const key = await generateSigningKey();
   const gate = createGate({
     serverId: SERVER_ID,

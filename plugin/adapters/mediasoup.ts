@@ -75,7 +75,7 @@ export interface Stage extends StageEntrance {
   tap(path: string, isWanted: (codec: VideoCodec) => boolean): Promise<StreamTap>;
   /**
    * Puts producers that the app made itself on the stage, as the stream at `path`. Where some of their kind are
-   * attached there already, these take their place and the viewers go on. A stream whose producers have all been closed
+   * attached there already, these take their place and the viewers go on (unless `direct`). A stream whose producers have all been closed
    * waits `graceSeconds` for others.
    * @throws TypeError (rejects with it) for a codec that is not carried, a producer that is closed or not on the router,
    *   or a path that another source has; Error when producers, stream or stage end meanwhile
@@ -105,6 +105,7 @@ export async function createStage(options: StageOptions): Promise<Stage> {
   let open = true;
 
   const lookout = setInterval(() => {
+    attachments.look();
     const nowMs = clock.monotonicMs();
     for (const stream of streams.values()) stream.measure(nowMs);
     for (const viewing of [...viewings.keys()]) viewing.look();
@@ -148,10 +149,10 @@ export async function createStage(options: StageOptions): Promise<Stage> {
     if (streams.has(path)) throw new TypeError(`${path} is on the stage already`);
     const stream = createStream({
       mediaMs,
-      onClose() {
+      onClose(reason) {
         streams.delete(path);
         for (const [viewing, on] of [...viewings]) {
-          if (on.stream === stream) viewing.leave('source_ended');
+          if (on.stream === stream) viewing.leave(reason);
         }
       },
     });
@@ -201,6 +202,7 @@ export async function createStage(options: StageOptions): Promise<Stage> {
       const askedMs = clock.monotonicMs();
       const stream = streamAt(path);
       await Promise.all([stream.settled, pool.ready()]);
+      if (tier.maxHeight !== undefined) await stream.knowHeights();
       const match = matchOffer(offer, stream.tracks());
       const { station, lease } = await seat(match.profile);
       try {

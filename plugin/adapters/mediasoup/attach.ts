@@ -1,23 +1,18 @@
 /**
  * Streams of producers that the app made itself, on routers of its own. A DirectTransport beside each producer brings
- * its packets into this process, from where they go on as those of any other source.
+ * its packets into this process, from where they go on as those of any other source; or, if the app prefers so, only
+ * while they are needed here, and the viewers get them without this process (direct.ts).
  */
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
-import type { StreamStatus } from '../../contract.ts';
-import type { Clock, Log, StageStream } from '../../ports.ts';
+import type { EndReason, StreamStatus } from '../../contract.ts';
+import type { Clock, Log } from '../../ports.ts';
 import { buildSenderReport } from '../../rtp/index.ts';
+import { createDirect } from './direct.ts';
 import { healthOf, type Lane, type Strand } from './lanes.ts';
-import {
-  formKeyOf,
-  layersOf,
-  openSource,
-  scalabilityModeOf,
-  videoCodecOf,
-  type Source,
-} from './producers.ts';
-import { createRtpRateMeter } from './rate.ts';
-import { createSplice } from './splice.ts';
+import { openLane } from './open-lane.ts';
+import { formKeyOf, layersFor, layersOf, openSource, type Source } from './producers.ts';
+import type { LiveStream } from './stream.ts';
 import { createStopwatch } from './stopwatch.ts';
 
 /** What a stream is made of: one producer or both. */
@@ -28,6 +23,12 @@ export interface AttachedMedia {
   readonly audio?: types.Producer | undefined;
   /** H.264, VP8, VP9 or AV1; simulcast layers reach the viewers as such. */
   readonly video?: types.Producer | undefined;
+  /**
+   * True: the packets go from router to router in the workers and not by way of this process, which costs less CPU. But
+   * viewers notice when other producers take the place of these: they have to ask for their media again, as those of a
+   * worker that has died do, for which no access is taken. Without effect where one of them has layers. Default false.
+   */
+  readonly direct?: boolean | undefined;
 }
 
 export interface Attachment {
@@ -39,7 +40,7 @@ export interface Attachment {
 }
 
 export interface AttachmentsOptions {
-  readonly openStream: (path: string, mediaMs: () => number) => StageStream;
+  readonly openStream: (path: string, mediaMs: () => number) => LiveStream;
   readonly clock: Clock;
   readonly log: Log;
   /** Milliseconds that a stream waits for other producers after its last has been closed. */
@@ -57,6 +58,8 @@ export interface Attachments {
    *   another source has; Error when producers, stream or stage end meanwhile
    */
   attach(path: string, media: AttachedMedia): Promise<Attachment>;
+  /** To be called every second: streams are measured, and their sender reports made. */
+  look(): void;
   /** Those whose producers have not all been closed. */
   statuses(): AttachedStatus[];
   close(): void;
@@ -66,48 +69,26 @@ export interface Attachments {
 export type AttachedStatus = Omit<StreamStatus, 'viewers'>;
 
 interface Attached {
-  readonly stream: StageStream;
+  readonly stream: LiveStream;
+  /** Of all its lanes. */
+  readonly isDirect: boolean;
   readonly stopwatch: ReturnType<typeof createStopwatch>;
   readonly lanes: Map<types.MediaKind, Lane>;
   /** Unix seconds. */
   readonly onAirSince: number;
   owner: Attachment | undefined;
   graceTimer: NodeJS.Timeout | undefined;
-  readonly reportTimer: NodeJS.Timeout;
 }
 
-const PAYLOAD_TYPES = { video: 96, audio: 97 } as const;
-const CLOCK_RATES = { video: 90_000, audio: 48_000 } as const;
-const REPORT_EVERY_MS = 1000;
-/** Viewers cannot make the source send keyframes faster than this. */
-const KEYFRAME_REQUEST_GAP_MS = 500;
-
-/** Asks at once, and then at most every so often. */
-function createKeyframeRequester(ask: () => void, clock: Clock): () => void {
-  let lastMs = -Infinity;
-  let timer: NodeJS.Timeout | undefined;
-  return () => {
-    if (timer !== undefined) return;
-    const waitMs = Math.max(0, lastMs + KEYFRAME_REQUEST_GAP_MS - clock.monotonicMs());
-    timer = setTimeout(() => {
-      timer = undefined;
-      lastMs = clock.monotonicMs();
-      ask();
-    }, waitMs);
-    timer.unref();
-  };
-}
-
+/** How often streams are looked at. */
+const LOOK_EVERY_MS = 1000;
+/** A longer time without a packet is a gap in the media. */
+const LONGEST_SILENCE_MS = 1000;
+/** The same by counters: with one reading in which there was nothing new it is a gap. */
+const LONGEST_COUNTED_SILENCE_MS = 1.5 * LOOK_EVERY_MS;
+/** At first everything is seen, so that something is known of it. */
+const FIRST_LOOK_MS = 3000;
 const strandsOf = ({ lanes }: Attached): Strand[] => [...lanes.values()].flatMap(({ strands }) => strands);
-
-/**
- * How many strands a producer is to feed, and with which of its layers: the topmost strand always gets its highest, so
- * that producers of fewer or more layers can follow each other.
- */
-function layersFor(producer: types.Producer, strands: number): number[] {
-  const highest = layersOf(producer) - 1;
-  return Array.from({ length: strands }, (_each, index) => (index === strands - 1 ? highest : index));
-}
 
 export function createAttachments({
   openStream,
@@ -121,13 +102,12 @@ export function createAttachments({
   /** One after the other, so that two for one path do not meet half way. */
   let queue: Promise<unknown> = Promise.resolve();
 
-  function end(path: string, attached: Attached): void {
+  function end(path: string, attached: Attached, reason?: EndReason): void {
     if (streams.get(path) !== attached) return;
     streams.delete(path);
     clearTimeout(attached.graceTimer);
     onChange();
-    clearInterval(attached.reportTimer);
-    attached.stream.close();
+    attached.stream.close(reason);
     for (const { source } of strandsOf(attached)) source?.transport.close();
   }
 
@@ -137,69 +117,44 @@ export function createAttachments({
    */
   function report({ lanes }: Attached): void {
     const nowMs = clock.monotonicMs();
-    for (const { input, strands } of lanes.values()) {
+    for (const { input, strands, direct } of lanes.values()) {
       for (const { ssrc, splice, rate } of strands) {
         const progress = splice.progress();
-        rate.note(progress, nowMs);
-        if (progress === undefined || nowMs - progress.atMs > REPORT_EVERY_MS) continue;
+        const { pictures = 0 } = progress ?? {};
+        if (direct === undefined) rate.note(progress, nowMs);
+        else rate.note({ ...direct.counted(), ...(direct.isHeard() ? { pictures } : {}) }, nowMs);
+        if (progress === undefined || nowMs - progress.atMs > LOOK_EVERY_MS) continue;
         const ntpMs = clock.nowMs() - (nowMs - progress.atMs);
         input.sendRtcp(buildSenderReport({ ssrc, cname, ntpMs, ...progress }));
       }
     }
   }
 
-  function open(path: string): Attached {
-    const stopwatch = createStopwatch(clock);
+  function count({ lanes, stopwatch }: Attached): void {
+    for (const { direct } of lanes.values()) {
+      direct?.count().then(
+        (hasMore) => {
+          if (hasMore) stopwatch.tick();
+        },
+        () => undefined, // It has gone while it was asked.
+      );
+    }
+  }
+
+  function open(path: string, isDirect: boolean): Attached {
+    const stopwatch = createStopwatch(clock, isDirect ? LONGEST_COUNTED_SILENCE_MS : LONGEST_SILENCE_MS);
     const stream = openStream(path, stopwatch.elapsedMs);
     const attached: Attached = {
       stream,
+      isDirect,
       stopwatch,
       lanes: new Map(),
       onAirSince: Math.floor(clock.nowMs() / 1000),
       owner: undefined,
       graceTimer: undefined,
-      reportTimer: setInterval(() => report(attached), REPORT_EVERY_MS).unref(),
     };
     streams.set(path, attached);
     return attached;
-  }
-
-  async function addLane({ stream, lanes }: Attached, producer: types.Producer, form: string): Promise<Lane> {
-    const { kind } = producer;
-    const payloadType = PAYLOAD_TYPES[kind];
-    const ssrcs = Array.from({ length: layersOf(producer) }, () => randomInt(1, 0x1_0000_0000));
-    const strands = ssrcs.map((ssrc): Strand => {
-      const splice = createSplice({
-        ssrc,
-        payloadType,
-        clockRate: CLOCK_RATES[kind],
-        nowMs: clock.monotonicMs,
-      });
-      return { ssrc, splice, rate: createRtpRateMeter(), source: undefined };
-    });
-    const requesters = strands.map((strand) =>
-      createKeyframeRequester(() => {
-        const consumer = strand.source?.consumer;
-        // It may be closed while it is asked.
-        if (consumer?.closed === false) consumer.requestKeyFrame().catch(() => undefined);
-      }, clock),
-    );
-    const [ssrc = 0, ...higherLayers] = ssrcs;
-    const codec = videoCodecOf(producer);
-    const input =
-      codec === undefined
-        ? await stream.addAudio({ ssrc, payloadType })
-        : await stream.addVideo({
-            ssrc,
-            higherLayers,
-            scalabilityMode: scalabilityModeOf(producer),
-            payloadType,
-            codec,
-            onKeyframeRequest: (of) => requesters[ssrcs.indexOf(of)]?.(),
-          });
-    const lane: Lane = { input, form, strands, codec };
-    lanes.set(kind, lane);
-    return lane;
   }
 
   /** When no producer is left, the stream waits for others. */
@@ -221,7 +176,7 @@ export function createAttachments({
   async function connect(
     path: string,
     attached: Attached,
-    { input }: Lane,
+    { input, direct }: Lane,
     strand: Strand,
     source: Source,
   ): Promise<void> {
@@ -233,7 +188,7 @@ export function createAttachments({
     consumer.on('rtp', (packet) => {
       const own = strand.source === source ? spliced.rtp(packet) : undefined;
       if (own === undefined) return;
-      attached.stopwatch.tick();
+      if (direct === undefined) attached.stopwatch.tick();
       input.sendRtp(own);
     });
     const lose = (): void => {
@@ -244,26 +199,36 @@ export function createAttachments({
     };
     consumer.on('producerclose', lose);
     transport.on('routerclose', lose);
+    if (direct !== undefined) setTimeout(direct.hear(), FIRST_LOOK_MS).unref();
     await consumer.resume(); // The worker asks for a keyframe by itself.
     if (streams.get(path) !== attached) throw new Error('the stream has ended while it was attached to');
   }
 
-  /** True when the new producers can go on where those of the stream left off. */
-  const goesOn = ({ lanes }: Attached, forms: ReadonlyMap<types.MediaKind, string>): boolean =>
-    [...forms].every(([kind, form]) => (lanes.get(kind)?.form ?? form) === form);
+  /** True when the new producers can go on where those of the stream left off, or beside them. */
+  function goesOn(
+    { lanes, isDirect }: Attached,
+    forms: ReadonlyMap<types.MediaKind, string>,
+    direct: boolean,
+  ): boolean {
+    if (isDirect !== direct) return false;
+    if (isDirect) return [...forms.keys()].every((kind) => !lanes.has(kind));
+    return [...forms].every(([kind, form]) => (lanes.get(kind)?.form ?? form) === form);
+  }
 
-  async function attach(path: string, { router, audio, video }: AttachedMedia): Promise<Attachment> {
+  async function attach(path: string, media: AttachedMedia): Promise<Attachment> {
+    const { router, audio, video } = media;
     const producers = [video, audio].filter((producer) => producer !== undefined);
     if (producers.length === 0) throw new TypeError('there is no producer to attach');
     const forms = new Map<types.MediaKind, string>();
     if (video !== undefined) forms.set('video', formKeyOf('video', video));
     if (audio !== undefined) forms.set('audio', formKeyOf('audio', audio));
+    const isDirect = media.direct === true && producers.every(({ type }) => type === 'simple');
 
     let undo = (): void => undefined;
     const opened: { producer: types.Producer; sources: Source[] }[] = [];
     try {
       const before = streams.get(path);
-      const kept = before !== undefined && goesOn(before, forms) ? before.lanes : undefined;
+      const kept = before !== undefined && goesOn(before, forms, isDirect) ? before.lanes : undefined;
       for (const producer of producers) {
         const sources: Source[] = [];
         opened.push({ producer, sources });
@@ -275,13 +240,13 @@ export function createAttachments({
       if (streams.get(path) !== before) {
         // Its grace has ended meanwhile: what was opened may be too much or too little for another stream.
         for (const { transport } of opened.flatMap(({ sources }) => sources)) transport.close();
-        return await attach(path, { router, audio, video });
+        return await attach(path, media);
       }
       if (before !== undefined && kept === undefined) {
-        log.info({ path }, 'the codec of a stream has changed: it starts anew');
-        end(path, before);
+        log.info({ path }, 'what a stream is made of has changed: it starts anew');
+        end(path, before, before.isDirect || isDirect ? 'server_crashed' : 'source_ended');
       }
-      const stream = streams.get(path) ?? open(path);
+      const stream = streams.get(path) ?? open(path, isDirect);
       stopWaiting(stream);
       const { owner: ownerBefore } = stream;
       undo = () => {
@@ -301,7 +266,12 @@ export function createAttachments({
       stream.owner = owner;
       for (const { producer, sources } of opened) {
         const form = forms.get(producer.kind) ?? '';
-        const lane = stream.lanes.get(producer.kind) ?? (await addLane(stream, producer, form));
+        const [source] = sources;
+        const direct = isDirect && source !== undefined ? createDirect(router, source) : undefined;
+        const lane =
+          stream.lanes.get(producer.kind) ??
+          (await openLane(stream.stream, producer, { form, direct, clock }));
+        stream.lanes.set(producer.kind, lane);
         const pairs = lane.strands.flatMap((strand, index) => {
           const source = sources[index];
           return source === undefined ? [] : [{ strand, source }];
@@ -322,6 +292,12 @@ export function createAttachments({
       const turn = queue.then(() => attach(path, media));
       queue = turn.catch(() => undefined);
       return turn;
+    },
+    look() {
+      for (const attached of streams.values()) {
+        count(attached);
+        report(attached);
+      }
     },
     statuses() {
       const onAir = [...streams].filter(([, { graceTimer }]) => graceTimer === undefined);

@@ -2,6 +2,7 @@
 import type { types } from 'mediasoup';
 import type { PublisherHealth } from '../../contract.ts';
 import type { RtpInput, VideoCodec } from '../../ports.ts';
+import type { Direct } from './direct.ts';
 import type { Source } from './producers.ts';
 import type { Rate, RtpRateMeter } from './rate.ts';
 import type { Splice } from './splice.ts';
@@ -23,6 +24,7 @@ export interface Lane {
   readonly strands: readonly Strand[];
   /** The video's codec; `undefined` for sound. */
   readonly codec: VideoCodec | undefined;
+  readonly direct: Direct | undefined;
 }
 
 /** What is known of producers; the size of their pictures is not. Of simulcast the best layer stands for all. */

@@ -14,6 +14,8 @@ export interface Layer {
 
 export interface LayerMeter {
   take(packet: Buffer): void;
+  /** Those known may be of long ago: the next keyframe tells them. */
+  forgetHeights(): void;
   /** To be called about once a second. */
   measure(nowMs: number): void;
   /** The lowest first; spatial layers of one encoding share its rate, which is the best one's. */
@@ -40,8 +42,15 @@ function payloadOf(packet: Buffer): Buffer {
   return packet.subarray(at);
 }
 
-/** @param codec of video whose keyframes state its size. */
-export function createLayerMeter(ssrcs: readonly number[], codec?: SizedCodec): LayerMeter {
+/**
+ * @param codec of video whose keyframes state its size
+ * @param countedBytes what there has been so far, of the one encoding, when not all of its packets are taken
+ */
+export function createLayerMeter(
+  ssrcs: readonly number[],
+  codec?: SizedCodec,
+  countedBytes?: () => number,
+): LayerMeter {
   const encodings = ssrcs.map((ssrc): Encoding => ({
     ssrc,
     bytes: 0,
@@ -60,9 +69,13 @@ export function createLayerMeter(ssrcs: readonly number[], codec?: SizedCodec): 
       const heights = codec === undefined ? undefined : heightsIn(codec, payloadOf(packet));
       if (heights !== undefined) encoding.heights = heights;
     },
+    forgetHeights() {
+      for (const encoding of encodings) encoding.heights = [];
+    },
     measure(nowMs) {
       for (const encoding of encodings) {
-        const { bytes, measured, bitsPerSecond } = encoding;
+        const { bytes: taken, measured, bitsPerSecond } = encoding;
+        const bytes = countedBytes?.() ?? taken;
         encoding.measured = { bytes, atMs: nowMs };
         if (measured === undefined || nowMs <= measured.atMs) continue;
         const rate = ((bytes - measured.bytes) * 8000) / (nowMs - measured.atMs);

@@ -5,6 +5,7 @@ import { formOf } from './codecs.ts';
 
 /** Packets of one producer, or of one of its layers, on their way here. */
 export interface Source {
+  readonly producer: types.Producer;
   readonly transport: types.DirectTransport;
   readonly consumer: types.Consumer;
 }
@@ -51,6 +52,15 @@ export function formKeyOf(kind: types.MediaKind, producer: types.Producer): stri
 export const layersOf = ({ type, rtpParameters }: types.Producer): number =>
   type === 'simulcast' ? (rtpParameters.encodings?.length ?? 1) : 1;
 
+/**
+ * How many strands a producer is to feed, and with which of its layers: the topmost strand always gets its highest, so
+ * that producers of fewer or more layers can follow each other.
+ */
+export function layersFor(producer: types.Producer, strands: number): number[] {
+  const highest = layersOf(producer) - 1;
+  return Array.from({ length: strands }, (_each, index) => (index === strands - 1 ? highest : index));
+}
+
 /** The layers that are in each of its packets' own encoding (SVC), where their codec shows them to the worker. */
 export function scalabilityModeOf({ rtpParameters }: types.Producer): string | undefined {
   const isReadable = /^video\/(vp8|vp9)$/i.test(rtpParameters.codecs[0]?.mimeType ?? '');
@@ -79,7 +89,7 @@ export async function openSource(
     const spatialLayer = Math.min(layer, layersOf(producer) - 1);
     const preferred = producer.type === 'simulcast' ? { preferredLayers: { spatialLayer } } : {};
     const options = { ...wanted, ...preferred, paused: true, enableRtx: false };
-    return { transport, consumer: await transport.consume(options) };
+    return { producer, transport, consumer: await transport.consume(options) };
   } catch (error) {
     transport.close();
     throw error;

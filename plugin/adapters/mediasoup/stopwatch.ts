@@ -1,10 +1,13 @@
 import type { Clock } from '../../ports.ts';
 
-/** A longer silence than this is a gap in the media. */
-const LONGEST_SILENCE_MS = 1000;
-
-/** Measures how long there was media: from packet to packet, without the gaps. */
-export function createStopwatch(clock: Clock): {
+/**
+ * Measures how long there was media: from sign to sign of it, without the gaps.
+ * @param longestSilenceMs a longer one is a gap
+ */
+export function createStopwatch(
+  clock: Clock,
+  longestSilenceMs: number,
+): {
   /** There is media now. */
   tick(): void;
   /** Milliseconds; never falls. */
@@ -16,7 +19,7 @@ export function createStopwatch(clock: Clock): {
     tick() {
       const nowMs = clock.monotonicMs();
       const silenceMs = nowMs - (lastMs ?? nowMs);
-      if (silenceMs <= LONGEST_SILENCE_MS) elapsedMs += silenceMs;
+      if (silenceMs <= longestSilenceMs) elapsedMs += silenceMs;
       lastMs = nowMs;
     },
     elapsedMs: () => Math.round(elapsedMs),

@@ -5,14 +5,17 @@
  * Not through one router and `pipeToRouter`: pipes carry packets over a UDP socket that the worker empties by 32
  * packets a turn, and the burst of a large key frame overflows it. Tried with the socket buffer that Linux grants by
  * default (208 KiB) and 1080p at 20 Mbit/s: 1,092 packets were lost before 15 frames were seen, 94 with RTX on the
- * pipe. This way it is none.
+ * pipe. This way it is none. (Producers of an app, whose packets are in a worker already and come as they come from the
+ * network, may go by pipe: see direct.ts.)
  */
 import { randomBytes } from 'node:crypto';
 import type { types } from 'mediasoup';
-import type { RtpInput, StageStream, TapListener, VideoCodec } from '../../ports.ts';
-import { formOf } from './codecs.ts';
-import { createLayerMeter, type Layer, type LayerMeter } from './layers.ts';
-import type { Rendition, Tracks } from './match.ts';
+import type { EndReason } from '../../contract.ts';
+import type { RtpInput, StageStream, VideoParameters } from '../../ports.ts';
+import { learnHeight, openLink, type Direct, type Link } from './direct.ts';
+import { createAudioInput, createVideoInput, type Input, type VideoInput } from './inputs.ts';
+import type { Layer } from './layers.ts';
+import type { Tracks } from './match.ts';
 import { keyframeRequests } from './rtcp.ts';
 import type { RouterLease } from './routers.ts';
 
@@ -27,6 +30,9 @@ export interface Feed {
 }
 
 export interface LiveStream extends StageStream {
+  /** @param direct what the input is taken from where that need not come by this process */
+  addVideo(parameters: VideoParameters, direct?: Direct): Promise<RtpInput>;
+  addAudio(parameters: { ssrc: number; payloadType: number }, direct?: Direct): Promise<RtpInput>;
   /** True while there is anything to play. */
   isLive(): boolean;
   /** Resolves when both kinds are there, or the stream is a second old: a first viewer should not miss the sound. */
@@ -35,6 +41,8 @@ export interface LiveStream extends StageStream {
   mediaMs(): number;
   /** To be called about once a second: what tiers limit is measured. */
   measure(nowMs: number): void;
+  /** From now on the height of the pictures is known; resolves when it is, or does not become so within a second. */
+  knowHeights(): Promise<void>;
   /** Brings a rendition of the video and the audio, as far as they are asked for and there, to a router. */
   feed(
     lease: RouterLease,
@@ -42,6 +50,8 @@ export interface LiveStream extends StageStream {
   ): Promise<Feed>;
   /** What can be heard without a router. */
   inputs(): StreamInputs;
+  /** @param reason what its viewings go with; default `source_ended` */
+  close(reason?: EndReason): void;
 }
 
 export interface StreamInputs {
@@ -53,23 +63,7 @@ export interface StreamInputs {
 
 export interface StreamOptions {
   readonly mediaMs: () => number;
-  readonly onClose: () => void;
-}
-
-export interface Input {
-  readonly kind: types.MediaKind;
-  readonly parameters: types.RtpParameters;
-  readonly meter: LayerMeter;
-  /** Who hears it without mediasoup. */
-  readonly listeners: Set<TapListener>;
-  closed: boolean;
-}
-
-export interface VideoInput extends Input, Rendition {
-  readonly codec: VideoCodec;
-  readonly onWatched: (watched: boolean) => void;
-  readonly onKeyframeRequest: ((ssrc: number) => void) | undefined;
-  viewers: number;
+  readonly onClose: (reason: EndReason) => void;
 }
 
 /** The stream on one router. */
@@ -78,13 +72,14 @@ interface Branch {
   /** Being made, or made; by the input that feeds it. */
   readonly making: Map<Input, Promise<types.Producer>>;
   readonly producers: Map<Input, types.Producer>;
+  /** Of inputs that do not come by this process. */
+  readonly links: Set<Link>;
   /** Set once there is a producer: for sender reports. */
   direct: types.DirectTransport | undefined;
   uses: number;
 }
 
 const SETTLE_MS = 1000;
-const PICTURE_LOSS_INDICATION: types.RtcpFeedback = { type: 'nack', parameter: 'pli' };
 
 export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   let video: readonly VideoInput[] = [];
@@ -92,8 +87,9 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   let videoRefusal: string | null = null;
   const branches = new Map<types.Router, Branch>();
   // Audio and video of one stream share it, so that players keep them in step (RFC 8834 section 4.9).
-  const rtcp = { cname: randomBytes(8).toString('hex') };
+  const cname = randomBytes(8).toString('hex');
   let closed = false;
+  const heights = new Map<VideoInput, Promise<void>>();
 
   const settling = Promise.withResolvers<undefined>();
   const settleTimer = setTimeout(() => settling.resolve(undefined), SETTLE_MS);
@@ -112,7 +108,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     return {
       sendRtp(packet) {
         input.meter.take(packet);
-        for (const { producers } of branches.values()) {
+        for (const { producers } of input.direct === undefined ? branches.values() : []) {
           const producer = producers.get(input);
           if (producer?.closed === false) producer.send(packet);
         }
@@ -139,11 +135,32 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     if (closed) throw new Error('the stream is closed');
   }
 
-  async function make(branch: Branch, input: Input): Promise<types.Producer> {
+  async function inject(branch: Branch, { kind, parameters }: Input): Promise<types.Producer> {
     const direct = await branch.transport;
-    const producer = await direct.produce({ kind: input.kind, rtpParameters: input.parameters });
+    const producer = await direct.produce({ kind, rtpParameters: parameters });
     if (branch.direct === undefined) direct.on('rtcp', passKeyframeRequests);
     branch.direct = direct;
+    return producer;
+  }
+
+  async function link(
+    branch: Branch,
+    router: types.Router,
+    { parameters }: Input,
+    { origin }: Direct,
+  ): Promise<types.Producer> {
+    const opened = await openLink(origin, router, parameters);
+    if (branch.uses === 0) opened.close(); // Who it was for has left in the meantime.
+    branch.links.add(opened);
+    return opened.producer;
+  }
+
+  async function make(branch: Branch, router: types.Router, input: Input): Promise<types.Producer> {
+    const { direct } = input;
+    const producer =
+      direct === undefined || direct.origin.producer.closed
+        ? await inject(branch, input)
+        : await link(branch, router, input, direct);
     branch.producers.set(input, producer);
     if (input.closed) producer.close(); // The input has been closed in the meantime.
     return producer;
@@ -160,11 +177,15 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     }
   }
 
-  async function produce(branch: Branch, input: Input | undefined): Promise<types.Producer | undefined> {
+  async function produce(
+    branch: Branch,
+    router: types.Router,
+    input: Input | undefined,
+  ): Promise<types.Producer | undefined> {
     if (input === undefined || input.closed) return undefined;
     let making = branch.making.get(input);
     if (making === undefined) {
-      making = make(branch, input);
+      making = make(branch, router, input);
       branch.making.set(input, making);
     }
     try {
@@ -183,7 +204,8 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
     if (before === 0 || input.viewers === 0) input.onWatched(input.viewers > 0);
   }
 
-  function shut({ transport }: Branch): void {
+  function shut({ transport, links }: Branch): void {
+    for (const { close } of links) close();
     transport.then(
       (direct) => direct.close(),
       () => undefined,
@@ -199,57 +221,16 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       for (const { meter } of video) meter.measure(nowMs);
       audio?.meter.measure(nowMs);
     },
-    async addVideo({ ssrc, payloadType, codec, onDemand = false, onWatched = () => undefined, ...asked }) {
+    async addVideo(parameters, direct) {
       requireOpen();
-      const { onKeyframeRequest, higherLayers = [], scalabilityMode } = asked;
-      const layering = scalabilityMode === undefined ? {} : { scalabilityMode };
-      const form = formOf(codec);
-      if (form === undefined) throw new TypeError(`the stage does not carry ${JSON.stringify(codec)}`);
-      const { mimeType, parameters } = form;
-      const ssrcs = [ssrc, ...higherLayers];
-      const input: VideoInput = {
-        kind: 'video',
-        meter: createLayerMeter(ssrcs, codec.name === 'AV1' ? undefined : codec.name),
-        parameters: {
-          codecs: [
-            {
-              mimeType,
-              clockRate: 90_000,
-              payloadType,
-              parameters: { ...parameters },
-              // Without it mediasoup asks for nothing.
-              ...(onKeyframeRequest === undefined ? {} : { rtcpFeedback: [PICTURE_LOSS_INDICATION] }),
-            },
-          ],
-          encodings: ssrcs.map((layer) => ({ ssrc: layer, ...layering })),
-          rtcp,
-        },
-        listeners: new Set(),
-        codec,
-        form,
-        onDemand,
-        onWatched,
-        onKeyframeRequest,
-        viewers: 0,
-        closed: false,
-      };
+      const input = createVideoInput(parameters, cname, direct);
       video = [...video, input];
       return open(input);
     },
-    async addAudio({ ssrc, payloadType }) {
+    async addAudio(parameters, direct) {
       requireOpen();
       if (audio !== undefined) throw new TypeError('the stream has audio already');
-      audio = {
-        kind: 'audio',
-        meter: createLayerMeter([ssrc]),
-        parameters: {
-          codecs: [{ mimeType: 'audio/opus', clockRate: 48_000, channels: 2, payloadType }],
-          encodings: [{ ssrc }],
-          rtcp,
-        },
-        listeners: new Set(),
-        closed: false,
-      };
+      audio = createAudioInput(parameters, cname, direct);
       return open(audio);
     },
     refuseVideo(reason) {
@@ -263,6 +244,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
           transport: router.createDirectTransport(),
           making: new Map(),
           producers: new Map(),
+          links: new Set(),
           direct: undefined,
           uses: 0,
         };
@@ -283,8 +265,8 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       };
       try {
         const [picture, sound] = await Promise.all([
-          produce(joined, wanted.video),
-          wanted.audio ? produce(joined, audio) : undefined,
+          produce(joined, router, wanted.video),
+          wanted.audio ? produce(joined, router, audio) : undefined,
         ]);
         const layers = {
           video: () => wanted.video?.meter.layers() ?? [],
@@ -296,8 +278,16 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
         throw error;
       }
     },
+    async knowHeights() {
+      for (const input of video) {
+        const { direct, codec, meter } = input;
+        if (direct === undefined || codec.name === 'AV1' || heights.has(input)) continue;
+        heights.set(input, learnHeight(direct, meter));
+      }
+      await Promise.all(heights.values());
+    },
     inputs: () => ({ video, audio, watch }),
-    close() {
+    close(reason = 'source_ended') {
       if (closed) return;
       closed = true;
       settle();
@@ -306,7 +296,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       for (const listener of inputs.flatMap(({ listeners }) => [...listeners])) listener.ended();
       video = [];
       audio = undefined;
-      onClose();
+      onClose(reason);
       for (const branch of branches.values()) shut(branch);
       branches.clear();
     },

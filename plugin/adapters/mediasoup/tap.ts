@@ -1,16 +1,19 @@
 /** A stream's RTP without mediasoup: what enters the stage, as it enters. */
 import { Denial } from '../../errors.ts';
 import type { StreamTap, TapListener, VideoCodec } from '../../ports.ts';
-import type { Input, LiveStream, VideoInput } from './stream.ts';
+import type { Input, VideoInput } from './inputs.ts';
+import type { LiveStream } from './stream.ts';
 
 /** Calls `stop` at the end, once. */
 function listenTo(input: Input, listener: TapListener, stop: () => void): () => void {
   const own: TapListener = { ...listener };
+  const unhear = input.direct?.hear();
   let stopped = false;
   const leave = (): void => {
     if (stopped) return;
     stopped = true;
     input.listeners.delete(own);
+    unhear?.();
     stop();
   };
   input.listeners.add(own);

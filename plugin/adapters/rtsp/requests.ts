@@ -224,7 +224,8 @@ export function createRequests(options: RequestsOptions): Requests {
       {
         isLive: () => stage.isLive(uri),
         async open(grant) {
-          if ((tap.video?.layers ?? 1) > 1 && Object.keys(tierOf(grant)).length > 0)
+          const { maxHeight, maxBitrate } = tierOf(grant);
+          if ((tap.video?.layers ?? 1) > 1 && (maxHeight ?? maxBitrate) !== undefined)
             throw new Denial('rights_insufficient', { detail: 'tier: RTSP sends the best layer only' });
           return createRtspViewing({
             tap,

@@ -127,6 +127,18 @@ describe('the meter of layers', () => {
     meter.measure(1000);
     expect(meter.layers()).toEqual([layer(180, null), layer(360, 22 * 8)]);
   });
+
+  it('where not all packets are taken, has the rate by what was counted, and heights until they are forgotten', () => {
+    let counted = 0;
+    const meter = createLayerMeter([7], 'VP8', () => counted);
+    meter.take(packet(7, vp8(240)));
+    meter.measure(0);
+    counted = 1000;
+    meter.measure(1000);
+    expect(meter.layers()).toEqual([layer(240, 8000)]);
+    meter.forgetHeights();
+    expect(meter.layers()).toEqual([layer(null, 8000)]);
+  });
 });
 
 describe('the choice of a viewer’s layer', () => {

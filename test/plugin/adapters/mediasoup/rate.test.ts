@@ -21,3 +21,17 @@ it('measures from one reading to the next, and nothing before the second', () =>
   meter.note(progress(4000, 75), 5000);
   expect(meter.read()).toEqual({ bitsPerSecond: 0, picturesPerSecond: 0 });
 });
+
+it('where pictures are not counted, keeps what was known of them, while there is something', () => {
+  const meter = createRtpRateMeter();
+  meter.note(progress(0, 0), 1000);
+  meter.note(progress(1000, 25), 2000);
+  meter.note({ octets: 3000 }, 3000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 16_000, picturesPerSecond: 25 });
+  meter.note({ octets: 3000 }, 4000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 0, picturesPerSecond: 0 });
+  meter.note({ octets: 4000 }, 5000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 8000, picturesPerSecond: 25 });
+  meter.note(progress(5000, 35), 6000);
+  expect(meter.read()).toEqual({ bitsPerSecond: 8000, picturesPerSecond: 10 });
+});

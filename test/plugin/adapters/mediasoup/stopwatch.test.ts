@@ -3,7 +3,7 @@ import { createStopwatch } from '../../../../plugin/adapters/mediasoup/stopwatch
 
 function run(atMs: readonly number[]): number {
   let nowMs = 0;
-  const stopwatch = createStopwatch({ nowMs: () => nowMs, monotonicMs: () => nowMs });
+  const stopwatch = createStopwatch({ nowMs: () => nowMs, monotonicMs: () => nowMs }, 1000);
   for (nowMs of atMs) stopwatch.tick();
   nowMs += 100_000;
   return stopwatch.elapsedMs();

@@ -98,6 +98,12 @@ describe('a tier', () => {
       { code: 'rights_exhausted' },
     ],
     ['that limits nothing, and one with layers', 3, {}, { code: 'rights_exhausted' }],
+    [
+      'that limits sound, of which there are no layers',
+      3,
+      { rights: { ...rights, tier: { audioBitrate: 64_000 } } },
+      { code: 'rights_exhausted' },
+    ],
   ] as const)('%s', async (_what, layers, of, outcome) => {
     stream.layers = layers;
     grant = makeGrant(of);
