@@ -131,7 +131,7 @@ describe('the meter of layers', () => {
   it('where not all packets are taken, has the rate by what was counted, and heights until they are forgotten', () => {
     let counted = 0;
     const meter = createLayerMeter([7], 'VP8', () => counted);
-    meter.take(packet(7, vp8(240)));
+    meter.take(rtpPacket(7, vp8Keyframe(240)));
     meter.measure(0);
     counted = 1000;
     meter.measure(1000);
