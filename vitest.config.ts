@@ -39,6 +39,8 @@ export default defineConfig({
           exclude: REAL,
           testTimeout: 20_000,
           hookTimeout: 60_000,
+          // Otherwise one less than there are cores.
+          maxWorkers: '100%',
           sequence: { groupOrder: 0 },
         },
       },
