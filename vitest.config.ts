@@ -11,12 +11,14 @@ const REAL = [
 /** Those of them that mostly wait, for processes to start and to end, and measure no time below seconds. */
 const PATIENT = [
   'test/admin/**/!(revocation-feed).real.test.ts',
-  'test/e2e/{another-machine,bad-input,demo,elsewhere,enrolment,ipv6,proxy,refusals,shop,tls,turn}.test.ts',
+  'test/e2e/{another-machine,bad-input,demo,elsewhere,enhanced-rtmp,enrolment,forgotten,ipv6,proxy,refusals,shop,tls,turn}.test.ts',
   'test/examples/*.real.test.ts',
   'test/interop/*.real.test.ts',
+  'test/plugin/adapters/mediasoup.real.test.ts',
   // Not where bandwidth is estimated.
   'test/plugin/adapters/mediasoup/!(simulcast).real.test.ts',
   'test/plugin/adapters/node-media-server/{browser,enhanced,table-*}.real.test.ts',
+  'test/tools/dataset.real.test.ts',
   'test/vectors/**/*.real.test.ts',
   'test/whep/*.real.test.ts',
 ];
@@ -39,6 +41,8 @@ export default defineConfig({
           exclude: REAL,
           testTimeout: 20_000,
           hookTimeout: 60_000,
+          // Otherwise one less than there are cores.
+          maxWorkers: '100%',
           sequence: { groupOrder: 0 },
         },
       },
