@@ -5,7 +5,7 @@ import type { MediaCounters } from './ports.ts';
 export type Look =
   | 'used up'
   | {
-      /** True, once, when half of the lease is used: with the receipt that states it comes more. */
+      /** True each time when half of what was left is used: with the answer to the receipt that states it comes more. */
       readonly isToAsk: boolean;
       /** Milliseconds after which to look again. */
       readonly againInMs: number;
@@ -25,6 +25,8 @@ export interface Budget {
 const BYTE_CHECK_MS = 1000;
 /** A viewer who pauses just before the end shall not be looked at without pause. */
 const SHORTEST_WAIT_MS = 20;
+/** Media between two receipts that ask. */
+const ASK_AFTER_MS = 1000;
 
 const isAt = (used: MediaCounters, mark: MediaCounters): boolean =>
   used.mediaMs >= mark.mediaMs || used.bytes >= mark.bytes;
@@ -40,19 +42,20 @@ export function createBudget(redeemed: Redeemed | null): Budget | null {
   };
   // At once: before its first receipt a session is leased no more than it needs to write that.
   let askAt: MediaCounters | null = { mediaMs: 0, bytes: 0 };
-  let asked = false;
+
+  const halfway = ({ mediaMs, bytes }: MediaCounters): MediaCounters => ({
+    mediaMs: Math.max(mediaMs + ASK_AFTER_MS, Math.ceil((mediaMs + end.mediaMs) / 2)),
+    bytes: Math.ceil((bytes + end.bytes) / 2),
+  });
 
   return {
     look(used) {
       if (isAt(used, end)) return 'used up';
-      askAt ??= {
-        mediaMs: Math.ceil((used.mediaMs + end.mediaMs) / 2),
-        bytes: Math.ceil((used.bytes + end.bytes) / 2),
-      };
-      const isToAsk = !asked && isAt(used, askAt);
-      asked ||= isToAsk;
+      askAt ??= halfway(used);
+      const isToAsk = isAt(used, askAt);
+      if (isToAsk) askAt = halfway(used);
       // Media runs no faster than time, so what is left in media is the soonest that it can be used up.
-      const waitMs = (asked ? end.mediaMs : askAt.mediaMs) - used.mediaMs;
+      const waitMs = Math.min(askAt.mediaMs, end.mediaMs) - used.mediaMs;
       const againInMs = Math.max(SHORTEST_WAIT_MS, hasBytes ? Math.min(waitMs, BYTE_CHECK_MS) : waitMs);
       return { isToAsk, againInMs };
     },
@@ -64,7 +67,6 @@ export function createBudget(redeemed: Redeemed | null): Budget | null {
       if (next.mediaMs === end.mediaMs && next.bytes === end.bytes) return;
       end = next;
       askAt = null;
-      asked = false;
     },
   };
 }

@@ -190,8 +190,8 @@ describe('a session', () => {
     sink.lease({ session: SESSION_ID, mediaMsLeft: 20_000, bytesLeft: null });
     await vi.advanceTimersByTimeAsync(19_999);
     expect(session.isEnded()).toBe(false);
-    // At once, and at half of what was left when it was next looked at.
-    expect(sink.receipts.map(({ mediaMs }) => mediaMs)).toEqual([0, 12_500]);
+    // At once, and each time when half of what was left is used.
+    expect(sink.receipts.map(({ mediaMs }) => mediaMs)).toEqual([0, 11_250, 15_625, 17_813, 18_907, 19_907]);
     await vi.advanceTimersByTimeAsync(20);
     expect(await session.ended).toBe('exhausted');
   });
