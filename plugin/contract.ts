@@ -261,13 +261,22 @@ export const redemptionSchema = z.discriminatedUnion('op', [
 ]);
 export type Redemption = z.infer<typeof redemptionSchema>;
 
-/** The answer to reserve and commit: what is left for this session; `null` is "not limited". */
-export const redeemedSchema = z.strictObject({
+const leaseMembers = {
   session: uuid,
-  /** Unix seconds at which the ticket's window closes. */
-  expiresAt: unixSeconds.nullable(),
+  /** What the session may use in all, counted from its beginning; what was said before is never taken back. */
   mediaMsLeft: amount.nullable(),
   bytesLeft: amount.nullable(),
+};
+
+/** A session's part of its ticket's budgets; `null` is "not limited". */
+export const leaseSchema = z.strictObject(leaseMembers);
+export type Lease = z.infer<typeof leaseSchema>;
+
+/** The answer to reserve and commit. */
+export const redeemedSchema = z.strictObject({
+  ...leaseMembers,
+  /** Unix seconds at which the ticket's window closes. */
+  expiresAt: unixSeconds.nullable(),
   /** The concurrency lease lapses when no receipt comes for this long. */
   leaseSeconds: z.number().int().positive(),
 });
@@ -286,6 +295,8 @@ export const receiptsStoredSchema = z.strictObject({
   refused: z.array(
     z.strictObject({ session: uuid, seq: z.number().int().nonnegative(), reason: z.string().max(100) }),
   ),
+  /** Of the batch's sessions that go on, those whose tickets have budgets; absent where there are none. */
+  leases: z.array(leaseSchema).max(MAX_RECEIPTS_PER_BATCH).exactOptional(),
 });
 export type ReceiptsStored = z.infer<typeof receiptsStoredSchema>;
 

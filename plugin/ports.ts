@@ -3,7 +3,15 @@
  * narrow interface that it uses; only the composition root sees the implementations.
  */
 import type { CryptoKey, JWK } from 'jose';
-import type { EndReason, Receipt, ReceiptsStored, Redeemed, Revocation, SessionOpening } from './contract.ts';
+import type {
+  EndReason,
+  Lease,
+  Receipt,
+  ReceiptsStored,
+  Redeemed,
+  Revocation,
+  SessionOpening,
+} from './contract.ts';
 
 export interface Clock {
   /** Unix time in milliseconds. */
@@ -87,8 +95,11 @@ export interface StreamKeys {
 
 /** Takes receipts for delivery; returns at once, delivers at least once. */
 export interface ReceiptSink {
-  /** The first media of a session has left: from here on a crash leaves a session that must be closed. */
-  open(session: SessionOpening): void;
+  /**
+   * The first media of a session has left: from here on a crash leaves a session that must be closed.
+   * @param onLease told, until its final receipt, what the order server's answers to its receipts lease to it
+   */
+  open(session: SessionOpening, onLease?: (lease: Lease) => void): void;
   append(receipt: Receipt): void;
   /** False when so much waits that no more progress receipts should be written; final ones are always taken. */
   hasRoom(): boolean;

@@ -1,6 +1,7 @@
 /** A session: one admitted viewing, from grant to end. State, timers and counters; decisions are the gate's. */
 import { randomBytes } from 'node:crypto';
-import type { EndReason, Grant, Receipt, Redeemed } from './contract.ts';
+import { createBudget, type Budget } from './budget.ts';
+import type { EndReason, Grant, Lease, Receipt, Redeemed } from './contract.ts';
 import { errorFields } from './error-fields.ts';
 import { asDenial, type Code } from './errors.ts';
 import type { Clock, Log, MediaCounters, ReceiptSink, Redemptions, Viewing } from './ports.ts';
@@ -54,14 +55,13 @@ const FIRST_MEDIA_WITHIN_MS = 30_000;
 const MOVE_WITHIN_MS = 10_000;
 /** A host that does not answer its counters must not hold up an end. */
 const LAST_COUNTERS_WITHIN_MS = 300;
-const BYTE_CHECK_MS = 1000;
 const COMMIT_RETRY_MS = 2000;
 const KEPT_RECEIPTS = 100;
 /** setTimeout's own limit is 2^31 - 1 ms; a longer wait is taken in steps. */
 const LONGEST_WAIT_MS = 2_000_000_000;
 
 /** What a timer is for. */
-type Purpose = 'expiry' | 'budgets' | 'commit' | 'receipt' | 'first media' | 'move';
+type Purpose = 'expiry' | 'budget' | 'commit' | 'receipt' | 'first media' | 'move';
 
 /** Why the order server would not let an access be taken; anything else is a right that is used up. */
 const END_OF_CODE: Readonly<Partial<Record<Code, EndReason>>> = {
@@ -84,6 +84,8 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
   let mediaLost = false;
   /** `null` when nothing is counted. */
   let limits = options.redeemed;
+  /** `null` when neither seconds nor bytes are limited. */
+  let budget: Budget | null = createBudget(limits);
   let chain: ReturnType<typeof createReceiptChain> | undefined;
   let ending: Promise<void> | undefined;
 
@@ -127,17 +129,16 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     after('expiry', expiresInMs(), () => (expiresInMs() <= 0 ? void end('expired') : watchExpiry()));
   }
 
-  /** Media runs no faster than time, so what is left in media is the soonest that it can be used up. */
-  async function watchBudgets(): Promise<void> {
-    const { mediaMsLeft, bytesLeft } = limits ?? { mediaMsLeft: null, bytesLeft: null };
-    if (ending !== undefined || (mediaMsLeft === null && bytesLeft === null)) return;
-    const under = grant;
-    const { mediaMs, bytes } = await readCounters();
-    if (grant !== under) return; // Renewed meanwhile: its budgets are watched anew.
-    const msLeft = mediaMsLeft === null ? Number.POSITIVE_INFINITY : mediaMsLeft - mediaMs;
-    if (msLeft <= 0 || (bytesLeft !== null && bytes >= bytesLeft)) return end('exhausted');
-    const waitMs = bytesLeft === null ? msLeft : Math.min(msLeft, BYTE_CHECK_MS);
-    after('budgets', waitMs, () => guard(watchBudgets()));
+  async function watchBudget(): Promise<void> {
+    const watched = budget;
+    if (watched === null) return;
+    const counters = await readCounters();
+    // Ended, or renewed: the other one is watched by itself.
+    if (ending !== undefined || budget !== watched) return;
+    const look = watched.look(counters);
+    if (look === 'used up') return end('exhausted');
+    if (look.isToAsk) write(counters);
+    after('budget', look.againInMs, () => guard(watchBudget()));
   }
 
   async function commit(): Promise<void> {
@@ -146,6 +147,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
       const committed = await redemptions.commit(under.sessionId);
       if (grant !== under) return;
       if (limits !== null) limits = { ...limits, expiresAt: committed.expiresAt };
+      budget?.extend(committed);
       watchExpiry();
     } catch (error) {
       const { code } = asDenial(error);
@@ -182,9 +184,10 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     const { sessionId: session, ticketId: ticket, uri } = grant;
     const opening = { session, ticket, uri, startedAt: Math.floor(clock.nowMs() / 1000) };
     chain = createReceiptChain(opening);
-    sink.open(opening);
+    const leased = budget;
+    sink.open(opening, leased === null ? undefined : (lease: Lease) => leased.extend(lease));
     if (limits !== null) guard(commit());
-    guard(watchBudgets());
+    guard(watchBudget());
   }
 
   function begin(): void {
@@ -264,7 +267,8 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     before = { mediaMs: before.mediaMs - counted.mediaMs, bytes: before.bytes - counted.bytes };
     grant = next;
     limits = redeemed;
-    for (const purpose of ['budgets', 'commit'] as const) clearTimeout(timers.get(purpose));
+    budget = createBudget(redeemed);
+    for (const purpose of ['budget', 'commit'] as const) clearTimeout(timers.get(purpose));
     watchExpiry();
     if (chain !== undefined) beginChain();
     if (reserved) void releaseAccess(under.sessionId);

@@ -16,6 +16,8 @@ export interface CountedTicket extends TicketFacts {
   readonly accountId: string | null;
   readonly titleId: string | null;
   readonly orderState: OrderState;
+  /** True when its seconds or bytes are limited: its sessions have leases. */
+  readonly hasBudget: boolean;
 }
 
 /** What is known of a session; and whether it was closed because nothing was heard of it. */
@@ -61,7 +63,12 @@ export async function lockTickets(
   return new Map(
     rows.map(({ issuedAt, rights, ...row }) => [
       row.jti,
-      { ...row, issuedAtSeconds: Math.floor(issuedAt.getTime() / 1000), tier: rights.tier },
+      {
+        ...row,
+        issuedAtSeconds: Math.floor(issuedAt.getTime() / 1000),
+        tier: rights.tier,
+        hasBudget: rights.seconds !== null || rights.bytes !== null,
+      },
     ]),
   );
 }

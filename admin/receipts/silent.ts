@@ -19,8 +19,22 @@ interface SilentSession {
   readonly id: string;
   readonly serverId: string;
   readonly mediaMs: number;
+  readonly bytes: number;
+  readonly leasedMediaMs: number | null;
+  readonly leasedBytes: number | null;
   readonly orderId: string;
   readonly orderState: OrderState;
+}
+
+/** Of a ticket's budgets what its server may have used, and may state when it comes back; in words, or nothing. */
+function leasedWords({ mediaMs, bytes, leasedMediaMs, leasedBytes }: SilentSession): string {
+  const parts = [
+    ...(leasedMediaMs === null
+      ? []
+      : [`${String(Math.ceil(Math.max(0, leasedMediaMs - mediaMs) / 1000))} s`]),
+    ...(leasedBytes === null ? [] : [`${String(Math.max(0, leasedBytes - bytes))} bytes`]),
+  ];
+  return parts.length === 0 ? '' : `; ${parts.join(' and ')} more are kept for what it may yet state`;
 }
 
 /** A line in the history of a session's order; the order's state stays as it is. */
@@ -53,6 +67,9 @@ export async function closeSilentSessions(tx: Executor, now: Date): Promise<read
       id: mediaSessions.id,
       serverId: mediaSessions.serverId,
       mediaMs: mediaSessions.mediaMs,
+      bytes: mediaSessions.bytes,
+      leasedMediaMs: mediaSessions.leasedMediaMs,
+      leasedBytes: mediaSessions.leasedBytes,
       orderId: orders.id,
       orderState: orders.state,
     })
@@ -76,9 +93,11 @@ export async function closeSilentSessions(tx: Executor, now: Date): Promise<read
     .update(mediaSessions)
     .set({ endedAt: now, endReason: SILENT })
     .where(inArray(mediaSessions.id, ids));
-  const lines = silent.map(({ id, serverId, mediaMs, ...order }) => ({
-    ...order,
-    reason: `session ${id}: nothing was heard of it from ${serverId} for ${String(LEASE_SECONDS + PATIENCE_SECONDS)} s; it is closed with ${String(Math.floor(mediaMs / 1000))} s`,
+  const silenceSeconds = String(LEASE_SECONDS + PATIENCE_SECONDS);
+  const lines = silent.map((session) => ({
+    orderId: session.orderId,
+    orderState: session.orderState,
+    reason: `session ${session.id}: nothing was heard of it from ${session.serverId} for ${silenceSeconds} s; it is closed with ${String(Math.floor(session.mediaMs / 1000))} s${leasedWords(session)}`,
   }));
   await noteOfSessions(tx, lines, now);
   return silent;

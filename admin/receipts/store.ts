@@ -3,6 +3,7 @@ import type { Receipt, ReceiptsStored } from '../../plugin/contract.ts';
 import { receiptHash } from '../../plugin/receipts/chain.ts';
 import type { Executor } from '../db/connect.ts';
 import { markDelivered } from '../orders/change.ts';
+import { extendLeases } from '../tickets/leases.ts';
 import { advanceTail, judgeReceipt, type RefusalReason, type SessionTail } from './judge.ts';
 import {
   addUsage,
@@ -105,8 +106,9 @@ export async function storeReceipts(tx: Executor, batch: Batch, nowMs: number): 
     const used = deltas.filter(({ mediaMs, bytes }) => mediaMs > 0 || bytes > 0);
     await markDelivered(tx, [...new Set(used.map(({ ticket }) => ticket.orderId))], now);
   }
+  const leases = await extendLeases(tx, serverId, list, facts, nowMs);
   return {
-    answer: { stored, refused },
+    answer: leases.length === 0 ? { stored, refused } : { stored, refused, leases },
     sessionIds: [...lastTaken.keys()],
     orderIds: [...new Set(deltas.map(({ ticket }) => ticket.orderId))],
   };

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { MAX_RECEIPTS_PER_BATCH } from '../contract.ts';
+import { MAX_RECEIPTS_PER_BATCH, type Lease } from '../contract.ts';
 import { asDenial } from '../errors.ts';
 import type { Log, ReceiptDelivery, ReceiptSink } from '../ports.ts';
 import { createMemoryQueue, type ReceiptQueue } from './queue.ts';
@@ -29,6 +29,8 @@ const LAST_RETRY_MS = 30_000;
 export function createOutbox(options: OutboxOptions): Outbox {
   const { delivery, log, gatherMs = 500, capacity } = options;
   const queue = options.queue ?? createMemoryQueue(capacity);
+  /** By session, until its final receipt. */
+  const leased = new Map<string, (lease: Lease) => void>();
   let timer: NodeJS.Timeout | undefined;
   let sending: Promise<void> | undefined;
   let failures = 0;
@@ -52,7 +54,8 @@ export function createOutbox(options: OutboxOptions): Outbox {
     try {
       const batch = await queue.next(MAX_RECEIPTS_PER_BATCH);
       if (batch.length === 0) return;
-      const { refused } = await delivery.deliver(batch);
+      const { refused, leases = [] } = await delivery.deliver(batch);
+      for (const lease of leases) leased.get(lease.session)?.(lease);
       await queue.acknowledge(batch.length);
       failures = 0;
       for (const { session, seq, reason } of refused) {
@@ -79,8 +82,14 @@ export function createOutbox(options: OutboxOptions): Outbox {
   schedule(gatherMs);
 
   return {
-    open: (session) => queue.open(session),
-    append: (receipt) => queue.append(receipt),
+    open(session, onLease) {
+      if (onLease !== undefined) leased.set(session.session, onLease);
+      queue.open(session);
+    },
+    append(receipt) {
+      if (receipt.state === 'final') leased.delete(receipt.session);
+      queue.append(receipt);
+    },
     hasRoom: () => queue.hasRoom(),
     takesSessions: () => queue.takesSessions(),
     isKept: (receipt) => queue.isKept(receipt),

@@ -9,6 +9,7 @@ import { listen } from '../../plugin/listen.ts';
 import { createOrderServer, type OrderServer } from '../../plugin/order-server.ts';
 import { createStreamKey, generateSigningKey, hashStreamKey } from '../../plugin/ticket/index.ts';
 import { SESSION_ID, TICKET_ID, UNLIMITED } from '../support/doubles.ts';
+import { createWriter } from '../support/receipt-book.ts';
 import { streamStatus } from '../support/streams.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
@@ -86,6 +87,18 @@ describe('the order server’s client', () => {
     await orders.authorizePublish('/live/demo', key);
     expect(sent).toContain(hashStreamKey(key));
     expect(sent).not.toContain(key);
+  });
+
+  it('reads leases with the answer to receipts, and takes nothing else for one', async () => {
+    const { next } = createWriter();
+    const lease = { session: SESSION_ID, mediaMsLeft: 5000, bytesLeft: null };
+    const stored = { stored: 1, refused: [], leases: [lease] };
+    handler = answer(200, stored);
+    expect(await orders.deliver([next()])).toEqual(stored);
+    for (const wrong of [{ ...lease, mediaMsLeft: -1 }, { ...lease, more: 1 }, { session: SESSION_ID }]) {
+      handler = answer(200, { ...stored, leases: [wrong] });
+      expect(await codeOf(orders.deliver([next()]))).toBe('order_server_unreachable');
+    }
   });
 
   it('states what is on the air, and takes nothing but an empty answer for heard', async () => {

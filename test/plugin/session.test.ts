@@ -181,6 +181,42 @@ describe('a session', () => {
     expect(await session.ended).toBe('exhausted');
   });
 
+  it('asks for more by a receipt when half of its lease is used, and goes on with what it gets', async () => {
+    const { session, viewing, sink } = start({ limits: { mediaMsLeft: 5000 }, receiptIntervalMs: 60_000 });
+    const startedMs = Date.now();
+    viewing.counters = () => Promise.resolve({ mediaMs: Date.now() - startedMs, bytes: 0 });
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(0);
+    sink.lease({ session: SESSION_ID, mediaMsLeft: 20_000, bytesLeft: null });
+    await vi.advanceTimersByTimeAsync(19_999);
+    expect(session.isEnded()).toBe(false);
+    // At once, and each time when half of what was left is used.
+    expect(sink.receipts.map(({ mediaMs }) => mediaMs)).toEqual([0, 11_250, 15_625, 17_813, 18_907, 19_907]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(await session.ended).toBe('exhausted');
+  });
+
+  it('takes no lease for what it was before a renewal', async () => {
+    const { session, viewing, sink } = start({ limits: { mediaMsLeft: 5000 } });
+    viewing.firstMedia();
+    await vi.advanceTimersByTimeAsync(0);
+    const next = { sessionId: '01936f7e-0000-7000-8000-000000000009' };
+    await session.renew(makeGrant(next), { ...UNLIMITED, mediaMsLeft: 5000, session: next.sessionId });
+    sink.lease({ session: SESSION_ID, mediaMsLeft: 60_000, bytesLeft: null });
+    viewing.reading = { mediaMs: 5000, bytes: 0 };
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(await session.ended).toBe('exhausted');
+  });
+
+  it('takes what the commit leases as well', async () => {
+    const { session, viewing, redemptions } = start({ limits: { mediaMsLeft: 5000 } });
+    redemptions.answer = () => ({ ...UNLIMITED, mediaMsLeft: 9000, session: SESSION_ID });
+    viewing.firstMedia();
+    viewing.reading = { mediaMs: 8999, bytes: 0 };
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(session.isEnded()).toBe(false);
+  });
+
   it('ends when a late commit finds no access left', async () => {
     const { session, viewing, redemptions } = start();
     redemptions.answer = () => {

@@ -1,5 +1,5 @@
 /** Test doubles of the plugin's ports. Each records what it was told. */
-import type { EndReason, Grant, Receipt, Redeemed, SessionOpening } from '../../plugin/contract.ts';
+import type { EndReason, Grant, Lease, Receipt, Redeemed, SessionOpening } from '../../plugin/contract.ts';
 import type {
   Clock,
   Log,
@@ -76,17 +76,24 @@ export interface RecordedSink extends ReceiptSink {
   room: boolean;
   /** Receipts that a crash could still take back. */
   readonly unkept: Set<Receipt>;
+  /** What the order server's answer to a receipt leases to its session. */
+  lease(lease: Lease): void;
 }
 
 export function recordedSink(room = true): RecordedSink {
   const receipts: Receipt[] = [];
   const opened: SessionOpening[] = [];
+  const listeners = new Map<string, ((lease: Lease) => void) | undefined>();
   const sink: RecordedSink = {
     opened,
     receipts,
     room,
     unkept: new Set(),
-    open: (session) => void opened.push(session),
+    lease: (lease) => listeners.get(lease.session)?.(lease),
+    open(session, onLease) {
+      opened.push(session);
+      listeners.set(session.session, onLease);
+    },
     append: (receipt) => void receipts.push(receipt),
     hasRoom: () => sink.room,
     takesSessions: () => true,

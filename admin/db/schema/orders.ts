@@ -159,6 +159,9 @@ export const mediaSessions = pgTable(
     lastAtSeconds: counter('last_at_seconds'),
     mediaMs: counter('media_ms').notNull(),
     bytes: counter('bytes').notNull(),
+    /** Its lease: what it may use of its ticket's budgets in all, from its beginning on. Null: not limited. */
+    leasedMediaMs: counter('leased_media_ms'),
+    leasedBytes: counter('leased_bytes'),
   },
   (table) => [
     index('media_sessions_ticket').on(table.ticketId),

@@ -114,6 +114,26 @@ describe('the outbox', () => {
     expect(outbox.waiting()).toBe(0);
   });
 
+  it('tells a session what it was leased, until its final receipt', async () => {
+    const told: unknown[] = [];
+    const lease = { session: SESSION_ID, mediaMsLeft: 20_000, bytesLeft: null };
+    const unknown = { ...lease, session: TICKET_ID };
+    const outbox = createOutbox({
+      log: silentLog,
+      delivery: { deliver: () => Promise.resolve({ stored: 1, refused: [], leases: [unknown, lease] }) },
+    });
+    const opening = { session: SESSION_ID, ticket: TICKET_ID, uri: '/live/demo', startedAt: 1 };
+    const chain = createReceiptChain(opening);
+    outbox.open(opening, (leased) => void told.push(leased));
+    outbox.append(chain.next({ at: 1, mediaMs: 0, bytes: 0 }));
+    await vi.advanceTimersByTimeAsync(500);
+    expect(told).toEqual([lease]);
+    outbox.append(chain.next({ at: 2, mediaMs: 1, bytes: 1, reason: 'viewer_left' }));
+    await vi.advanceTimersByTimeAsync(500);
+    expect(outbox.waiting()).toBe(0);
+    expect(told).toEqual([lease]);
+  });
+
   it('has no more room at its capacity', () => {
     const outbox = createOutbox({ delivery: delivery(), log: silentLog, capacity: 2 });
     const [first, second] = receipts(2) as [Receipt, Receipt];
