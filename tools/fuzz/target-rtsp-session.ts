@@ -19,6 +19,7 @@ const ADDRESS = '192.0.2.7';
 const MAX_STEPS = 100;
 /** Stands for the id of the session, which nobody knows before. */
 const OWN = '<own>';
+const SAYS_OWN = `Session: ${OWN}`;
 
 interface RequestStep {
   readonly method: string;
@@ -195,9 +196,12 @@ class Client {
     must(this.#isEnded || answers.length === steps.length, 'every request is answered');
     for (const [index, { cseq, status, session }] of answers.entries()) {
       must(cseq === first + index + 1, 'answers have the order of the requests');
-      const { method } = steps[index] ?? {};
+      const { method = '', headers = [] } = steps[index] ?? {};
       if (session !== undefined) this.#own = session;
       if (status !== 200) continue;
+      const isControl = ['PLAY', 'PAUSE', 'TEARDOWN'].includes(method);
+      must(!isControl || headers.includes(SAYS_OWN), 'only who knows the session controls it');
+      must(method !== 'SETUP' || !this.#isPlaying, 'nothing is set up while it plays');
       if (method === 'PLAY') this.#isPlaying = true;
       if (method === 'PAUSE' || method === 'TEARDOWN') this.#isPlaying = false;
     }
