@@ -29,3 +29,47 @@ export async function ask<T>(child: ChildProcess, question?: object): Promise<T>
 }
 
 export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A server of a bench and the process of its readers. */
+export interface ServedSide {
+  readonly child: ChildProcess;
+  readonly readers: ChildProcess;
+}
+
+/** Asks a server what it has used (`usage`) and its readers what has come (`count`), at once. */
+export async function readSide<U extends object, C extends object>({
+  child,
+  readers,
+}: ServedSide): Promise<U & C> {
+  const [usage, count] = await Promise.all([
+    ask<U>(child, { ask: 'usage' }),
+    ask<C>(readers, { ask: 'count' }),
+  ]);
+  return { ...usage, ...count };
+}
+
+/** Waits until the readers of each side say that all of so many are served. @throws Error when that takes 50 tries */
+export async function untilServed(
+  sides: readonly ServedSide[],
+  readers: number,
+  everyMs: number,
+): Promise<void> {
+  for (let tries = 0; tries < 50; tries++) {
+    const counts = await Promise.all(
+      sides.map((side) => ask<{ readonly served: number }>(side.readers, { ask: 'count' })),
+    );
+    if (counts.every(({ served }) => served === readers)) return;
+    await wait(everyMs);
+  }
+  throw new Error(`not every one of ${String(readers)} readers is served`);
+}
+
+/** Runs `use` with a server and its readers, and lets go of both after it. */
+export async function withChildren<T>(side: ServedSide, use: (side: ServedSide) => Promise<T>): Promise<T> {
+  try {
+    return await use(side);
+  } finally {
+    side.child.disconnect();
+    side.readers.disconnect();
+  }
+}

@@ -3,11 +3,10 @@
  * mediasoup's PlainTransports, both fed with the same packets at the same time, for the reason that `flv.ts` gives; and
  * the protection alone beside `openssl speed`.
  */
-import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { SRTP_SUITES, type SrtpSuiteName } from '../plugin/srtp/index.ts';
-import { ask, startChild, wait } from './children.ts';
+import { ask, readSide, startChild, untilServed, wait, withChildren, type ServedSide } from './children.ts';
 import { compared, type Bench, type Figure } from './harness.ts';
 import { protectionFigure } from './srtp-openssl.ts';
 import type { ReadersCount, ReceiverLine } from './srtp-readers.ts';
@@ -28,9 +27,7 @@ const LEAST_ARRIVED = 0.93;
 
 type Mode = 'ours' | 'mediasoup';
 
-interface Side {
-  readonly child: ChildProcess;
-  readonly readers: ChildProcess;
+interface Side extends ServedSide {
   readonly port: number;
 }
 
@@ -66,44 +63,26 @@ function sendTo(ports: readonly number[]): Source {
 
 /** Starts a server and its receivers, for as long as `use` runs. */
 async function withSide<T>(mode: Mode, suite: SrtpSuiteName, use: (side: Side) => Promise<T>): Promise<T> {
-  const child = startChild('./srtp-server.ts', [mode, suite]);
-  const readers = startChild('./srtp-readers.ts');
-  try {
+  const started = {
+    child: startChild('./srtp-server.ts', [mode, suite]),
+    readers: startChild('./srtp-readers.ts'),
+  };
+  return withChildren(started, async ({ child, readers }) => {
     const { port } = await ask<ServerReady>(child);
     const ports = await ask<number[]>(readers, { ask: 'open', count: RECEIVERS });
     const lines = await ask<ReceiverLine[]>(child, { ask: 'serve', ports });
     await ask<ReadersCount>(readers, { ask: 'expect', lines });
-    return await use({ child, readers, port });
-  } finally {
-    child.disconnect();
-    readers.disconnect();
-  }
+    return use({ child, readers, port });
+  });
 }
 
-async function read({ child, readers }: Side): Promise<ServerUsage & ReadersCount> {
-  const [usage, count] = await Promise.all([
-    ask<ServerUsage>(child, { ask: 'usage' }),
-    ask<ReadersCount>(readers, { ask: 'count' }),
-  ]);
-  return { ...usage, ...count };
-}
-
-async function untilServed(sides: readonly Side[]): Promise<void> {
-  for (let tries = 0; tries < 50; tries++) {
-    const counts = await Promise.all(
-      sides.map(({ readers }) => ask<ReadersCount>(readers, { ask: 'count' })),
-    );
-    if (counts.every(({ served }) => served === RECEIVERS)) return;
-    await wait(100);
-  }
-  throw new Error('not every receiver has got an authentic packet');
-}
+const read = (side: Side) => readSide<ServerUsage, ReadersCount>(side);
 
 /** Packets for a CPU second, by windows; a list for each side. */
 async function measure(sides: readonly [Side, Side], rates: readonly [number[], number[]]): Promise<void> {
   const source = sendTo(sides.map(({ port }) => port));
   try {
-    await untilServed(sides);
+    await untilServed(sides, RECEIVERS, 100);
     await wait(1000);
     for (let window = 0; window < WINDOWS; window++) {
       const sentBefore = source.packets();

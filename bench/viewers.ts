@@ -3,9 +3,8 @@
  * app without them, and memory. One encoder feeds all; the two sides are measured at the same time, for the reason that
  * `flv.ts` gives.
  */
-import type { ChildProcess } from 'node:child_process';
 import { runFfmpeg } from '../test/support/stack.ts';
-import { ask, startChild, wait } from './children.ts';
+import { ask, readSide, startChild, untilServed, wait, withChildren, type ServedSide } from './children.ts';
 import type { Holder } from './flv-readers.ts';
 import { compared, type Bench, type Figure } from './harness.ts';
 import { differenceOf, median } from './statistics.ts';
@@ -35,9 +34,7 @@ const MEMORY_BAR_BYTES = 64 * 1024;
 
 type Mode = 'bare' | 'gated';
 
-interface Side {
-  readonly child: ChildProcess;
-  readonly readers: ChildProcess;
+interface Side extends ServedSide {
   readonly ready: ServerReady;
   readonly holders: readonly (Holder | null)[];
 }
@@ -74,38 +71,19 @@ const newFound = (): Found => ({ cpuPerGbit: VIEWERS.map(() => []), viewerBytes:
 
 /** Starts a server and its readers, for as long as `use` runs. */
 async function withSide<T>(mode: Mode, use: (side: Side) => Promise<T>): Promise<T> {
-  const child = startChild('./viewers-server.ts', [mode], ['--expose-gc']);
-  const readers = startChild('./viewers-readers.ts');
-  try {
+  const started = {
+    child: startChild('./viewers-server.ts', [mode], ['--expose-gc']),
+    readers: startChild('./viewers-readers.ts'),
+  };
+  return withChildren(started, async ({ child, readers }) => {
     const ready = await ask<ServerReady>(child);
     const count = Math.max(...VIEWERS);
     const holders = await ask<(Holder | null)[]>(child, { ask: 'holders', count });
-    return await use({ child, readers, ready, holders });
-  } finally {
-    child.disconnect();
-    readers.disconnect();
-  }
+    return use({ child, readers, ready, holders });
+  });
 }
 
-async function read({ child, readers }: Side): Promise<ServerUsage & ReadersCount> {
-  const [usage, count] = await Promise.all([
-    ask<ServerUsage>(child, { ask: 'usage' }),
-    ask<ReadersCount>(readers, { ask: 'count' }),
-  ]);
-  return { ...usage, ...count };
-}
-
-/** Resolves when all viewers get something: the first keyframe may be a second away. */
-async function untilServed(sides: readonly Side[], viewers: number): Promise<void> {
-  for (let tries = 0; tries < 50; tries++) {
-    const counts = await Promise.all(
-      sides.map(({ readers }) => ask<ReadersCount>(readers, { ask: 'count' })),
-    );
-    if (counts.every(({ served }) => served === viewers)) return;
-    await wait(200);
-  }
-  throw new Error('not every viewer is served');
-}
+const read = (side: Side) => readSide<ServerUsage, ReadersCount>(side);
 
 /** CPU seconds for a Gbit that arrives, of each side at once: the median of windows. */
 async function cpuPerGbitOf(sides: readonly Side[], viewers: number): Promise<number[]> {
@@ -137,7 +115,8 @@ async function measure(sides: readonly [Side, Side], found: readonly [Found, Fou
         ask<ReadersCount>(readers, { ask: 'connect', port, holders: holders.slice(before, viewers) }),
       ),
     );
-    await untilServed(sides, viewers);
+    // The first keyframe may be a second away.
+    await untilServed(sides, viewers, 200);
     await wait(size === 0 ? WARM_UP_MS : SETTLE_MS);
     const cpu = await cpuPerGbitOf(sides, viewers);
     for (const [index, { cpuPerGbit }] of found.entries()) cpuPerGbit[size]?.push(cpu[index] ?? NaN);
