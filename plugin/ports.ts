@@ -48,6 +48,7 @@ export interface UnsealKey {
 export interface Redemptions {
   reserve(session: string, attempt: string | null, ticket: string): Promise<Redeemed>;
   commit(session: string): Promise<Redeemed>;
+  /** When it throws, it may be tried again behind that. */
   release(session: string): Promise<void>;
 }
 
