@@ -19,6 +19,10 @@ const FU_A = 28;
 const FU_START = 0x80;
 /** Of a picture that somebody does not end. */
 const MAX_PICTURE_BYTES = 16 * 1024 * 1024;
+/** More could not be told from those of the next round of numbers. */
+const MAX_PICTURE_PACKETS = 0x8000;
+/** Each costs memory of its own, however small it is. */
+const MAX_UNITS = 4096;
 
 /** The units of a picture, each in pieces. */
 type Units = Buffer[][];
@@ -76,7 +80,8 @@ const appendFrame =
   (descriptorBytes: (payload: Buffer) => number): Append =>
   (payload, units) => {
     const piece = payload.subarray(descriptorBytes(payload));
-    units[0] = [...(units[0] ?? []), piece];
+    if (units.length === 0) units.push([]);
+    units[0]?.push(piece);
     return piece.length > 0;
   };
 
@@ -101,12 +106,18 @@ export function createDepacketizer(codec: KeyframeCodec): Depacketizer {
   let keyframe = false;
   let units: Units = [];
   let bytes = 0;
+  let packets = 0;
   let isBroken = false;
+
+  function isTooMuch(): boolean {
+    return bytes > MAX_PICTURE_BYTES || packets > MAX_PICTURE_PACKETS || units.length > MAX_UNITS;
+  }
 
   function begin(at: number | undefined): void {
     timestamp = at;
     units = [];
     bytes = 0;
+    packets = 0;
     isBroken = false;
   }
 
@@ -122,9 +133,12 @@ export function createDepacketizer(codec: KeyframeCodec): Depacketizer {
       if (due !== undefined && sequence !== due) isBroken = true;
       due = (sequence + 1) & 0xffff;
       bytes += packet.length;
+      packets += 1;
       const payload = unpadded(packet);
-      if (payload.length > 0 && (isBroken || bytes > MAX_PICTURE_BYTES || !append(payload, units)))
+      if (payload.length > 0 && (isBroken || !append(payload, units) || isTooMuch())) {
         isBroken = true;
+        units = [];
+      }
       if (((packet[1] ?? 0) & 0x80) === 0) return undefined;
       const data = units.map((pieces) => Buffer.concat(pieces));
       const picture = isBroken || data.length === 0 ? undefined : { timestamp: at, keyframe, data };

@@ -55,7 +55,14 @@ export interface Dialogue {
   tearDown(): Promise<string>;
 }
 
-const CODECS: readonly PlayedCodec[] = ['H264', 'VP8', 'VP9', 'opus'];
+/** With their clock rates, which their formats fix. */
+const CODECS: Readonly<Record<PlayedCodec, number>> = {
+  H264: 90_000,
+  VP8: 90_000,
+  VP9: 90_000,
+  opus: 48_000,
+};
+const CODEC_NAMES = Object.keys(CODECS) as PlayedCodec[];
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
 const MKI_BYTES = 4;
 
@@ -73,15 +80,33 @@ function refusalOf(method: string, { status, body }: RtspReply): PlayError {
   return new PlayError(`${method} is refused with ${String(status)}${why}`);
 }
 
+/** The first line of each kind: whatever a server describes, no more is opened for it. */
 function linesOf(sdp: string, base: string): PlayedLine[] {
-  return parseSdp(sdp).media.flatMap(({ type, rtp, control, protocol }): PlayedLine[] => {
+  const lines = parseSdp(sdp).media.flatMap(({ type, rtp, control, protocol }): PlayedLine[] => {
     const [format] = rtp;
-    const codec = CODECS.find((name) => name.toLowerCase() === format?.codec.toLowerCase());
+    const codec = CODEC_NAMES.find((name) => name.toLowerCase() === format?.codec.toLowerCase());
     const isKnown = (type === 'video') === (codec !== 'opus') && (type === 'video' || type === 'audio');
     if (format === undefined || codec === undefined || !isKnown || protocol !== 'RTP/SAVP') return [];
-    const { rate = 90_000, payload: payloadType } = format;
-    return [{ kind: type, codec, clockRate: rate, payloadType, control: new URL(control ?? '', base).href }];
+    const { rate: clockRate, payload: payloadType } = format;
+    if (clockRate !== CODECS[codec] || !(payloadType >= 0 && payloadType <= 127)) return [];
+    return [{ kind: type, codec, clockRate, payloadType, control: new URL(control ?? '', base).href }];
   });
+  return lines.filter((line) => lines.find(({ kind }) => kind === line.kind) === line);
+}
+
+function readLines({ body, headers }: RtspReply, url: string): PlayedLine[] {
+  try {
+    return linesOf(body.toString(), headers.get('content-base') ?? `${url}/`);
+  } catch {
+    throw new PlayError('the description cannot be read');
+  }
+}
+
+/** UDP ports of the server. */
+function serverPortsOf(transport: string): readonly [number, number] | undefined {
+  const [, rtp, rtcp] = /;server_port=([0-9]{1,5})-([0-9]{1,5})/.exec(transport) ?? [];
+  const ports = [Number(rtp), Number(rtcp)] as const;
+  return ports.every((port) => port >= 1 && port <= 65_535) ? ports : undefined;
 }
 
 /**
@@ -144,7 +169,7 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
       const keyNonce = reply.headers.get(NONCE_FIELD.toLowerCase()) ?? '';
       if (!isKeyNonce(keyNonce)) throw new PlayError('the server has not said what keys are made of');
       keys = deriveRtspKeys(await held.openSecret(), keyNonce);
-      return linesOf(reply.body.toString(), reply.headers.get('content-base') ?? `${url}/`);
+      return readLines(reply, url);
     },
     async setUp(line, transport) {
       if (keys === undefined) throw new PlayError('nothing was described');
@@ -170,10 +195,7 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
         const [spec] = parseKeyMgmtHeader(reply.headers.get('keymgmt') ?? '');
         const [own] = offer.readVerification(spec?.data ?? Buffer.alloc(0));
         if (own === undefined) throw new TypeError('no crypto session');
-        const [, rtp, rtcp] =
-          /;server_port=([0-9]{1,5})-([0-9]{1,5})/.exec(reply.headers.get('transport') ?? '') ?? [];
-        const serverPorts = rtp === undefined ? undefined : ([Number(rtp), Number(rtcp)] as const);
-        return { keys: own, serverPorts };
+        return { keys: own, serverPorts: serverPortsOf(reply.headers.get('transport') ?? '') };
       } catch {
         throw new PlayError('who answers does not share the ticket’s secret');
       }

@@ -39,6 +39,8 @@ interface Track {
 
 /** Reports come once a second; who sends none is taken at his packets' arrival. */
 const START_WITHIN_MS = 3000;
+/** What is held until the file begins: more than any stream sends in that time. */
+const MAX_HELD_BYTES = 32 * 1024 * 1024;
 const NAL_SPS = 7;
 const NAL_PPS = 8;
 const CODEC_IDS = { H264: 'V_MPEG4/ISO/AVC', VP8: 'V_VP8', VP9: 'V_VP9', opus: 'A_OPUS' } as const;
@@ -119,6 +121,7 @@ export function createRecording(
   const tracks = new Map(lines.map((line) => [line, createTrack(line)]));
   /** Until the file begins. */
   let held: Block[] = [];
+  let heldBytes = 0;
   let beganMs: number | undefined;
   let originMs: number | undefined;
 
@@ -151,7 +154,7 @@ export function createRecording(
 
   function isReady(): boolean {
     beganMs ??= nowMs();
-    if (nowMs() - beganMs > START_WITHIN_MS) return true;
+    if (nowMs() - beganMs > START_WITHIN_MS || heldBytes > MAX_HELD_BYTES) return true;
     return [...tracks.values()].every(
       (track) => track.clock !== undefined && held.some((block) => block.track === track),
     );
@@ -163,6 +166,7 @@ export function createRecording(
       if (block === undefined) return;
       if (originMs !== undefined) return put(block);
       held.push(block);
+      heldBytes += block.data.reduce((sum, { length }) => sum + length, 0);
       if (!isReady()) return;
       // Who has sent no report is taken at his word that the latest packet is of now.
       for (const track of tracks.values()) {
