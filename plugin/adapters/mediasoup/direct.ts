@@ -38,7 +38,6 @@ const RECEIVE_BUFFER_BYTES = 4 << 20;
 const KEYFRAME_REQUEST_GAP_MS = 500;
 
 const HEIGHT_WITHIN_MS = 1000;
-const HEIGHT_LOOK_MS = 50;
 
 /** @param source brings the packets here, while it is not paused */
 export function createDirect(router: types.Router, { producer, consumer }: Source): Direct {
@@ -91,10 +90,7 @@ export function createDirect(router: types.Router, { producer, consumer }: Sourc
 export async function learnHeight(direct: Direct, meter: LayerMeter): Promise<void> {
   if (!direct.isHeard()) meter.forgetHeights();
   direct.hear();
-  for (let waitedMs = 0; waitedMs < HEIGHT_WITHIN_MS; waitedMs += HEIGHT_LOOK_MS) {
-    if (meter.layers().some(({ height }) => height !== null)) return;
-    await wait(HEIGHT_LOOK_MS);
-  }
+  await Promise.race([meter.untilHeight(), wait(HEIGHT_WITHIN_MS, undefined, { ref: false })]);
 }
 
 /** @throws Error when one of the routers has gone */
