@@ -85,6 +85,8 @@ export function createWatch(options: WatchOptions): Watch {
   let isRenewed = false;
   /** What sessions are to run under; `null`: what it began with. */
   let renewedWith: string | null = null;
+  /** The ticket of the session that runs has run out before the next one reached the server. */
+  let isOutrun = false;
   let spareDelete: PreparedRequest | null = null;
   let run: AbortController | null = null;
   let reconnects = 0;
@@ -142,6 +144,7 @@ export function createWatch(options: WatchOptions): Watch {
   ): Promise<Outcome | 'lost'> {
     let opened: WhepSession | null = null;
     const under = renewedWith;
+    isOutrun = false;
     try {
       opened = await openWhep({ ...options, opening, send: options.signed.send, signal });
       // While it was being opened the ticket has become another one.
@@ -176,6 +179,10 @@ export function createWatch(options: WatchOptions): Watch {
       return 'lost';
     }
     if (options.nowMs() - liveSinceMs >= STABLE_MS) reconnects = 0;
+    if (isOutrun) {
+      await close(opened);
+      return { next: 'wait', code: 'connection_lost', seconds: 0 };
+    }
     const outcome = told instanceof Problem ? outcomeOfEnd(told.reason) : await diagnose(opened);
     await close(opened);
     return outcome;
@@ -354,7 +361,9 @@ export function createWatch(options: WatchOptions): Watch {
           id = renewed === null ? null : await renewSession(renewed.url, ticket);
         } catch (error) {
           // What became of a session that is gone says nothing of the ticket.
-          if (session?.url === renewed?.url) throw error;
+          if (session?.url !== renewed?.url) continue;
+          if (!hasRunOut(asProblem(error))) throw error;
+          isOutrun = true;
         }
       } while (session?.url !== renewed?.url);
       options.signed.use(ticket);
@@ -374,6 +383,11 @@ export function createWatch(options: WatchOptions): Watch {
 }
 
 const NEVER = new AbortController().signal;
+
+/** True if a session is over by its ticket's own limits, or nobody knows any more by what. */
+function hasRunOut({ code, reason }: Problem): boolean {
+  return code === 'session_ended' && (reason === null || reason === 'expired' || reason === 'exhausted');
+}
 
 /** A function, because the compiler takes a property that was read once for unchanged after an `await`. */
 function isAborted(signal: AbortSignal): boolean {

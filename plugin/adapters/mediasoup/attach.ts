@@ -142,7 +142,9 @@ export function createAttachments({
   }
 
   function open(path: string, isDirect: boolean): Attached {
-    const stopwatch = createStopwatch(clock, isDirect ? LONGEST_COUNTED_SILENCE_MS : LONGEST_SILENCE_MS);
+    const stopwatch = isDirect
+      ? createStopwatch(clock, LONGEST_COUNTED_SILENCE_MS, LOOK_EVERY_MS)
+      : createStopwatch(clock, LONGEST_SILENCE_MS);
     const stream = openStream(path, stopwatch.elapsedMs);
     const attached: Attached = {
       stream,
