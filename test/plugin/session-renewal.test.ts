@@ -2,17 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Grant, Redeemed } from '../../plugin/contract.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { receiptHash } from '../../plugin/receipts/chain.ts';
-import { startSession } from '../../plugin/session.ts';
-import {
-  fakeTimerClock,
-  fakeViewing,
-  makeGrant,
-  recordedRedemptions,
-  recordedSink,
-  SESSION_ID,
-  silentLog,
-  UNLIMITED,
-} from '../support/doubles.ts';
+import { makeGrant, SESSION_ID, UNLIMITED } from '../support/doubles.ts';
+import { startTestSession } from '../support/sessions.ts';
 
 const START_SECONDS = Date.UTC(2026, 0, 1) / 1000;
 const NEXT_SESSION = '01936f7e-0000-7000-8000-000000000003';
@@ -26,25 +17,13 @@ afterEach(() => {
 });
 
 function start(grant: Partial<Grant> = {}, limits: Partial<Redeemed> | null = {}) {
-  const redemptions = recordedRedemptions();
-  const sink = recordedSink();
-  const viewing = fakeViewing();
-  const session = startSession({
-    grant: makeGrant(grant),
-    viewing,
-    redeemed: limits === null ? null : { ...UNLIMITED, ...limits, session: SESSION_ID },
-    redemptions,
-    sink,
-    clock: fakeTimerClock,
-    log: silentLog,
-    receiptIntervalMs: 5000,
-  });
+  const started = startTestSession({ grant, limits });
   const renew = (next: Partial<Grant> = {}, left: Partial<Redeemed> | null = {}) =>
-    session.renew(
+    started.session.renew(
       makeGrant({ sessionId: NEXT_SESSION, ticketId: NEXT_TICKET, ...next }),
       left === null ? null : { ...UNLIMITED, ...left, session: NEXT_SESSION },
     );
-  return { session, viewing, sink, redemptions, renew };
+  return { ...started, renew };
 }
 
 describe('a session that is renewed', () => {

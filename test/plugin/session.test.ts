@@ -1,18 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { EndReason, Grant, Redeemed } from '../../plugin/contract.ts';
+import type { EndReason } from '../../plugin/contract.ts';
 import { Denial } from '../../plugin/errors.ts';
 import { receiptHash } from '../../plugin/receipts/chain.ts';
-import { startSession } from '../../plugin/session.ts';
-import {
-  fakeTimerClock,
-  fakeViewing,
-  makeGrant,
-  recordedRedemptions,
-  recordedSink,
-  SESSION_ID,
-  silentLog,
-  UNLIMITED,
-} from '../support/doubles.ts';
+import { fakeViewing, makeGrant, SESSION_ID, UNLIMITED } from '../support/doubles.ts';
+import { startTestSession, type TestSessionOptions } from '../support/sessions.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) });
@@ -21,29 +12,9 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function start(
-  options: { grant?: Partial<Grant>; limits?: Partial<Redeemed> | null; receiptIntervalMs?: number } = {},
-) {
-  const limits = options.limits === undefined ? {} : options.limits;
-  const redemptions = recordedRedemptions(limits ?? {});
-  const sink = recordedSink();
-  const viewing = fakeViewing();
-  const session = startSession({
-    grant: makeGrant(options.grant),
-    viewing,
-    redeemed: limits === null ? null : { ...UNLIMITED, ...limits, session: SESSION_ID },
-    redemptions,
-    sink,
-    clock: fakeTimerClock,
-    log: silentLog,
-    receiptIntervalMs: options.receiptIntervalMs ?? 5000,
-  });
-  return { session, viewing, sink, redemptions };
-}
-
 describe('a session', () => {
   it('commits its access at the first media, and only once', async () => {
-    const { viewing, redemptions } = start();
+    const { viewing, redemptions } = startTestSession();
     await vi.advanceTimersByTimeAsync(1000);
     expect(redemptions.calls).toEqual([]);
     viewing.firstMedia();
@@ -53,7 +24,7 @@ describe('a session', () => {
   });
 
   it('gives its access back and writes no receipt when no media came within 30 s', async () => {
-    const { session, viewing, sink, redemptions } = start();
+    const { session, viewing, sink, redemptions } = startTestSession();
     await vi.advanceTimersByTimeAsync(29_999);
     expect(session.isEnded()).toBe(false);
     await vi.advanceTimersByTimeAsync(1);
@@ -64,7 +35,7 @@ describe('a session', () => {
   });
 
   it('does not speak to the order server when nothing is counted', async () => {
-    const { session, viewing, redemptions } = start({ limits: null });
+    const { session, viewing, redemptions } = startTestSession({ limits: null });
     viewing.firstMedia();
     await vi.advanceTimersByTimeAsync(6000);
     await session.end('viewer_left');
@@ -72,7 +43,7 @@ describe('a session', () => {
   });
 
   it('writes cumulative, chained receipts every interval and a final one with the reason', async () => {
-    const { session, viewing, sink } = start();
+    const { session, viewing, sink } = startTestSession();
     viewing.firstMedia();
     viewing.reading = { mediaMs: 4900, bytes: 1000 };
     await vi.advanceTimersByTimeAsync(5000);
@@ -105,7 +76,7 @@ describe('a session', () => {
   });
 
   it('never states less than it stated before', async () => {
-    const { session, viewing, sink } = start();
+    const { session, viewing, sink } = startTestSession();
     viewing.firstMedia();
     viewing.reading = { mediaMs: 4900, bytes: 1000 };
     await vi.advanceTimersByTimeAsync(5000);
@@ -115,7 +86,7 @@ describe('a session', () => {
   });
 
   it('skips progress receipts, but not the final one, while the sink has no room', async () => {
-    const { session, viewing, sink } = start();
+    const { session, viewing, sink } = startTestSession();
     sink.room = false;
     viewing.firstMedia();
     await vi.advanceTimersByTimeAsync(20_000);
@@ -123,14 +94,7 @@ describe('a session', () => {
     expect(sink.receipts.map(({ seq, state }) => [seq, state])).toEqual([[0, 'final']]);
   });
 
-  it.each<
-    [
-      string,
-      { grant?: Partial<Grant>; limits?: Partial<Redeemed>; receiptIntervalMs?: number },
-      number,
-      EndReason,
-    ]
-  >([
+  it.each<[string, TestSessionOptions, number, EndReason]>([
     [
       'at the ticket’s exp',
       { grant: { expiresAtSeconds: Date.UTC(2026, 0, 1) / 1000 + 60 } },
@@ -150,7 +114,7 @@ describe('a session', () => {
       'expired',
     ],
   ])('ends %s', async (_when, options, afterMs, reason) => {
-    const { session, viewing } = start(options);
+    const { session, viewing } = startTestSession(options);
     viewing.firstMedia();
     await vi.advanceTimersByTimeAsync(afterMs - 1);
     expect(session.isEnded()).toBe(false);
@@ -160,7 +124,7 @@ describe('a session', () => {
   });
 
   it('ends as soon as the seconds of media are used up, not the seconds of time', async () => {
-    const { session, viewing } = start({ limits: { mediaMsLeft: 10_000 } });
+    const { session, viewing } = startTestSession({ limits: { mediaMsLeft: 10_000 } });
     viewing.firstMedia();
     viewing.reading = { mediaMs: 4000, bytes: 0 };
     await vi.advanceTimersByTimeAsync(10_000);
@@ -171,7 +135,7 @@ describe('a session', () => {
   });
 
   it('ends within a second when the bytes are used up', async () => {
-    const { session, viewing } = start({ limits: { bytesLeft: 1000 } });
+    const { session, viewing } = startTestSession({ limits: { bytesLeft: 1000 } });
     viewing.firstMedia();
     viewing.reading = { mediaMs: 100, bytes: 999 };
     await vi.advanceTimersByTimeAsync(3000);
@@ -182,7 +146,10 @@ describe('a session', () => {
   });
 
   it('asks for more by a receipt when half of its lease is used, and goes on with what it gets', async () => {
-    const { session, viewing, sink } = start({ limits: { mediaMsLeft: 5000 }, receiptIntervalMs: 60_000 });
+    const { session, viewing, sink } = startTestSession({
+      limits: { mediaMsLeft: 5000 },
+      receiptIntervalMs: 60_000,
+    });
     const startedMs = Date.now();
     viewing.counters = () => Promise.resolve({ mediaMs: Date.now() - startedMs, bytes: 0 });
     viewing.firstMedia();
@@ -197,7 +164,7 @@ describe('a session', () => {
   });
 
   it('takes no lease for what it was before a renewal', async () => {
-    const { session, viewing, sink } = start({ limits: { mediaMsLeft: 5000 } });
+    const { session, viewing, sink } = startTestSession({ limits: { mediaMsLeft: 5000 } });
     viewing.firstMedia();
     await vi.advanceTimersByTimeAsync(0);
     const next = { sessionId: '01936f7e-0000-7000-8000-000000000009' };
@@ -209,7 +176,7 @@ describe('a session', () => {
   });
 
   it('takes what the commit leases as well', async () => {
-    const { session, viewing, redemptions } = start({ limits: { mediaMsLeft: 5000 } });
+    const { session, viewing, redemptions } = startTestSession({ limits: { mediaMsLeft: 5000 } });
     redemptions.answer = () => ({ ...UNLIMITED, mediaMsLeft: 9000, session: SESSION_ID });
     viewing.firstMedia();
     viewing.reading = { mediaMs: 8999, bytes: 0 };
@@ -218,7 +185,7 @@ describe('a session', () => {
   });
 
   it('ends when a late commit finds no access left', async () => {
-    const { session, viewing, redemptions } = start();
+    const { session, viewing, redemptions } = startTestSession();
     redemptions.answer = () => {
       throw new Denial('rights_exhausted');
     };
@@ -228,7 +195,7 @@ describe('a session', () => {
   });
 
   it('goes on while the order server is away, and commits when it is back', async () => {
-    const { session, viewing, redemptions } = start();
+    const { session, viewing, redemptions } = startTestSession();
     const well = redemptions.answer;
     redemptions.answer = () => {
       throw new Denial('order_server_unreachable');
@@ -244,13 +211,13 @@ describe('a session', () => {
   });
 
   it('follows its viewer and its source', async () => {
-    const { session, viewing } = start();
+    const { session, viewing } = startTestSession();
     viewing.gone('viewer_left');
     expect(await session.ended).toBe('viewer_left');
   });
 
   it('ends although the host does not answer its counters', async () => {
-    const { session, viewing, sink } = start();
+    const { session, viewing, sink } = startTestSession();
     viewing.firstMedia();
     viewing.counters = () => new Promise(() => undefined);
     const end = session.end('revoked');
@@ -261,7 +228,7 @@ describe('a session', () => {
   });
 
   it('ends, and does not throw, when the host fails', async () => {
-    const { session, viewing } = start();
+    const { session, viewing } = startTestSession();
     viewing.firstMedia();
     viewing.counters = () => Promise.reject(new Error('channel closed'));
     await vi.advanceTimersByTimeAsync(5001);
@@ -269,7 +236,7 @@ describe('a session', () => {
   });
 
   it('leaves no timer behind', async () => {
-    const { session, viewing } = start({ limits: { bytesLeft: 1000, mediaMsLeft: 1000 } });
+    const { session, viewing } = startTestSession({ limits: { bytesLeft: 1000, mediaMsLeft: 1000 } });
     viewing.firstMedia();
     await vi.advanceTimersByTimeAsync(100);
     await session.end('viewer_left');
@@ -282,7 +249,7 @@ describe('a session whose media is lost', () => {
   const attempt = '01936f7e-0000-7000-8000-000000000003';
 
   async function lose() {
-    const started = start({ grant: { attempt } });
+    const started = startTestSession({ grant: { attempt } });
     started.viewing.firstMedia();
     await vi.advanceTimersByTimeAsync(0);
     started.viewing.reading = { mediaMs: 4000, bytes: 1000 };
@@ -345,9 +312,9 @@ describe('a session whose media is lost', () => {
   });
 
   it('that has not lost it, or has no attempt to be known by, takes no other', async () => {
-    const steady = start({ grant: { attempt } });
+    const steady = startTestSession({ grant: { attempt } });
     expect(await steady.session.move(fakeViewing())).toBe(false);
-    const bearer = start();
+    const bearer = startTestSession();
     bearer.viewing.gone('server_crashed');
     expect(await bearer.session.ended).toBe('server_crashed');
   });

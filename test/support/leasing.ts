@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { eq } from 'drizzle-orm';
 import { tickets } from '../../admin/db/schema.ts';
+import { closeSilentSessions } from '../../admin/receipts/silent.ts';
 import { storeReceipts } from '../../admin/receipts/store.ts';
 import { commit, reserve } from '../../admin/tickets/redeem.ts';
 import { registerServer, type StreamingServer } from '../../admin/trust/servers.ts';
@@ -13,6 +14,10 @@ import { createTestOffer, orderOffer, START_MS, type World } from './databases.t
 
 /** The world's own, and another one. */
 export const SERVERS = ['ss-1', 'ss-2'] as const;
+
+/** What a ticket's total may be exceeded by, whatever happens. */
+export const INTERVAL_MS = 5000;
+const SILENCE_MS = 125_000;
 
 /** One viewing: what its media server has been told, and what it has used of that. */
 export interface LeasedSession {
@@ -123,4 +128,36 @@ export async function shareTicket(world: World, rights: Partial<Rights>): Promis
     },
   };
   return ticket;
+}
+
+/** Uses so much of what it may, in as much time. */
+export function spend(ticket: SharedTicket, session: LeasedSession, ms: number): void {
+  ticket.nowMs += ms;
+  session.mediaMs = Math.min(session.endMs, session.mediaMs + ms);
+}
+
+/** Begins a session, and says so by its first receipt. */
+export async function start(ticket: SharedTicket, serverId: string): Promise<LeasedSession> {
+  const session = ticket.begin(serverId);
+  await session.reserve();
+  await session.commit();
+  await session.report();
+  return session;
+}
+
+/** Uses what it is given to the end, asking when half of it is used, as a media server does. */
+export async function useUp(ticket: SharedTicket, session: LeasedSession): Promise<void> {
+  for (;;) {
+    spend(ticket, session, Math.max(1, Math.ceil((session.endMs - session.mediaMs) / 2)));
+    const before = session.endMs;
+    await session.report(session.mediaMs === session.endMs ? 'exhausted' : undefined);
+    if (session.mediaMs === before) return;
+  }
+}
+
+/** Nobody is heard until all are closed. */
+export async function goSilent({ db }: World, ticket: SharedTicket): Promise<void> {
+  ticket.nowMs += SILENCE_MS;
+  const sweep = () => db.transaction((tx) => closeSilentSessions(tx, new Date(ticket.nowMs)));
+  while ((await sweep()).length > 0);
 }

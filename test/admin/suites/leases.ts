@@ -1,62 +1,28 @@
 import { eq } from 'drizzle-orm';
-import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { mediaSessions, tickets } from '../../../admin/db/schema.ts';
 import { findHistory } from '../../../admin/orders/orders.ts';
-import { closeSilentSessions } from '../../../admin/receipts/silent.ts';
 import { deactivateServer } from '../../../admin/trust/servers.ts';
 import { START_MS, type World } from '../../support/databases.ts';
 import {
+  goSilent,
+  INTERVAL_MS,
   registerSecondServer,
   SERVERS,
   shareTicket,
-  type LeasedSession,
-  type SharedTicket,
+  spend,
+  start,
+  useUp,
 } from '../../support/leasing.ts';
+import { leasesWalk } from './leases-walk.ts';
 
 const [ONE, OTHER] = SERVERS;
-/** What a ticket's total may be exceeded by, whatever happens. */
-const INTERVAL_MS = 5000;
-const LAPSE_MS = 31_000;
-const SILENCE_MS = 125_000;
 const MIB = 1024 * 1024;
 
 const heldElsewhere = (detail: 'seconds' | 'bytes') => ({ code: 'rights_concurrency', detail });
 
-/** Uses so much of what it may, in as much time. */
-function spend(ticket: SharedTicket, session: LeasedSession, ms: number): void {
-  ticket.nowMs += ms;
-  session.mediaMs = Math.min(session.endMs, session.mediaMs + ms);
-}
-
-/** Begins a session, and says so by its first receipt. */
-async function start(ticket: SharedTicket, serverId: string): Promise<LeasedSession> {
-  const session = ticket.begin(serverId);
-  await session.reserve();
-  await session.commit();
-  await session.report();
-  return session;
-}
-
-/** Uses what it is given to the end, asking when half of it is used, as a media server does. */
-async function useUp(ticket: SharedTicket, session: LeasedSession): Promise<void> {
-  for (;;) {
-    spend(ticket, session, Math.max(1, Math.ceil((session.endMs - session.mediaMs) / 2)));
-    const before = session.endMs;
-    await session.report(session.mediaMs === session.endMs ? 'exhausted' : undefined);
-    if (session.mediaMs === before) return;
-  }
-}
-
 export function leasesSuite(world: () => World): void {
   beforeAll(() => registerSecondServer(world()));
-
-  async function goSilent(ticket: SharedTicket): Promise<void> {
-    ticket.nowMs += SILENCE_MS;
-    const { db } = world();
-    const sweep = () => db.transaction((tx) => closeSilentSessions(tx, new Date(ticket.nowMs)));
-    while ((await sweep()).length > 0);
-  }
 
   it('leases an interval until the first receipt is here, then half of what is left, two minutes at most', async () => {
     const ticket = await shareTicket(world(), { seconds: 600 });
@@ -189,7 +155,7 @@ export function leasesSuite(world: () => World): void {
     spend(ticket, silent, 10_000);
     await silent.report();
     expect(silent.endMs).toBe(10_000 + 45_000);
-    await goSilent(ticket);
+    await goSilent(world(), ticket);
     const history = (await findHistory(world().db, [ticket.orderId])).get(ticket.orderId);
     expect(history?.at(-1)?.reason).toBe(
       `session ${silent.id}: nothing was heard of it from ss-1 for 120 s; it is closed with 10 s; 45 s more are kept for what it may yet state`,
@@ -225,108 +191,5 @@ export function leasesSuite(world: () => World): void {
     expect(await session.commit()).toMatchObject({ expiresAt: START_MS / 1000 + 60 });
   });
 
-  describe('however servers, networks and disks fail', () => {
-    const who = fc.nat({ max: 7 });
-    const lost = fc.boolean();
-    const use = fc.record({ op: fc.constant('use' as const), who, ms: fc.integer({ min: 1, max: 60_000 }) });
-    const report = fc.record({ op: fc.constant('report' as const), who, lost });
-    const step = fc.oneof(
-      fc.record({ op: fc.constant('begin' as const), server: fc.constantFrom(...SERVERS), lost }),
-      fc.record({ op: fc.constant('commit' as const), who, lost }),
-      { arbitrary: use, weight: 4 },
-      { arbitrary: report, weight: 4 },
-      fc.record({ op: fc.constant('finish' as const), who }),
-      // What was kept of what was used after the last receipt.
-      fc.record({ op: fc.constant('crash' as const), who, kept: fc.double({ min: 0, max: 1, noNaN: true }) }),
-      fc.record({ op: fc.constant('lapse' as const) }),
-      fc.record({ op: fc.constant('silence' as const) }),
-    );
-    type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
-
-    async function walk(seconds: number, steps: readonly Step[]) {
-      const ticket = await shareTicket(world(), { seconds });
-      const running: LeasedSession[] = [];
-      const ended: LeasedSession[] = [];
-      const statedMs = new Map<string, number>();
-
-      async function end(session: LeasedSession): Promise<void> {
-        running.splice(running.indexOf(session), 1);
-        ended.push(session);
-        await session.report('server_crashed');
-      }
-      async function take(taken: Step): Promise<void> {
-        if (taken.op === 'lapse') ticket.nowMs += LAPSE_MS;
-        else if (taken.op === 'silence') await goSilent(ticket);
-        else if (taken.op === 'begin') {
-          const session = ticket.begin(taken.server);
-          const isRefused = await session.reserve().then(
-            () => false,
-            () => true,
-          );
-          // Without an answer nobody is admitted.
-          if (!isRefused && !taken.lost) running.push(session);
-        } else {
-          const session = running[taken.who % Math.max(1, running.length)];
-          if (session === undefined) return;
-          if (taken.op === 'use') spend(ticket, session, taken.ms);
-          else if (taken.op === 'finish') await end(session);
-          else if (taken.op === 'crash') {
-            const stated = statedMs.get(session.id) ?? 0;
-            session.mediaMs = stated + Math.floor((session.mediaMs - stated) * taken.kept);
-            await end(session);
-          } else if (taken.op === 'commit') {
-            const { endMs } = session;
-            // What was reserved may have lapsed, and nothing be left of it: the session ends.
-            await session.commit().catch(() => end(session));
-            if (taken.lost) session.endMs = endMs;
-          } else {
-            const answer = await session.send([session.write()]);
-            expect(answer.refused).toEqual([]);
-            statedMs.set(session.id, session.mediaMs);
-            if (!taken.lost) session.take(answer.leases?.[0]);
-          }
-        }
-      }
-      for (const next of steps) {
-        await take(next);
-        // What has been stated, and what may be.
-        const used = [...running, ...ended].reduce((sum, { mediaMs }) => sum + mediaMs, 0);
-        expect(used).toBeLessThanOrEqual(seconds * 1000 + INTERVAL_MS);
-      }
-      for (const session of [...running]) await end(session);
-      return ticket;
-    }
-
-    it('never lets a ticket be exceeded by more than one interval', async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.integer({ min: 1, max: 90 }),
-          fc.array(step, { minLength: 20, maxLength: 60 }),
-          async (seconds, steps) => {
-            const ticket = await walk(seconds, steps);
-            expect(await ticket.usedMs()).toBeLessThanOrEqual(seconds * 1000 + INTERVAL_MS);
-          },
-        ),
-        { numRuns: 40 },
-      );
-    }, 60_000);
-
-    it('loses nothing of it, once everything was stated, but what was reserved and never heard of', async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.integer({ min: 1, max: 90 }),
-          fc.array(
-            step.filter((taken) => taken.op !== 'begin' || !taken.lost),
-            { minLength: 5, maxLength: 30 },
-          ),
-          async (seconds, steps) => {
-            const ticket = await walk(seconds, steps);
-            if ((await ticket.usedMs()) < seconds * 1000) await useUp(ticket, await start(ticket, ONE));
-            expect(await ticket.usedMs()).toBeGreaterThanOrEqual(seconds * 1000);
-          },
-        ),
-        { numRuns: 20 },
-      );
-    }, 60_000);
-  });
+  describe('however servers, networks and disks fail', () => leasesWalk(world));
 }
