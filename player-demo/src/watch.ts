@@ -233,17 +233,23 @@ export function createWatch(options: WatchOptions): Watch {
       if (problem.code !== 'session_ended' && problem.code !== 'not_found') return outcomeOf(problem);
       const reason = sessionId === null ? null : await options.explainEnd(sessionId).catch(() => null);
       if (reason !== null) return outcomeOfEnd(reason);
-      // With a try to spare the server itself says why; otherwise what this side knows must do.
-      return terms.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
+      return askAgain();
     }
   }
 
   /** That the viewer has left is news here: it is the server's word for a connection that carries nothing any more. */
   function outcomeOfEnd(reason: string | null): Outcome {
+    // Its lease was: others may have the rest of the ticket, or the order server may be away and have more of it.
+    if (reason === 'exhausted') return askAgain();
     return reason === null || reason === 'viewer_left' ? reconnect() : outcomeOfReason(reason);
   }
 
-  /** Why a session that the server closed without a word has ended, by the ticket's own limits. */
+  /** With a try to spare the server itself says why; otherwise what this side knows must do. */
+  function askAgain(): Outcome {
+    return terms.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
+  }
+
+  /** Why a session has ended of which that is not known, by the ticket's own limits. */
   function likelyEnd(): string {
     const { expiresAtSeconds, allowedSeconds } = terms;
     if (options.nowMs() + TOLERANCE_MS >= expiresAtSeconds * 1000) return 'ticket_expired';
