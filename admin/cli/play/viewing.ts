@@ -68,7 +68,7 @@ async function setUpLines(
  */
 export async function view(options: ViewingOptions): Promise<Viewed> {
   const { url, held, read, lower, ca, timeoutMs, say, signal } = options;
-  const link = await openLink({ url, ca, timeoutMs });
+  const link = await openLink({ url, ca, timeoutMs, signal });
   const transports = createTransports(lower, link);
   link.onPacket(transports.packet);
   const dialogue = createDialogue(link, url.href, held);
@@ -91,9 +91,16 @@ export async function view(options: ViewingOptions): Promise<Viewed> {
     return { rtp: recording.rtp, rtcp: recording.rtcp, bye };
   }
 
+  let isPlaying = false;
+  /** Until there is something to tear down; what is set up ends with the connection. */
+  function giveUp(): void {
+    if (!isPlaying) link.close();
+  }
+  signal.addEventListener('abort', giveUp, { signal: over.signal });
   try {
     const receivers = await setUpLines(dialogue, transports, sinkFor);
     await dialogue.play();
+    isPlaying = true;
     const startedMs = performance.now();
     void link.closed.then(() => end({ by: 'server', text: 'ended by the server' }));
     const stop = (text: string) => (): void => end({ by: 'viewer', text });
@@ -118,6 +125,8 @@ export async function view(options: ViewingOptions): Promise<Viewed> {
     finish();
     if (error !== undefined) throw error;
     return { by, summary: await summarize(text, seconds, receivers, documents) };
+  } catch (error) {
+    throw isPlaying || !signal.aborted ? error : new PlayError('stopped before anything was played');
   } finally {
     over.abort();
     transports.close();
