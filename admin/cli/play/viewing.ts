@@ -97,6 +97,16 @@ export async function view(options: ViewingOptions): Promise<Viewed> {
     if (!isPlaying) link.close();
   }
   signal.addEventListener('abort', giveUp, { signal: over.signal });
+  /** Of a session that the server has ended, and with it the connection. */
+  async function lastReceipts(): Promise<string> {
+    const another = await openLink({ url, ca, timeoutMs, signal });
+    try {
+      return await dialogue.receipts(another);
+    } finally {
+      another.close();
+    }
+  }
+
   try {
     const receivers = await setUpLines(dialogue, transports, sinkFor);
     await dialogue.play();
@@ -120,8 +130,7 @@ export async function view(options: ViewingOptions): Promise<Viewed> {
     for (const timer of timers) clearTimeout(timer);
     over.abort();
     const seconds = (performance.now() - startedMs) / 1000;
-    // By who is asked to end, the last receipts are told.
-    if (by === 'viewer') documents.push(await dialogue.tearDown().catch(() => ''));
+    documents.push(await (by === 'viewer' ? dialogue.tearDown() : lastReceipts()).catch(() => ''));
     finish();
     if (error !== undefined) throw error;
     return { by, summary: await summarize(text, seconds, receivers, documents) };

@@ -137,6 +137,19 @@ it('the end of the stream is told, with code 3', async () => {
   stream.end();
   expect(await running.code).toBe(3);
   expect(running.printed.join('')).toContain('ended by the server');
+  expect(running.printed.join('')).toContain('receipts: none');
+});
+
+it('why the server has ended it is in the last receipt, which is told afterwards', async () => {
+  const running = run(url, '--ticket', write(await entry()));
+  await vi.waitUntil(() => stream.listeners() === 2);
+  await vi.waitUntil(() => {
+    stream.picture(true);
+    return house.redemptions.calls.includes('commit');
+  });
+  await house.gate.sessions()[0]?.end('kicked');
+  expect(await running.code).toBe(3);
+  expect(running.printed.join('')).toMatch(/^receipt 0: .* \(kicked\)$/m);
 });
 
 it('it ends by itself after the seconds that were asked for', async () => {
