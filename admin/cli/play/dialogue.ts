@@ -49,8 +49,11 @@ export interface Dialogue {
   play(): Promise<void>;
   /** Another ticket of the same key and stream. @throws PlayError */
   renew(to: HeldTicket): Promise<void>;
-  /** What the server says of receipts: a document for `readEvidence`. Keeps the session alive. */
-  receipts(): Promise<string>;
+  /**
+   * What the server says of receipts: a document for `readEvidence`. Keeps the session alive.
+   * @param over another connection, for those of a session that has ended with its own
+   */
+  receipts(over?: Link): Promise<string>;
   /** Ends the session; the last receipts. */
   tearDown(): Promise<string>;
 }
@@ -148,8 +151,13 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
     return { Session: session, [CONTROL_FIELD]: formatControlProof(keys.control, request, number) };
   }
 
-  async function control(method: string, more: Record<string, string> = {}, body = ''): Promise<RtspReply> {
-    const reply = await link.ask(method, url, { ...controlled(method, body), ...more }, body);
+  async function control(
+    method: string,
+    more: Record<string, string> = {},
+    body = '',
+    over = link,
+  ): Promise<RtspReply> {
+    const reply = await over.ask(method, url, { ...controlled(method, body), ...more }, body);
     if (reply.status !== 200) throw refusalOf(method, reply);
     return reply;
   }
@@ -211,9 +219,11 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
       }));
       if (reply.status !== 200) throw refusalOf('SET_PARAMETER', reply);
     },
-    async receipts() {
-      const body = `${RECEIPTS}\r\n`;
-      return (await control('GET_PARAMETER', { 'Content-Type': 'text/parameters' }, body)).body.toString();
+    async receipts(over) {
+      const reply = await control(
+        ...(['GET_PARAMETER', { 'Content-Type': 'text/parameters' }, `${RECEIPTS}\r\n`, over] as const),
+      );
+      return reply.body.toString();
     },
     async tearDown() {
       return (await control('TEARDOWN', { Accept: 'application/json' })).body.toString();

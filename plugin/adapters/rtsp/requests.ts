@@ -86,6 +86,8 @@ export interface Answer extends RtspResponse {
 
 /** Silence after which a viewer has gone, as clients are told. */
 export const SESSION_TIMEOUT_SECONDS = 30;
+/** A session that the server has ended is asked for its last receipts that long, over another connection. */
+const LAST_RECEIPTS_WITHIN_MS = 10_000;
 export const METHODS = 'OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER';
 
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
@@ -284,14 +286,30 @@ export function createRequests(options: RequestsOptions): Requests {
       // Its media was closed before anybody here knew the session.
       if (opened.isEnded()) options.onEnded();
       else if (described?.preShared !== undefined) {
+        const { preShared } = described;
         elsewhere.set(opened.token, controlFromElsewhere);
-        void opened.ended.then(() => elsewhere.delete(opened.token));
+        void opened.ended.then(() => {
+          elsewhere.set(opened.token, (request) => tellLast(opened, preShared, request));
+          setTimeout(() => elsewhere.delete(opened.token), LAST_RECEIPTS_WITHIN_MS).unref();
+        });
       }
       return opened;
     } catch (error) {
       forget();
       throw error;
     }
+  }
+
+  /** Of a session that has ended: its receipts, and nothing else. */
+  async function tellLast(
+    { token, receipts }: Session,
+    preShared: PreShared,
+    request: RtspRequest,
+  ): Promise<Answer> {
+    const { method, url, body, headers } = request;
+    if (method !== 'GET_PARAMETER' || !asksForReceipts(request)) return inState(454);
+    preShared.requireControl({ method, url, session: token, body }, headers.get(CONTROL_FIELD.toLowerCase()));
+    return { status: 200, ...(await lastReceiptsOf({ receipts }, signReceipts)) };
   }
 
   function play(request: RtspRequest): Answer {

@@ -1,5 +1,5 @@
 /** `usher play` against the RTSP server and the real gate, with a stream that the test sends. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test, vi } from 'vitest';
@@ -137,6 +137,32 @@ it('the end of the stream is told, with code 3', async () => {
   stream.end();
   expect(await running.code).toBe(3);
   expect(running.printed.join('')).toContain('ended by the server');
+  expect(running.printed.join('')).toContain('receipts: none');
+});
+
+it('why the server has ended it is in the last receipt, which is told afterwards', async () => {
+  const running = run(url, '--ticket', write(await entry()));
+  await vi.waitUntil(() => stream.listeners() === 2);
+  await vi.waitUntil(() => {
+    stream.picture(true);
+    return house.redemptions.calls.includes('commit');
+  });
+  await house.gate.sessions()[0]?.end('kicked');
+  expect(await running.code).toBe(3);
+  expect(running.printed.join('')).toMatch(/^receipt 0: .* \(kicked\)$/m);
+});
+
+it('keys that others can read are said', async () => {
+  const tickets = write([await entry()]);
+  for (const [mode, said] of [
+    [0o600, []],
+    [0o640, ['others can read the keys in the file of --ticket: chmod 600']],
+  ] as const) {
+    chmodSync(tickets, mode);
+    const running = run(url, '--ticket', tickets, '--seconds', '0.1');
+    expect(await running.code).toBe(0);
+    expect(running.said).toEqual(said);
+  }
 });
 
 it('it ends by itself after the seconds that were asked for', async () => {
