@@ -85,8 +85,8 @@ export function createWatch(options: WatchOptions): Watch {
   let isRenewed = false;
   /** What sessions are to run under; `null`: what it began with. */
   let renewedWith: string | null = null;
-  /** The ticket of the session that runs has run out before the next one reached the server. */
-  let isOutrun = false;
+  /** Its ticket has run out before the next one reached the server. */
+  let outrun: WhepSession | null = null;
   let spareDelete: PreparedRequest | null = null;
   let run: AbortController | null = null;
   let reconnects = 0;
@@ -144,7 +144,6 @@ export function createWatch(options: WatchOptions): Watch {
   ): Promise<Outcome | 'lost'> {
     let opened: WhepSession | null = null;
     const under = renewedWith;
-    isOutrun = false;
     try {
       opened = await openWhep({ ...options, opening, send: options.signed.send, signal });
       // While it was being opened the ticket has become another one.
@@ -179,7 +178,7 @@ export function createWatch(options: WatchOptions): Watch {
       return 'lost';
     }
     if (options.nowMs() - liveSinceMs >= STABLE_MS) reconnects = 0;
-    if (isOutrun) {
+    if (outrun === opened) {
       await close(opened);
       return { next: 'wait', code: 'connection_lost', seconds: 0 };
     }
@@ -369,7 +368,7 @@ export function createWatch(options: WatchOptions): Watch {
           // What became of a session that is gone says nothing of the ticket.
           if (session?.url !== renewed?.url) continue;
           if (!hasRunOut(asProblem(error))) throw error;
-          isOutrun = true;
+          outrun = renewed;
         }
       } while (session?.url !== renewed?.url);
       options.signed.use(ticket);
