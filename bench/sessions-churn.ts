@@ -6,7 +6,7 @@ import { ask, wait } from './children.ts';
 import { tableOf, type Bench, type Figure } from './harness.ts';
 import type { ProcessState } from './process-state.ts';
 import { holdersOf, HOSTS, stateOf, withSide, type Host, type Side } from './sessions-hosts.ts';
-import { driftOf } from './statistics.ts';
+import { driftOf, growthOf } from './statistics.ts';
 
 /** Present at a time. */
 const SESSIONS = 24;
@@ -99,26 +99,24 @@ function figureOf(host: Host, samples: readonly Sample[], quantity: Quantity): F
     unit: `${unit}/1,000 joins`,
     interval: [low, high],
     bar: bound,
-    // None that can be told from 0, or one that is too small to matter.
-    ok: low <= 0 || high <= bound,
+    ok: ['none', 'within bound'].includes(growthOf({ value, low, high }, bound)),
   };
 }
 
 function rowsOf(host: Host, samples: readonly Sample[], figures: readonly Figure[]): string[][] {
   const text = (value: number): string => value.toFixed(Math.abs(value) >= 100 ? 0 : 2);
   return QUANTITIES.map(({ name, key, by, unit, bound }, index) => {
-    const [low = Number.NaN, high = Number.NaN] = figures[index]?.interval ?? [];
+    const { value = Number.NaN, interval: [low, high] = [Number.NaN, Number.NaN] } = figures[index] ?? {};
     const of = (sample: Sample | undefined): string => text((sample?.state[key] ?? Number.NaN) / by);
-    const verdict = low <= 0 && high >= 0 ? 'none' : high <= bound ? 'within bound' : 'GROWS';
     return [
       host.name,
       unit === '' ? name : `${name}, ${unit}`,
       of(samples.at(0)),
       of(samples.at(-1)),
-      text(figures[index]?.value ?? Number.NaN),
+      text(value),
       `${text(low)} to ${text(high)}`,
       text(bound),
-      verdict,
+      growthOf({ value, low, high }, bound),
     ];
   });
 }

@@ -116,3 +116,19 @@ export function driftOf(x: readonly number[], y: readonly number[]): Interval {
   const alike = squares === 0 ? 0 : Math.min(MOST_ALIKE, Math.max(0, products / squares));
   return intervalOf(line, (x.length * (1 - alike)) / (1 + alike));
 }
+
+/** Times a bound that an interval may reach up to and still tell anything. */
+const TELLS_UP_TO = 10;
+
+/**
+ * What a slope says of growth: `none` when it cannot be told from 0, or falls; `within bound` when what it may be at most
+ * is too little to matter; `cannot tell` when its interval has 0 in it, and ten times the bound as well.
+ */
+export function growthOf(
+  { low, high }: Interval,
+  bound: number,
+): 'none' | 'within bound' | 'grows' | 'cannot tell' {
+  if (high <= bound) return low <= 0 ? 'none' : 'within bound';
+  if (low > 0) return 'grows';
+  return high <= TELLS_UP_TO * bound ? 'none' : 'cannot tell';
+}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compared } from '../../bench/harness.ts';
-import { differenceOf, driftOf, meanOf, quantile, slopeOf } from '../../bench/statistics.ts';
+import { differenceOf, driftOf, growthOf, meanOf, quantile, slopeOf } from '../../bench/statistics.ts';
 
 describe('a slope', () => {
   const x = Array.from({ length: 20 }, (_, index) => index * 1000);
@@ -61,6 +61,18 @@ describe('a drift', () => {
   it('needs three points', () => {
     expect(() => driftOf([1, 2], [1, 2])).toThrow(TypeError);
   });
+});
+
+it.each([
+  [-1, 5, 'none'],
+  [-1, 50, 'none'],
+  [-5, -1, 'none'],
+  [1, 5, 'within bound'],
+  [1, 50, 'grows'],
+  [11, 12, 'grows'],
+  [-200, 200, 'cannot tell'],
+] as const)('a slope from %d to %d, bound 10: growth %s', (low, high, growth) => {
+  expect(growthOf({ value: (low + high) / 2, low, high }, 10)).toBe(growth);
 });
 
 it.each([
