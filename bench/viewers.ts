@@ -4,7 +4,7 @@
  * `flv.ts` gives.
  */
 import type { ChildProcess } from 'node:child_process';
-import { runFfmpeg } from '../test/support/stack.ts';
+import { runFfmpeg, type Encoder } from '../test/support/stack.ts';
 import { ask, startChild, wait } from './children.ts';
 import type { Holder } from './flv-readers.ts';
 import { compared, type Bench, type Figure } from './harness.ts';
@@ -51,7 +51,7 @@ interface Found {
 }
 
 /** 1 Mb/s: 720p15 and sound, a keyframe every second. */
-function encodeTo(sides: readonly Side[]) {
+export function encodeTo(sides: readonly Pick<Side, 'ready'>[]): Encoder {
   const pictures = 'testsrc2=size=1280x720:rate=15,noise=alls=20:allf=t,format=yuv420p';
   const video = '-preset ultrafast -tune zerolatency -profile:v baseline -g 15';
   const rate = '-b:v 936k -maxrate 936k -bufsize 936k -c:a libopus -b:a 64k -ac 2';
