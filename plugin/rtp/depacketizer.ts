@@ -92,7 +92,7 @@ const APPENDS: Readonly<Record<KeyframeCodec, Append>> = {
 };
 
 /** RFC 3550 section 5.1: the last byte says how many are padding. */
-function unpadded(packet: Buffer): Buffer {
+export function unpaddedPayloadOf(packet: Buffer): Buffer {
   const payload = payloadOf(packet);
   const padding = ((packet[0] ?? 0) & 0x20) === 0 ? 0 : (payload.at(-1) ?? 0);
   return payload.subarray(0, Math.max(0, payload.length - padding));
@@ -134,7 +134,7 @@ export function createDepacketizer(codec: KeyframeCodec): Depacketizer {
       due = (sequence + 1) & 0xffff;
       bytes += packet.length;
       packets += 1;
-      const payload = unpadded(packet);
+      const payload = unpaddedPayloadOf(packet);
       if (payload.length > 0 && (isBroken || !append(payload, units) || isTooMuch())) {
         isBroken = true;
         units = [];

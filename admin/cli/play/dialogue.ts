@@ -3,6 +3,7 @@
  * control proof.
  */
 import { parse as parseSdp } from 'sdp-transform';
+import { OPUS_CLOCK_RATE, parseAacConfig, type AacConfig } from '../../../plugin/rtp/index.ts';
 import { CONTROL_FIELD, formatControlProof } from '../../../plugin/rtsp/control.ts';
 import {
   deriveRtspKeys,
@@ -22,7 +23,7 @@ import { PlayError } from './error.ts';
 import type { Link } from './link.ts';
 import type { HeldTicket } from './tickets.ts';
 
-export type PlayedCodec = 'H264' | 'VP8' | 'VP9' | 'opus';
+export type PlayedCodec = 'H264' | 'VP8' | 'VP9' | 'opus' | 'AAC';
 
 /** A line of the description that can be played. */
 export interface PlayedLine {
@@ -30,6 +31,8 @@ export interface PlayedLine {
   readonly codec: PlayedCodec;
   readonly clockRate: number;
   readonly payloadType: number;
+  /** Of AAC. */
+  readonly config?: AacConfig;
   /** Absolute. */
   readonly control: string;
 }
@@ -58,14 +61,14 @@ export interface Dialogue {
   tearDown(): Promise<string>;
 }
 
-/** With their clock rates, which their formats fix. */
-const CODECS: Readonly<Record<PlayedCodec, number>> = {
-  H264: 90_000,
-  VP8: 90_000,
-  VP9: 90_000,
-  opus: 48_000,
-};
-const CODEC_NAMES = Object.keys(CODECS) as PlayedCodec[];
+/** Kind, name in the description, and the clock rate that the format fixes; that of AAC is in its configuration. */
+const CODECS: readonly (readonly [LineKind, string, PlayedCodec, number?])[] = [
+  ...(['H264', 'VP8', 'VP9'] as const).map((name) => ['video', name.toLowerCase(), name, 90_000] as const),
+  ['audio', 'opus', 'opus', OPUS_CLOCK_RATE],
+  ['audio', 'mpeg4-generic', 'AAC'],
+];
+/** AAC-hbr (RFC 3640 section 3.3.6). */
+const AAC_LAYOUT = { mode: 'aac-hbr', sizelength: '13', indexlength: '3', indexdeltalength: '3' };
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
 const MKI_BYTES = 4;
 
@@ -83,16 +86,42 @@ function refusalOf(method: string, { status, body }: RtspReply): PlayError {
   return new PlayError(`${method} is refused with ${String(status)}${why}`);
 }
 
+/** AudioSpecificConfig of AAC LC in packets that we can take apart. */
+function aacConfigOf(format: string): AacConfig | undefined {
+  const parameters = new Map(
+    format.split(';').map((part) => {
+      const [name = '', value = ''] = part.trim().split('=', 2);
+      return [name.toLowerCase(), value.toLowerCase()];
+    }),
+  );
+  const isKnown = Object.entries(AAC_LAYOUT).every(([name, value]) => parameters.get(name) === value);
+  const hex = parameters.get('config') ?? '';
+  if (!isKnown || !/^(?:[0-9a-f]{2}){2,128}$/.test(hex)) return undefined;
+  try {
+    const config = parseAacConfig(Buffer.from(hex, 'hex'));
+    return config.unitSamples === undefined ? undefined : config;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The first line of each kind: whatever a server describes, no more is opened for it. */
 function linesOf(sdp: string, base: string): PlayedLine[] {
-  const lines = parseSdp(sdp).media.flatMap(({ type, rtp, control, protocol }): PlayedLine[] => {
+  const lines = parseSdp(sdp).media.flatMap(({ type, rtp, fmtp, control, protocol }): PlayedLine[] => {
     const [format] = rtp;
-    const codec = CODEC_NAMES.find((name) => name.toLowerCase() === format?.codec.toLowerCase());
-    const isKnown = (type === 'video') === (codec !== 'opus') && (type === 'video' || type === 'audio');
-    if (format === undefined || codec === undefined || !isKnown || protocol !== 'RTP/SAVP') return [];
+    const name = format?.codec.toLowerCase();
+    const [kind, , codec, fixedRate] = CODECS.find((known) => known[0] === type && known[1] === name) ?? [];
+    if (format === undefined || kind === undefined || codec === undefined || protocol !== 'RTP/SAVP')
+      return [];
     const { rate: clockRate, payload: payloadType } = format;
-    if (clockRate !== CODECS[codec] || !(payloadType >= 0 && payloadType <= 127)) return [];
-    return [{ kind: type, codec, clockRate, payloadType, control: new URL(control ?? '', base).href }];
+    const config =
+      codec === 'AAC'
+        ? aacConfigOf(fmtp.find(({ payload }) => payload === payloadType)?.config ?? '')
+        : undefined;
+    if (clockRate === undefined || clockRate !== (fixedRate ?? config?.sampleRateHz)) return [];
+    if (!(payloadType >= 0 && payloadType <= 127)) return [];
+    const line = { kind, codec, clockRate, payloadType, control: new URL(control ?? '', base).href };
+    return [config === undefined ? line : { ...line, config }];
   });
   return lines.filter((line) => lines.find(({ kind }) => kind === line.kind) === line);
 }

@@ -109,7 +109,7 @@ interface Described {
 const inState = (status: 454 | 460 | 461 | 551, headers = {}): Answer => ({ status, headers });
 
 function describeLines({ video, audio }: StreamTap): DescribedLine[] {
-  const line = (kind: LineKind, codec: VideoCodec | undefined): DescribedLine => {
+  const line = (kind: LineKind, codec: DescribedLine['codec']): DescribedLine => {
     const { keyBytes, saltBytes } = SRTP_SUITES[SUITE];
     const master = { key: randomBytes(keyBytes), salt: randomBytes(saltBytes) };
     const key = { suite: SUITE, master, ssrc: randomInt(1, 0x1_0000_0000) } as const;
@@ -117,7 +117,7 @@ function describeLines({ video, audio }: StreamTap): DescribedLine[] {
   };
   return [
     ...(video === undefined ? [] : [line('video', video.codec)]),
-    ...(audio === undefined ? [] : [line('audio', undefined)]),
+    ...(audio === undefined ? [] : [line('audio', audio.codec)]),
   ];
 }
 
