@@ -4,12 +4,15 @@ import { createDialogue, type Dialogue, type PlayedLine } from '../../../../admi
 import { PlayError } from '../../../../admin/cli/play/error.ts';
 import type { Link } from '../../../../admin/cli/play/link.ts';
 import { createRecording } from '../../../../admin/cli/play/recording.ts';
+import { summarize } from '../../../../admin/cli/play/summary.ts';
 import type { HeldTicket } from '../../../../admin/cli/play/tickets.ts';
 import { systemClock } from '../../../../plugin/clock.ts';
+import { createReceiptChain } from '../../../../plugin/receipts/chain.ts';
 import { createKeyNonce, deriveRtspKeys } from '../../../../plugin/rtsp/keys.ts';
 import type { RtspReply } from '../../../../plugin/rtsp/reader.ts';
 import { formatKeyMgmtHeader, parseKeyMgmtHeader } from '../../../../plugin/srtp/index.ts';
 import { acceptPskInit, createMikeyReplay } from '../../../../plugin/srtp/mikey/index.ts';
+import { thumbprint } from '../../../../plugin/ticket/index.ts';
 import { createTicketWorld } from '../../../support/tickets.ts';
 
 const URL_ = 'rtsp://127.0.0.1/live/demo';
@@ -112,4 +115,26 @@ it('what waits for the beginning of the file is bounded: it begins', () => {
     recording.rtp(line, Buffer.concat([header, Buffer.alloc(60_000)]));
   }
   expect(written).toBeGreaterThan(32 * 1024 * 1024);
+});
+
+describe('receipts', () => {
+  const opening = {
+    session: '019a0000-0000-7000-8000-000000000001',
+    ticket: '019a0000-0000-7000-8000-000000000002',
+    ...{ uri: '/live/demo', startedAt: 1_800_000_000 },
+  };
+  const receipts = [createReceiptChain(opening).next({ at: 1_800_000_005, mediaMs: 5000, bytes: 9 })];
+  const told = async (...answers: object[]) =>
+    (await summarize('over', 1, [], [...answers.map((answer) => JSON.stringify(answer)), ''])).receipts;
+
+  it('keep the key that came with them when the last answer is missing', async () => {
+    const key = held.proofKey.publicJwk;
+    expect(await told({ receipts, key })).toMatchObject({
+      ...{ key: thumbprint(key), signatures: 'checked', valid: false, problems: [{ code: 'unsigned' }] },
+    });
+  });
+
+  it('with what is no key are not right, and the summary is there', async () => {
+    expect(await told({ receipts, key: { kty: 'none' } })).toMatchObject({ key: 'unreadable', valid: false });
+  });
 });
