@@ -169,10 +169,13 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
 
   async function make(branch: Branch, router: types.Router, input: Input): Promise<types.Producer> {
     const { direct } = input;
-    const producer =
-      direct === undefined || direct.origin.producer.closed
-        ? await inject(branch, input)
-        : await link(branch, router, input, direct);
+    const isGone = (): boolean => direct?.origin.producer.closed === true;
+    const producer = await (direct === undefined || isGone()
+      ? inject(branch, input)
+      : link(branch, router, input, direct).catch((error: unknown) => {
+          if (isGone()) return inject(branch, input); // It waits for others, as those who came before.
+          throw error;
+        }));
     branch.producers.set(input, producer);
     if (input.closed) producer.close(); // The input has been closed in the meantime.
     return producer;

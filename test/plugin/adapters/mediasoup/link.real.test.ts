@@ -2,6 +2,7 @@
 import { createWorker, type types } from 'mediasoup';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { openLink, type Origin } from '../../../../plugin/adapters/mediasoup/direct.ts';
+import { createStream } from '../../../../plugin/adapters/mediasoup/stream.ts';
 import { rtpPacket, vp8Keyframe } from './vp8.ts';
 
 const SSRC = 7;
@@ -87,3 +88,25 @@ it.each(['theirs', 'ours'] as const)(
     expect(await transportsOn(left)).toEqual(before);
   },
 );
+
+it('whose producer is closed while it is opened leaves the viewer waiting, as those who came before', async () => {
+  const stream = createStream({ mediaMs: () => 0, onClose: () => undefined });
+  await stream.addVideo(
+    { ssrc: SSRC, payloadType: PAYLOAD_TYPE, codec: { name: 'VP8' } },
+    {
+      origin,
+      hear: () => () => undefined,
+      isHeard: () => false,
+      count: async () => false,
+      counted: () => ({ bytes: 0, octets: 0 }),
+    },
+  );
+  const [video] = stream.tracks().video;
+  const before = await transportsOn(theirs);
+  const feeding = stream.feed({ router: ours, release: () => undefined }, { video, audio: false });
+  producer.close();
+  const feed = await feeding;
+  expect([feed.video?.kind, feed.video?.closed]).toEqual(['video', false]);
+  expect(await transportsOn(theirs)).toEqual(before);
+  stream.close();
+});
