@@ -7,6 +7,8 @@ import { createProof, importSigningKey } from '../plugin/ticket/index.ts';
 export interface Holder {
   readonly ticket: string;
   readonly privateJwk: JWK;
+  /** Tickets to renew with, in turn. */
+  readonly further?: readonly string[];
 }
 
 export type ReadersQuestion =
@@ -18,6 +20,8 @@ export type ReadersQuestion =
       readonly holders: readonly (Holder | null)[];
     }
   | { readonly ask: 'bytes' }
+  /** Those that have been there longest. */
+  | { readonly ask: 'leave'; readonly count: number }
   | { readonly ask: 'close' };
 
 let bytes = 0;
@@ -77,6 +81,8 @@ async function answer(question: ReadersQuestion): Promise<number> {
       const query = holder === null ? '' : `?pass=${await mintPass(port, path, holder)}`;
       await open(port, `${path}.flv${query}`);
     }
+  } else if (question.ask === 'leave') {
+    for (const socket of sockets.splice(0, question.count)) socket.destroy();
   } else if (question.ask === 'close') {
     for (const socket of sockets) socket.destroy();
     sockets = [];

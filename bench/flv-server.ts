@@ -1,18 +1,25 @@
-/** A node-media-server of the fan-out bench, bare or guarded, in a process of its own: `flv-server.ts bare|guarded`. */
+/**
+ * A node-media-server of the fan-out bench, in a process of its own: `flv-server.ts bare|guarded|metered`. `metered` is
+ * guarded, with receipts that are signed and forgotten, and publishers that may be silent for as long as they like.
+ */
 import { mkdtemp } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { silentLog as log } from '../test/support/doubles.ts';
 import { freePorts } from '../test/support/stack.ts';
-import { startGuardedNms, STREAM_KEY, type Nms } from '../test/support/guarded-nms.ts';
+import { startGuardedNms, STREAM_KEY, type GuardedNms, type Nms } from '../test/support/guarded-nms.ts';
 import type { Holder } from './flv-readers.ts';
+import { processState } from './process-state.ts';
+import { createSigningOutbox } from './signing-outbox.ts';
 
 export interface ServerReady {
   readonly http: number;
   readonly publishUrl: string;
 }
 
-export type ServerQuestion = { readonly ask: 'usage' } | { readonly ask: 'holders'; readonly count: number };
+export type ServerQuestion =
+  { readonly ask: 'usage' } | { readonly ask: 'state' } | { readonly ask: 'holders'; readonly count: number };
 
 export interface ServerUsage {
   readonly cpuSeconds: number;
@@ -38,11 +45,20 @@ async function startBare(): Promise<{ http: number; rtmp: number }> {
   return { http, rtmp };
 }
 
+const MANY = { maxWaitingConnections: 1000 };
+const SILENT_SECONDS = 600;
+
+async function startHouse(mode: string | undefined): Promise<GuardedNms | undefined> {
+  if (mode === 'guarded') return startGuardedNms({ guard: MANY, gate: { receiptIntervalMs: 5000 } });
+  if (mode !== 'metered') return undefined;
+  return startGuardedNms({
+    guard: { ...MANY, idleSeconds: SILENT_SECONDS, log },
+    gate: { receiptIntervalMs: 5000, sink: await createSigningOutbox(), log },
+  });
+}
+
 async function main(mode: string | undefined): Promise<void> {
-  const house =
-    mode === 'guarded'
-      ? await startGuardedNms({ guard: { maxWaitingConnections: 1000 }, gate: { receiptIntervalMs: 5000 } })
-      : undefined;
+  const house = await startHouse(mode);
   const { http, rtmp } = house?.ports ?? (await startBare());
 
   /** Made once, before anything is measured. */
@@ -66,6 +82,7 @@ async function main(mode: string | undefined): Promise<void> {
 
   process.on('message', (question: ServerQuestion) => {
     if (question.ask === 'usage') process.send?.(usage());
+    else if (question.ask === 'state') void processState().then((state) => process.send?.(state));
     else void holders(question.count).then((all) => process.send?.(all));
   });
   process.on('disconnect', () => process.exit(0));

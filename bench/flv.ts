@@ -4,7 +4,7 @@
  * turn, one and the same process differed from itself by a fifth, with what else the machine was doing.
  */
 import type { ChildProcess } from 'node:child_process';
-import { runFfmpeg } from '../test/support/stack.ts';
+import { runFfmpeg, type Encoder } from '../test/support/stack.ts';
 import { ask, startChild as start, wait } from './children.ts';
 import type { Holder } from './flv-readers.ts';
 import { PATH, type ServerReady, type ServerUsage } from './flv-server.ts';
@@ -35,6 +35,18 @@ interface Side {
 interface Measured {
   readonly a: number[];
   readonly b: number[];
+}
+
+/** One encoder publishes to all of them. */
+export function publishTo(sides: readonly Pick<Side, 'ready'>[]): Encoder {
+  const source = 'testsrc2=size=1280x720:rate=30,noise=alls=20:allf=t,format=yuv420p';
+  const outputs = sides.map(({ ready }) => `[f=flv]${ready.publishUrl}`).join('|');
+  return runFfmpeg([
+    ...['-re', '-f', 'lavfi', '-i', source],
+    ...['-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'],
+    ...ENCODING.split(' '),
+    ...['-map', '0:v', '-map', '1:a', '-flags', '+global_header', '-f', 'tee', outputs],
+  ]);
 }
 
 async function run(progress: (line: string) => void): Promise<Figure[]> {
@@ -121,24 +133,7 @@ async function run(progress: (line: string) => void): Promise<Figure[]> {
 
   try {
     const [guarded, bare] = [await startSides('guarded'), await startSides('bare')];
-    const outputs = [...guarded, ...bare].map(({ ready }) => `[f=flv]${ready.publishUrl}`).join('|');
-    const source = 'testsrc2=size=1280x720:rate=30,noise=alls=20:allf=t,format=yuv420p';
-    const encoder = runFfmpeg([
-      ...[
-        '-re',
-        '-f',
-        'lavfi',
-        '-i',
-        source,
-        '-re',
-        '-f',
-        'lavfi',
-        '-i',
-        'sine=frequency=440:sample_rate=48000',
-      ],
-      ...ENCODING.split(' '),
-      ...['-map', '0:v', '-map', '1:a', '-flags', '+global_header', '-f', 'tee', outputs],
-    ]);
+    const encoder = publishTo([...guarded, ...bare]);
     await wait(3000);
     const others = [...bare.slice(1), ...bare.slice(0, 1)];
     // Code is compiled while it first runs.

@@ -19,8 +19,11 @@ export interface Figure {
 export interface Bench {
   readonly name: string;
   readonly what: string;
-  /** @param quick fewer repetitions, to try the bench and not to judge by it */
-  run(progress: (line: string) => void, quick: boolean): Promise<Figure[]>;
+  /**
+   * @param quick fewer repetitions, to try the bench and not to judge by it
+   * @param minutes of a bench that goes on for some time; default: its own
+   */
+  run(progress: (line: string) => void, quick: boolean, minutes?: number): Promise<Figure[]>;
 }
 
 /** Runs A and B in turn, the order changing from pair to pair, so that a drift of the machine meets both alike. */
@@ -76,4 +79,12 @@ export function printFigure(figure: Figure): string {
   if (interval !== undefined) parts.push(`95% ${round(interval[0])}..${round(interval[1])}`);
   if (bar !== undefined) parts.push(`bar ${String(bar)}: ${ok === true ? 'ok' : 'MISSED'}`);
   return parts.join(', ');
+}
+
+/** Cells below each other: the first two columns are names, the others are read from the right. */
+export function tableOf(rows: readonly (readonly string[])[]): string {
+  const width = (column: number): number => Math.max(...rows.map((row) => row[column]?.length ?? 0));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, at) => (at < 2 ? cell.padEnd(width(at)) : cell.padStart(width(at)))).join('  ');
+  return rows.map(line).join('\n');
 }

@@ -58,8 +58,16 @@ export function differenceOf(a: readonly number[], b: readonly number[]): Interv
   return meanOf(a.map((value, index) => value - (b[index] ?? Number.NaN)));
 }
 
-/** The slope of y over x by least squares, with its 95% interval. Throws TypeError for fewer than 3 points. */
-export function slopeOf(x: readonly number[], y: readonly number[]): Interval {
+interface Line {
+  readonly slope: number;
+  /** What the line leaves of each y. */
+  readonly rests: readonly number[];
+  /** Sum of the squares of x less its mean. */
+  readonly spread: number;
+}
+
+/** Least squares. Throws TypeError for fewer than 3 points. */
+function lineThrough(x: readonly number[], y: readonly number[]): Line {
   if (x.length !== y.length || x.length < 3) throw new TypeError('not the same number of values, or too few');
   const mean = (values: readonly number[]): number =>
     values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -71,11 +79,56 @@ export function slopeOf(x: readonly number[], y: readonly number[]): Interval {
     xy += (value - meanX) * (at(y, index) - meanY);
   }
   const slope = xy / xx;
-  const rest = x.reduce(
-    (sum, value, index) => sum + (at(y, index) - meanY - slope * (value - meanX)) ** 2,
-    0,
-  );
-  const freedom = x.length - 2;
-  const half = (T_975[freedom - 1] ?? 1.96) * Math.sqrt(rest / freedom / xx);
+  return {
+    slope,
+    rests: x.map((value, index) => at(y, index) - meanY - slope * (value - meanX)),
+    spread: xx,
+  };
+}
+
+/** @param count of values that know nothing of each other */
+function intervalOf({ slope, rests, spread }: Line, count: number): Interval {
+  const freedom = Math.max(1, count - 2);
+  const squares = rests.reduce((sum, rest) => sum + rest ** 2, 0);
+  const half = (T_975[Math.floor(freedom) - 1] ?? 1.96) * Math.sqrt(squares / freedom / spread);
   return { value: slope, low: slope - half, high: slope + half };
+}
+
+/** The slope of y over x by least squares, with its 95% interval. Throws TypeError for fewer than 3 points. */
+export function slopeOf(x: readonly number[], y: readonly number[]): Interval {
+  return intervalOf(lineThrough(x, y), x.length);
+}
+
+/** Of readings that go on from each other, no more than this share is news. */
+const MOST_ALIKE = 0.95;
+
+/**
+ * The slope of readings of one thing, one after the other. Such a reading is like the one before it, so that there are
+ * fewer than there seem to be, and the interval is wider than that of `slopeOf`: the count is n(1 - r)/(1 + r), with r
+ * the correlation of what the line leaves of each with the next (Santer et al. 2000, doi:10.1029/1999JD901105). Where
+ * they are less alike than by chance, nothing is gained. Throws TypeError for fewer than 3 points.
+ */
+export function driftOf(x: readonly number[], y: readonly number[]): Interval {
+  const line = lineThrough(x, y);
+  const { rests } = line;
+  const squares = rests.reduce((sum, rest) => sum + rest ** 2, 0);
+  const products = rests.slice(1).reduce((sum, rest, index) => sum + rest * (rests[index] ?? Number.NaN), 0);
+  const alike = squares === 0 ? 0 : Math.min(MOST_ALIKE, Math.max(0, products / squares));
+  return intervalOf(line, (x.length * (1 - alike)) / (1 + alike));
+}
+
+/** Times a bound that an interval may reach up to and still tell anything. */
+const TELLS_UP_TO = 10;
+
+/**
+ * What a slope says of growth: `none` when it cannot be told from 0, or falls; `within bound` when what it may be at most
+ * is too little to matter; `cannot tell` when its interval has 0 in it, and ten times the bound as well.
+ */
+export function growthOf(
+  { low, high }: Interval,
+  bound: number,
+): 'none' | 'within bound' | 'grows' | 'cannot tell' {
+  if (high <= bound) return low <= 0 ? 'none' : 'within bound';
+  if (low > 0) return 'grows';
+  return high <= TELLS_UP_TO * bound ? 'none' : 'cannot tell';
 }

@@ -69,6 +69,7 @@ async function tapCpuSeconds(tags: readonly Buffer[], onPacket: (packet: Buffer)
         return Promise.resolve(input);
       },
       addAudio: () => Promise.resolve(input),
+      addAac: () => Promise.resolve(input),
       refuseVideo: () => undefined,
       close: () => undefined,
     }),

@@ -5,7 +5,6 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { createWorker, type types } from 'mediasoup';
 import { createStage } from '../plugin/adapters/mediasoup.ts';
@@ -14,11 +13,12 @@ import { systemClock as clock } from '../plugin/clock.ts';
 import { createGate } from '../plugin/gate.ts';
 import { createNodeHandler } from '../plugin/http/node-handler.ts';
 import { listen } from '../plugin/listen.ts';
-import { createOutbox } from '../plugin/receipts/outbox.ts';
-import { createReplayMemory, generateSigningKey, signServerMessage } from '../plugin/ticket/index.ts';
+import { createReplayMemory } from '../plugin/ticket/index.ts';
 import { nothingRevoked, recordedRedemptions, silentLog as log } from '../test/support/doubles.ts';
-import { createTicketWorld, ISSUER, SERVER_ID } from '../test/support/tickets.ts';
+import { createTicketWorld, SERVER_ID } from '../test/support/tickets.ts';
 import type { Holder } from './flv-readers.ts';
+import { processState, rssBytesOf } from './process-state.ts';
+import { createSigningOutbox } from './signing-outbox.ts';
 
 /** Where RTP and RTCP are to be sent to; ffmpeg sends them from different ports. */
 export interface RtpPorts {
@@ -36,7 +36,13 @@ export interface ServerReady {
 export type ServerQuestion =
   | { readonly ask: 'usage' }
   | { readonly ask: 'memory' }
-  | { readonly ask: 'holders'; readonly count: number };
+  | { readonly ask: 'state' }
+  | {
+      readonly ask: 'holders';
+      readonly count: number;
+      /** Tickets that each has besides, to renew with; default 0. */
+      readonly renewals?: number;
+    };
 
 /** Of the process and its worker. */
 export interface ServerUsage {
@@ -150,7 +156,6 @@ async function gatedHandler({ worker, router, video, audio }: App, publicUrl: UR
   const world = await createTicketWorld(clock);
   const stage = await createStage({ workers: [worker], listen: { ip: '127.0.0.1', port: 0 }, clock, log });
   await stage.attach(PATH, { router, video, audio, direct: true });
-  const key = await generateSigningKey();
   const gate = createGate({
     serverId: SERVER_ID,
     keys: world.keys,
@@ -160,39 +165,25 @@ async function gatedHandler({ worker, router, video, audio }: App, publicUrl: UR
     redemptions: recordedRedemptions(),
     revocations: nothingRevoked,
     streamKeys: { authorizePublish: () => Promise.resolve() },
-    // Everything that is done for receipts but their way over the network.
-    sink: createOutbox({
-      log,
-      delivery: {
-        async deliver(receipts) {
-          const typ = 'receipts+jwt';
-          await signServerMessage({ typ, payload: { receipts }, iss: SERVER_ID, aud: ISSUER, key, clock });
-          return { stored: receipts.length, refused: [] };
-        },
-      },
-    }),
+    sink: await createSigningOutbox(),
     clock,
     log,
   });
   const { fetch } = createWhep({ gate, stage, publicUrl, clock, log });
   const handler: Handler = createNodeHandler({ fetch, owns: () => true, trustedProxies: 0 });
   /** Made once, before anything is measured. */
-  async function holders(count: number): Promise<Holder[]> {
+  async function holders(count: number, renewals = 0): Promise<Holder[]> {
     const all: Holder[] = [];
     for (let index = 0; index < count; index++) {
       const viewer = await world.newViewer();
       const ticket = await world.ticketFor(viewer, { uri: PATH });
-      all.push({ ticket, privateJwk: viewer.proofKey.privateJwk });
+      const further: string[] = [];
+      while (further.length < renewals) further.push(await world.ticketFor(viewer, { uri: PATH }));
+      all.push({ ticket, privateJwk: viewer.proofKey.privateJwk, further });
     }
     return all;
   }
   return { handler, holders };
-}
-
-/** Resident memory (proc(5), `VmRSS`). */
-async function rssBytesOf(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
 }
 
 async function main(mode: string | undefined): Promise<void> {
@@ -221,7 +212,11 @@ async function main(mode: string | undefined): Promise<void> {
   function answer(question: ServerQuestion): Promise<unknown> {
     if (question.ask === 'usage') return usage();
     if (question.ask === 'memory') return memory();
-    return gated?.holders(question.count) ?? Promise.resolve(new Array<null>(question.count).fill(null));
+    if (question.ask === 'state') return processState([app.worker.pid]);
+    return (
+      gated?.holders(question.count, question.renewals) ??
+      Promise.resolve(new Array<null>(question.count).fill(null))
+    );
   }
 
   process.on('message', (question: ServerQuestion) => {

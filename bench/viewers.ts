@@ -3,7 +3,7 @@
  * app without them, and memory. One encoder feeds all; the two sides are measured at the same time, for the reason that
  * `flv.ts` gives.
  */
-import { runFfmpeg } from '../test/support/stack.ts';
+import { runFfmpeg, type Encoder } from '../test/support/stack.ts';
 import { ask, readSide, startChild, untilServed, wait, withChildren, type ServedSide } from './children.ts';
 import type { Holder } from './flv-readers.ts';
 import { compared, type Bench, type Figure } from './harness.ts';
@@ -48,7 +48,7 @@ interface Found {
 }
 
 /** 1 Mb/s: 720p15 and sound, a keyframe every second. */
-function encodeTo(sides: readonly Side[]) {
+export function encodeTo(sides: readonly Pick<Side, 'ready'>[]): Encoder {
   const pictures = 'testsrc2=size=1280x720:rate=15,noise=alls=20:allf=t,format=yuv420p';
   const video = '-preset ultrafast -tune zerolatency -profile:v baseline -g 15';
   const rate = '-b:v 936k -maxrate 936k -bufsize 936k -c:a libopus -b:a 64k -ac 2';

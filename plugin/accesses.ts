@@ -28,7 +28,7 @@ export interface Accesses {
     presented: Presented,
     open: (grant: Grant) => Promise<V>,
   ): Promise<{ redeemed: Redeemed | null; viewing: V }>;
-  /** Gives it back. Never rejects: one that cannot be given back lapses by itself. */
+  /** Gives it back. Never rejects: one that cannot be given back lapses by itself, but for what it was leased. */
   release(sessionId: string): Promise<void>;
 }
 

@@ -113,7 +113,8 @@ export async function openGateFor(
     config.USHER_REPLAY_MEMORY === 'shared'
       ? openSharedReplay({ directory: join(dataDir, 'replay'), clock })
       : null;
-  const revocations = createRevocationFeed({ source: orderServer, clock, log });
+  // Receipts that wait hold leases and places: they go out as soon as the order server is heard again.
+  const revocations = createRevocationFeed({ source: orderServer, clock, log, onBack: () => outbox.wake() });
   // Nobody is admitted before it is known what is revoked: the first viewers shall not meet that.
   const known = new Promise<void>((resolve) => revocations.onChange(() => resolve()));
   const metrics = createMediaMetrics({

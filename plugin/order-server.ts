@@ -1,6 +1,7 @@
 /** The order server as the streaming server sees it: signed requests out, strictly parsed answers back. */
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CryptoKey } from 'jose';
 import { z } from 'zod';
 import {
@@ -30,6 +31,8 @@ export interface OrderServerOptions {
   readonly clock: Clock;
   /** Milliseconds for a whole exchange; default 3000. */
   readonly timeoutMs?: number;
+  /** How long after each failure an access is given back again; default 3, 10 and 30 s. */
+  readonly releaseAgainMs?: readonly number[];
 }
 
 export interface OrderServer extends Redemptions, StreamKeys, ReceiptDelivery, RevocationSource {
@@ -46,6 +49,8 @@ export interface OrderServer extends Redemptions, StreamKeys, ReceiptDelivery, R
 const MAX_ANSWER_BYTES = 256 * 1024;
 /** At the same time; what is more waits its turn. */
 const MAX_CONNECTIONS = 32;
+/** Accesses that are given back again, at the same time; for more than that it is not tried. */
+const MAX_RELEASING = 256;
 /** A detail is handed on to viewers and the log: the name of a claim or a rule, and nothing that a value could be. */
 const problemSchema = z.object({
   code: z.string(),
@@ -85,7 +90,7 @@ function refusalIn(answer: unknown): Denial {
 
 /** Client of `POST /v1/redemptions`, `/v1/receipts`, `/v1/streams` and `GET /v1/revocations` (docs/protocol.md). */
 export function createOrderServer(options: OrderServerOptions): OrderServer {
-  const { serverId, signingKey, clock, timeoutMs = 3000 } = options;
+  const { serverId, signingKey, clock, timeoutMs = 3000, releaseAgainMs = [3000, 10_000, 30_000] } = options;
   const base = options.url.replace(/\/$/, '');
   const isTls = base.startsWith('https:');
   const agent = new (isTls ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: MAX_CONNECTIONS });
@@ -161,12 +166,38 @@ export function createOrderServer(options: OrderServerOptions): OrderServer {
 
   const done = z.strictObject({});
 
+  const release = (session: string) => redeem({ op: 'release', session }, done);
+  let releasing = 0;
+
+  /**
+   * A reservation that has lapsed gives its access back, but not what it was leased of a ticket's budget. That the session
+   * is not known is no end: the reservation may still be on its way.
+   */
+  async function releaseAgain(session: string): Promise<void> {
+    if (releasing >= MAX_RELEASING) return;
+    releasing += 1;
+    for (const waitMs of releaseAgainMs) {
+      await sleep(waitMs, undefined, { ref: false });
+      const isReleased = await release(session).then(
+        () => true,
+        () => false,
+      );
+      if (isReleased) break;
+    }
+    releasing -= 1;
+  }
+
   return {
     reserve: (session, attempt, ticket) =>
       redeem({ op: 'reserve', session, attempt, ticket }, redeemedSchema),
     commit: (session) => redeem({ op: 'commit', session }, redeemedSchema),
     async release(session) {
-      await redeem({ op: 'release', session }, done);
+      try {
+        await release(session);
+      } catch (error) {
+        void releaseAgain(session);
+        throw error;
+      }
     },
     async authorizePublish(uri, streamKey) {
       await redeem({ op: 'publish', session: uuidv7(), uri, keyHash: hashStreamKey(streamKey) }, done);

@@ -48,6 +48,7 @@ export interface UnsealKey {
 export interface Redemptions {
   reserve(session: string, attempt: string | null, ticket: string): Promise<Redeemed>;
   commit(session: string): Promise<Redeemed>;
+  /** When it throws, it may be tried again behind that. */
   release(session: string): Promise<void>;
 }
 
@@ -155,6 +156,26 @@ export type VideoCodec =
   /** `profile`: 0 to 2 (the AV1 RTP specification, section 7.2). */
   | { readonly name: 'AV1'; readonly profile: number };
 
+/** A publisher's AAC LC, which WebRTC does not carry. */
+export interface AacCodec {
+  readonly name: 'AAC';
+  /** At most 96,000; its RTP clock, too. */
+  readonly sampleRateHz: number;
+  /** 1 to 8. */
+  readonly channels: number;
+  /** AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1), at most 128 bytes. */
+  readonly config: Buffer;
+}
+
+/** Sound that only taps hear. */
+export interface AacParameters {
+  readonly ssrc: number;
+  readonly payloadType: number;
+  readonly codec: AacCodec;
+  /** Told when its first listener comes, and when the last one has left. */
+  readonly onWatched: (watched: boolean) => void;
+}
+
 /** One rendition of a stream's video. */
 export interface VideoParameters {
   /** Of several simulcast layers that of the lowest. */
@@ -186,6 +207,8 @@ export interface StageStream {
    */
   addVideo(parameters: VideoParameters): Promise<RtpInput>;
   addAudio(parameters: { ssrc: number; payloadType: number }): Promise<RtpInput>;
+  /** The same sound as it was published, for taps; it takes the place of one that there is. */
+  addAac(parameters: AacParameters): Promise<RtpInput>;
   /**
    * From now on viewers who want video are refused (`offer_unsupported`) for this reason; `null`: no longer. Those
    * who are watching go on.
@@ -221,8 +244,8 @@ export interface StreamTap {
         readonly layers: number;
       })
     | undefined;
-  /** Opus. */
-  readonly audio: TappedLine | undefined;
+  /** `codec` is `undefined` for Opus. */
+  readonly audio: (TappedLine & { readonly codec: AacCodec | undefined }) | undefined;
   /** Milliseconds of media that the stream has carried so far. */
   mediaMs(): number;
 }

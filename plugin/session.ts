@@ -197,7 +197,7 @@ export function startSession<V extends Viewing>(options: SessionOptions<V>): Ses
     log.info(ids(), 'first media');
   }
 
-  /** An access that was reserved and is not needed; it lapses by itself if that fails. */
+  /** An access that was reserved and is not needed; it lapses by itself if that fails, but for what it was leased. */
   async function releaseAccess(sessionId: string): Promise<void> {
     await redemptions.release(sessionId).catch((error: unknown) => {
       log.warn({ session: sessionId, code: asDenial(error).code }, 'the access could not be released');

@@ -5,7 +5,7 @@ import { readFile } from './input.ts';
 import { PlayError } from './play/error.ts';
 import { outputToFile, outputToPlayer, type Output } from './play/output.ts';
 import { summaryText } from './play/summary.ts';
-import { longest, readTickets } from './play/tickets.ts';
+import { isReadByOthers, longest, readTickets } from './play/tickets.ts';
 import type { Lower } from './play/transports.ts';
 import { view } from './play/viewing.ts';
 
@@ -109,6 +109,7 @@ export async function playCommand(
   const uri = url.pathname;
   const read = () => readTickets(ticketFile);
   const held = longest(await read(), uri);
+  if (await isReadByOthers(ticketFile)) say('others can read the keys in the file of --ticket: chmod 600');
   if (held === undefined) throw new PlayError('the file has no ticket for this stream');
   const { by, summary } = await view({
     ...{ url, held, read, lower, ca, timeoutMs, seconds, output, signal, say },

@@ -1,6 +1,6 @@
 /**
- * Counted rights. The decisions are functions in the database (migrations/0002_redemptions.sql and
- * 0004_revocation_rules.sql): one statement each, so that no row stays locked while a network is waited for.
+ * Counted rights. The decisions are functions in the database (migrations/0015_leases.sql; to release,
+ * 0005_revocation_rules.sql): one statement each, so that no row stays locked while a network is waited for.
  */
 import { sql, type SQL } from 'drizzle-orm';
 import type { Redeemed } from '../../plugin/contract.ts';

@@ -85,6 +85,8 @@ export function createWatch(options: WatchOptions): Watch {
   let isRenewed = false;
   /** What sessions are to run under; `null`: what it began with. */
   let renewedWith: string | null = null;
+  /** Its ticket has run out before the next one reached the server. */
+  let outrun: WhepSession | null = null;
   let spareDelete: PreparedRequest | null = null;
   let run: AbortController | null = null;
   let reconnects = 0;
@@ -176,6 +178,10 @@ export function createWatch(options: WatchOptions): Watch {
       return 'lost';
     }
     if (options.nowMs() - liveSinceMs >= STABLE_MS) reconnects = 0;
+    if (outrun === opened) {
+      await close(opened);
+      return { next: 'wait', code: 'connection_lost', seconds: 0 };
+    }
     const outcome = told instanceof Problem ? outcomeOfEnd(told.reason) : await diagnose(opened);
     await close(opened);
     return outcome;
@@ -226,17 +232,23 @@ export function createWatch(options: WatchOptions): Watch {
       if (problem.code !== 'session_ended' && problem.code !== 'not_found') return outcomeOf(problem);
       const reason = sessionId === null ? null : await options.explainEnd(sessionId).catch(() => null);
       if (reason !== null) return outcomeOfEnd(reason);
-      // With a try to spare the server itself says why; otherwise what this side knows must do.
-      return terms.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
+      return askAgain();
     }
   }
 
   /** That the viewer has left is news here: it is the server's word for a connection that carries nothing any more. */
   function outcomeOfEnd(reason: string | null): Outcome {
+    // Its lease was: others may have the rest of the ticket, or the order server may be away and have more of it.
+    if (reason === 'exhausted') return askAgain();
     return reason === null || reason === 'viewer_left' ? reconnect() : outcomeOfReason(reason);
   }
 
-  /** Why a session that the server closed without a word has ended, by the ticket's own limits. */
+  /** With a try to spare the server itself says why; otherwise what this side knows must do. */
+  function askAgain(): Outcome {
+    return terms.mayReconnect ? reconnect() : { next: 'end', code: likelyEnd() };
+  }
+
+  /** Why a session has ended of which that is not known, by the ticket's own limits. */
   function likelyEnd(): string {
     const { expiresAtSeconds, allowedSeconds } = terms;
     if (options.nowMs() + TOLERANCE_MS >= expiresAtSeconds * 1000) return 'ticket_expired';
@@ -354,7 +366,9 @@ export function createWatch(options: WatchOptions): Watch {
           id = renewed === null ? null : await renewSession(renewed.url, ticket);
         } catch (error) {
           // What became of a session that is gone says nothing of the ticket.
-          if (session?.url === renewed?.url) throw error;
+          if (session?.url !== renewed?.url) continue;
+          if (!hasRunOut(asProblem(error))) throw error;
+          outrun = renewed;
         }
       } while (session?.url !== renewed?.url);
       options.signed.use(ticket);
@@ -374,6 +388,11 @@ export function createWatch(options: WatchOptions): Watch {
 }
 
 const NEVER = new AbortController().signal;
+
+/** True if a session is over by its ticket's own limits, or nobody knows any more by what. */
+function hasRunOut({ code, reason }: Problem): boolean {
+  return code === 'session_ended' && (reason === null || reason === 'expired' || reason === 'exhausted');
+}
 
 /** A function, because the compiler takes a property that was read once for unchanged after an `await`. */
 function isAborted(signal: AbortSignal): boolean {

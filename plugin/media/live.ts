@@ -1,12 +1,13 @@
 /**
- * A live publisher's FLV tags onto the stage: video as `live-video.ts` says, AAC as Opus, Opus as it is, on one timeline
- * that survives the publisher's return.
+ * A live publisher's FLV tags onto the stage: video as `live-video.ts` says, AAC as Opus (and as it is for taps), Opus as
+ * it is, on one timeline that survives the publisher's return.
  */
 import { randomBytes } from 'node:crypto';
 import type { ReencoderStatus } from '../contract.ts';
 import type { Clock, Log, StageEntrance, StageStream } from '../ports.ts';
 import { FormatError, parseFlvTag, type FlvTag, type NalLengthBytes } from '../rtp/index.ts';
 import { createLiveVideo, type Reencoding } from './live-video.ts';
+import { createPassedAac } from './passed-aac.ts';
 import { createAudioTrack, type AudioTrack, type TrackContext } from './rtp-tracks.ts';
 import { createSound } from './sound.ts';
 import { createTimeline } from './timeline.ts';
@@ -74,6 +75,8 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
     onPacket: (packet, ticks, samples) => audio?.send(packet, ticks, samples),
   });
 
+  const passedAac = createPassedAac();
+
   function warnOnce(key: string, fields: object, message: string): void {
     if (warned.has(key)) return;
     warned.add(key);
@@ -89,6 +92,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       const opened = stream;
       // Viewers agree on their tracks once, when they come: sound that starts late has its place from the start.
       audio = createAudioTrack(context, (parameters) => opened.addAudio(parameters));
+      passedAac.enter(stream, context);
     }
     return { stream, context };
   }
@@ -107,6 +111,7 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
   function closeStream(): void {
     video.leave();
     audio?.close();
+    passedAac.leave();
     stream?.close();
     audio = stream = context = undefined;
   }
@@ -119,8 +124,13 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
 
   function takeSound(tag: FlvTag & { kind: 'aac-frame' | 'opus-frame' }, tagMs: number): void {
     const mediaMs = timeline.map('audio', tagMs);
-    if (tag.kind === 'opus-frame') sound.pushOpus(tag.data, mediaMs);
-    else sound.pushAac(tag.data, mediaMs);
+    if (tag.kind === 'opus-frame') {
+      passedAac.configure(undefined);
+      sound.pushOpus(tag.data, mediaMs);
+    } else {
+      sound.pushAac(tag.data, mediaMs);
+      passedAac.push(tag.data, mediaMs);
+    }
     openForSound();
   }
 
@@ -139,7 +149,8 @@ export function createLiveFeed(options: LiveFeedOptions): LiveFeed {
       case 'avc-frame':
         return video.pushAvc(tag, timeline.map('video', timestampMs ?? tag.dtsMs), tagBytes);
       case 'aac-config':
-        return sound.configureAac(tag.config);
+        sound.configureAac(tag.config);
+        return passedAac.configure(tag.config);
       case 'opus-config':
         return sound.configureOpus(tag.channels, tag.carried);
       case 'aac-frame':

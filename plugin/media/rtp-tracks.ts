@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import type { Clock, Log, RtpInput, VideoCodec } from '../ports.ts';
 import {
   buildSenderReport,
+  createAacPacketizer,
   createAv1Packetizer,
   createH264Packetizer,
   createOpusPacketizer,
@@ -30,7 +31,7 @@ const CAPTURED_EARLIER_MS = 3000;
  * Tags have whole milliseconds, so packets come out a little early or late. Receivers conceal every sample that seems
  * to be missing: packets within 15 ms of their place follow each other exactly.
  */
-const MAX_AUDIO_JITTER_TICKS = 15 * (OPUS_CLOCK_RATE / 1000);
+const MAX_AUDIO_JITTER_MS = 15;
 
 export interface TrackContext {
   /** Canonical name: the same for both tracks, so that viewers play them in sync. */
@@ -65,7 +66,7 @@ export interface VideoTrack {
 }
 
 export interface AudioTrack {
-  /** Sends an Opus packet that starts at `ticks` (48 kHz media time); one that lies before the end of its forerunner is dropped. */
+  /** Sends an Opus packet or AAC unit that starts at `ticks` (samples); one that lies before the end of its forerunner is dropped. */
   send(packet: Buffer, ticks: number, samples: number): void;
   close(): void;
 }
@@ -146,7 +147,11 @@ interface VideoPacketizer extends Stream {
   send(units: readonly Buffer[], presentationMs: number, keyframe: boolean): void;
 }
 
-function createPacketizer(codec: TrackCodec, ssrc: number, send: (packet: Buffer) => void): VideoPacketizer {
+function createVideoPacketizer(
+  codec: TrackCodec,
+  ssrc: number,
+  send: (packet: Buffer) => void,
+): VideoPacketizer {
   const options = { ssrc, payloadType: VIDEO_PAYLOAD_TYPE, send };
   switch (codec) {
     case 'H264':
@@ -187,7 +192,7 @@ export function createVideoTrack(context: TrackContext, codec: TrackCodec, open:
       release();
     },
   });
-  const packetizer = createPacketizer(codec, ssrc, input.sendRtp);
+  const packetizer = createVideoPacketizer(codec, ssrc, input.sendRtp);
   const reportIfDue = createReporter(context, H264_CLOCK_RATE, input.sendRtcp);
 
   function forward(frame: VideoFrame): void {
@@ -229,8 +234,30 @@ export function createVideoTrack(context: TrackContext, codec: TrackCodec, open:
   };
 }
 
-/** Opens the audio of a stage stream. */
-export function createAudioTrack(context: TrackContext, open: Open): AudioTrack {
+interface SoundFormat {
+  readonly clockRate: number;
+  readonly createPacketizer: (options: {
+    ssrc: number;
+    payloadType: number;
+    send: (packet: Buffer) => void;
+  }) => Stream & { send(packet: Buffer, ticks: number, marker: boolean): void };
+}
+
+const OPUS: SoundFormat = { clockRate: OPUS_CLOCK_RATE, createPacketizer: createOpusPacketizer };
+
+/** AAC as it is, on a clock of its own. */
+export const aacFormat = (clockRate: number): SoundFormat => ({
+  clockRate,
+  createPacketizer: (options) => createAacPacketizer({ ...options, clockRate }),
+});
+
+/** Opens a sound of a stage stream. */
+export function createAudioTrack(
+  context: TrackContext,
+  open: Open,
+  { clockRate, createPacketizer }: SoundFormat = OPUS,
+): AudioTrack {
+  const maxJitterTicks = (MAX_AUDIO_JITTER_MS * clockRate) / 1000;
   const ssrc = randomInt(1, 0x1_0000_0000);
   let held: { packet: Buffer; ticks: number; samples: number }[] = [];
   let isRefused = false;
@@ -246,13 +273,13 @@ export function createAudioTrack(context: TrackContext, open: Open): AudioTrack 
       held = [];
     },
   });
-  const packetizer = createOpusPacketizer({ ssrc, payloadType: AUDIO_PAYLOAD_TYPE, send: input.sendRtp });
-  const reportIfDue = createReporter(context, OPUS_CLOCK_RATE, input.sendRtcp);
+  const packetizer = createPacketizer({ ssrc, payloadType: AUDIO_PAYLOAD_TYPE, send: input.sendRtp });
+  const reportIfDue = createReporter(context, clockRate, input.sendRtcp);
 
   function forward(packet: Buffer, ticks: number, samples: number): void {
     const offTicks = endTicks === undefined ? Infinity : ticks - endTicks;
-    if (offTicks < -MAX_AUDIO_JITTER_TICKS) return;
-    const follows = offTicks <= MAX_AUDIO_JITTER_TICKS;
+    if (offTicks < -maxJitterTicks) return;
+    const follows = offTicks <= maxJitterTicks;
     const startTicks = follows ? ticks - offTicks : ticks;
     packetizer.send(packet, startTicks, !follows);
     endTicks = startTicks + samples;

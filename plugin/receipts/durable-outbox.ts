@@ -127,6 +127,7 @@ export async function openDurableOutbox(options: DurableOutboxOptions): Promise<
   return {
     ...outbox,
     takesSessions: () => whenFull === 'continue' || spool.takesSessions(),
+    wake: () => all().forEach((opened) => opened.outbox.wake()),
     waiting: () => all().reduce((sum, opened) => sum + opened.outbox.waiting(), 0),
     stats() {
       const stats = all().map((opened) => opened.spool.stats());

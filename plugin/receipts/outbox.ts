@@ -18,6 +18,8 @@ export interface OutboxOptions {
 export interface Outbox extends ReceiptSink {
   /** Receipts not yet acknowledged by the order server. */
   waiting(): number;
+  /** The order server is back: what waits for the next try goes out now. */
+  wake(): void;
   /** Delivers what waits, trying for at most `withinMs`; answers what is still waiting. */
   close(withinMs: number): Promise<number>;
 }
@@ -94,6 +96,13 @@ export function createOutbox(options: OutboxOptions): Outbox {
     takesSessions: () => queue.takesSessions(),
     isKept: (receipt) => queue.isKept(receipt),
     waiting: () => queue.waiting(),
+    wake() {
+      // Also for a batch that is under way and fails still: its next try comes soon.
+      failures = 0;
+      clearTimeout(timer);
+      timer = undefined;
+      schedule(0);
+    },
     async close(withinMs) {
       closed = true;
       clearTimeout(timer);

@@ -23,6 +23,8 @@ export interface RevocationFeedOptions {
   readonly staleAfterMs?: number;
   /** A connection without an event for this long is given up; default 3000. */
   readonly silenceMs?: number;
+  /** Told each time when the order server is heard again. */
+  readonly onBack?: () => void;
   /** Entries held; what is more makes the list useless for admission until there is room. */
   readonly capacity?: number;
 }
@@ -71,7 +73,7 @@ function parse<T>(schema: z.ZodType<T>, { event, data }: ServerSentEvent): T {
  * it ended, after at most a second; what cannot be followed (a gap, an unknown event, silence) counts as cut.
  */
 export function createRevocationFeed(options: RevocationFeedOptions): RevocationFeed {
-  const { source, clock, log, staleAfterMs = 300_000, silenceMs = 3000, capacity } = options;
+  const { source, clock, log, staleAfterMs = 300_000, silenceMs = 3000, onBack, capacity } = options;
   const list = createRevocationList({ clock, ...(capacity === undefined ? {} : { capacity }) });
   const listeners: ((entry: Revocation | null) => void)[] = [];
   const closing = new AbortController();
@@ -89,8 +91,10 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
 
   function hear(): void {
     heard = { wallMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
-    if (failures > 0) log.info({ after, failures }, 'the revocation feed is back');
+    if (failures === 0) return;
+    log.info({ after, failures }, 'the revocation feed is back');
     failures = 0;
+    onBack?.();
   }
 
   /** By whichever clock more has passed: one of them stands still while a machine sleeps. */

@@ -7,6 +7,8 @@ export interface AacConfig {
   readonly sampleRateHz: number;
   /** Channels; 0 when the stream itself defines them. */
   readonly channels: number;
+  /** Samples of an access unit of AAC LC; `undefined` for other types. */
+  readonly unitSamples: 1024 | 960 | undefined;
   /** The AudioSpecificConfig itself. */
   readonly bytes: Buffer;
 }
@@ -15,6 +17,7 @@ const SAMPLE_RATES_HZ = [
   96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
 ];
 const CHANNELS = [0, 1, 2, 3, 4, 5, 6, 8];
+const AAC_LC = 2;
 const MAX_CONFIG_BYTES = 128;
 
 /**
@@ -43,5 +46,7 @@ export function parseAacConfig(bytes: Buffer): AacConfig {
   if (objectType === 0 || sampleRateHz === undefined || sampleRateHz === 0 || channels === undefined) {
     throw new FormatError('aac', 'AudioSpecificConfig uses reserved values');
   }
-  return { objectType, sampleRateHz, channels, bytes };
+  // frameLengthFlag begins the GASpecificConfig (section 4.4.1).
+  const unitSamples = objectType !== AAC_LC ? undefined : read(1) === 1 ? 960 : 1024;
+  return { objectType, sampleRateHz, channels, unitSamples, bytes };
 }

@@ -19,6 +19,10 @@ const FU_A = 28;
 const FU_START = 0x80;
 /** Of a picture that somebody does not end. */
 const MAX_PICTURE_BYTES = 16 * 1024 * 1024;
+/** More could not be told from those of the next round of numbers. */
+const MAX_PICTURE_PACKETS = 0x8000;
+/** Each costs memory of its own, however small it is. */
+const MAX_UNITS = 4096;
 
 /** The units of a picture, each in pieces. */
 type Units = Buffer[][];
@@ -76,7 +80,8 @@ const appendFrame =
   (descriptorBytes: (payload: Buffer) => number): Append =>
   (payload, units) => {
     const piece = payload.subarray(descriptorBytes(payload));
-    units[0] = [...(units[0] ?? []), piece];
+    if (units.length === 0) units.push([]);
+    units[0]?.push(piece);
     return piece.length > 0;
   };
 
@@ -87,7 +92,7 @@ const APPENDS: Readonly<Record<KeyframeCodec, Append>> = {
 };
 
 /** RFC 3550 section 5.1: the last byte says how many are padding. */
-function unpadded(packet: Buffer): Buffer {
+export function unpaddedPayloadOf(packet: Buffer): Buffer {
   const payload = payloadOf(packet);
   const padding = ((packet[0] ?? 0) & 0x20) === 0 ? 0 : (payload.at(-1) ?? 0);
   return payload.subarray(0, Math.max(0, payload.length - padding));
@@ -101,12 +106,18 @@ export function createDepacketizer(codec: KeyframeCodec): Depacketizer {
   let keyframe = false;
   let units: Units = [];
   let bytes = 0;
+  let packets = 0;
   let isBroken = false;
+
+  function isTooMuch(): boolean {
+    return bytes > MAX_PICTURE_BYTES || packets > MAX_PICTURE_PACKETS || units.length > MAX_UNITS;
+  }
 
   function begin(at: number | undefined): void {
     timestamp = at;
     units = [];
     bytes = 0;
+    packets = 0;
     isBroken = false;
   }
 
@@ -122,9 +133,12 @@ export function createDepacketizer(codec: KeyframeCodec): Depacketizer {
       if (due !== undefined && sequence !== due) isBroken = true;
       due = (sequence + 1) & 0xffff;
       bytes += packet.length;
-      const payload = unpadded(packet);
-      if (payload.length > 0 && (isBroken || bytes > MAX_PICTURE_BYTES || !append(payload, units)))
+      packets += 1;
+      const payload = unpaddedPayloadOf(packet);
+      if (payload.length > 0 && (isBroken || !append(payload, units) || isTooMuch())) {
         isBroken = true;
+        units = [];
+      }
       if (((packet[1] ?? 0) & 0x80) === 0) return undefined;
       const data = units.map((pieces) => Buffer.concat(pieces));
       const picture = isBroken || data.length === 0 ? undefined : { timestamp: at, keyframe, data };

@@ -1,3 +1,11 @@
+export {
+  AAC_MAX_PAYLOAD_BYTES,
+  createAacDepacketizer,
+  createAacPacketizer,
+  type AacDepacketizer,
+  type AacPacketizer,
+  type ReceivedUnit,
+} from './aac.ts';
 export { parseAacConfig, type AacConfig } from './aac-config.ts';
 export { AV1_MAX_PAYLOAD_BYTES, createAv1Packetizer, type Av1Packetizer } from './av1.ts';
 export { av1ProfileOf, parseAv1Config, readObus, type Av1Config } from './av1-obu.ts';

@@ -6,11 +6,12 @@ export interface MatroskaTrack {
   readonly codecPrivate: Buffer;
 }
 
-/** Stereo at 48 kHz. */
 export interface MatroskaSoundTrack {
-  readonly codecId: 'A_OPUS';
-  /** `OpusHead` (RFC 7845 section 5.1). */
+  readonly codecId: 'A_OPUS' | 'A_AAC';
+  /** `OpusHead` (RFC 7845 section 5.1), or AudioSpecificConfig. */
   readonly codecPrivate: Buffer;
+  readonly sampleRateHz: number;
+  readonly channels: number;
 }
 
 const EBML = 0x1a45dfa3;
@@ -79,16 +80,18 @@ function float(id: number, value: number): Buffer {
 }
 
 /** Readers take the size of the picture from the codec. */
-function trackEntry({ codecId, codecPrivate }: MatroskaTrack | MatroskaSoundTrack, index: number): Buffer {
-  const kind = codecId.startsWith('V_')
-    ? [
-        unsigned(TRACK_TYPE, VIDEO_TRACK),
-        element(VIDEO, unsigned(PIXEL_WIDTH, 16), unsigned(PIXEL_HEIGHT, 16)),
-      ]
-    : [
-        unsigned(TRACK_TYPE, AUDIO_TRACK),
-        element(AUDIO, float(SAMPLING_FREQUENCY, 48_000), unsigned(CHANNELS, 2)),
-      ];
+function trackEntry(track: MatroskaTrack | MatroskaSoundTrack, index: number): Buffer {
+  const { codecId, codecPrivate } = track;
+  const kind =
+    'channels' in track
+      ? [
+          unsigned(TRACK_TYPE, AUDIO_TRACK),
+          element(AUDIO, float(SAMPLING_FREQUENCY, track.sampleRateHz), unsigned(CHANNELS, track.channels)),
+        ]
+      : [
+          unsigned(TRACK_TYPE, VIDEO_TRACK),
+          element(VIDEO, unsigned(PIXEL_WIDTH, 16), unsigned(PIXEL_HEIGHT, 16)),
+        ];
   return element(
     TRACK_ENTRY,
     unsigned(TRACK_NUMBER, index + 1),

@@ -1,5 +1,5 @@
 /** What DESCRIBE answers (RFC 2326 appendix C, RFC 8866), with the keys of each line (RFC 4567, RFC 4568). */
-import type { VideoCodec } from '../ports.ts';
+import type { AacCodec, VideoCodec } from '../ports.ts';
 import { formatKeyMgmtAttribute, formatSdes, type SrtpMasterKey, type SrtpSuiteName } from '../srtp/index.ts';
 import { buildNullMessage } from '../srtp/mikey/index.ts';
 import { controlOf, type LineKind } from './url.ts';
@@ -17,7 +17,7 @@ export interface LineKey {
 export interface DescribedLine {
   readonly kind: LineKind;
   /** `undefined`: Opus. */
-  readonly codec: VideoCodec | undefined;
+  readonly codec: VideoCodec | AacCodec | undefined;
   /** 96 to 127. */
   readonly payloadType: number;
   readonly key: LineKey;
@@ -33,7 +33,21 @@ export interface Description {
   readonly saysKeys: boolean;
 }
 
-/** RFC 6184, RFC 7741, RFC 9628, RFC 7587. */
+/** Profile-level-id of AAC LC (ISO/IEC 14496-3 table 1.14): levels 2, 4 and 5; beyond, none. */
+function aacLevelOf({ sampleRateHz, channels }: AacCodec): number {
+  if (channels > 6) return 0xfe;
+  if (sampleRateHz > 48_000) return 0x2b;
+  return channels > 2 ? 0x2a : 0x29;
+}
+
+/** RFC 3640 sections 4.1 and 3.3.6. */
+const aacParametersOf = (codec: AacCodec): string =>
+  [
+    ...['streamtype=5', `profile-level-id=${String(aacLevelOf(codec))}`, 'mode=AAC-hbr'],
+    ...['sizelength=13', 'indexlength=3', 'indexdeltalength=3', `config=${codec.config.toString('hex')}`],
+  ].join(';');
+
+/** RFC 6184, RFC 7741, RFC 9628, RFC 7587, RFC 3640. */
 function formatOf({ codec, payloadType }: DescribedLine): string[] {
   const map = (text: string): string => `a=rtpmap:${String(payloadType)} ${text}`;
   const parameters = (text: string): string => `a=fmtp:${String(payloadType)} ${text}`;
@@ -41,6 +55,11 @@ function formatOf({ codec, payloadType }: DescribedLine): string[] {
   switch (codec.name) {
     case 'H264':
       return [map('H264/90000'), parameters(`packetization-mode=1;profile-level-id=${codec.profileLevelId}`)];
+    case 'AAC':
+      return [
+        map(`mpeg4-generic/${String(codec.sampleRateHz)}/${String(codec.channels)}`),
+        parameters(aacParametersOf(codec)),
+      ];
     case 'VP9':
       return [map('VP9/90000'), parameters(`profile-id=${String(codec.profileId)}`)];
     default:

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compared } from '../../bench/harness.ts';
-import { differenceOf, meanOf, quantile, slopeOf } from '../../bench/statistics.ts';
+import { differenceOf, driftOf, growthOf, meanOf, quantile, slopeOf } from '../../bench/statistics.ts';
 
 describe('a slope', () => {
   const x = Array.from({ length: 20 }, (_, index) => index * 1000);
@@ -28,6 +28,51 @@ describe('a slope', () => {
     expect(() => slopeOf([1, 2], [1, 2])).toThrow(TypeError);
     expect(() => slopeOf([1, 2, 3], [1, 2])).toThrow(TypeError);
   });
+});
+
+describe('a drift', () => {
+  const x = Array.from({ length: 40 }, (_, index) => index);
+  /** Ten readings low, ten high, and so on: each is like the one before it. */
+  const slow = x.map((index) => (Math.floor(index / 10) % 2) * 100);
+  const contains0 = ({ low, high }: { low: number; high: number }): boolean => low <= 0 && high >= 0;
+
+  it('is not taken from four readings that look like forty', () => {
+    expect(contains0(slopeOf(x, slow))).toBe(false);
+    expect(contains0(driftOf(x, slow))).toBe(true);
+    expect(driftOf(x, slow).value).toBe(slopeOf(x, slow).value);
+  });
+
+  it('is found below noise, and has the interval of a slope where each reading is its own', () => {
+    const noisy = x.map((index) => 3 * index + (index % 2 === 0 ? 20 : -20));
+    expect(driftOf(x, noisy)).toEqual(slopeOf(x, noisy));
+    expect(driftOf(x, noisy).low).toBeGreaterThan(2);
+    expect(driftOf(x, noisy).high).toBeLessThan(4);
+  });
+
+  it('of what does not change is 0 without doubt', () => {
+    expect(
+      driftOf(
+        x,
+        x.map(() => 5),
+      ),
+    ).toEqual({ value: 0, low: 0, high: 0 });
+  });
+
+  it('needs three points', () => {
+    expect(() => driftOf([1, 2], [1, 2])).toThrow(TypeError);
+  });
+});
+
+it.each([
+  [-1, 5, 'none'],
+  [-1, 50, 'none'],
+  [-5, -1, 'none'],
+  [1, 5, 'within bound'],
+  [1, 50, 'grows'],
+  [11, 12, 'grows'],
+  [-200, 200, 'cannot tell'],
+] as const)('a slope from %d to %d, bound 10: growth %s', (low, high, growth) => {
+  expect(growthOf({ value: (low + high) / 2, low, high }, 10)).toBe(growth);
 });
 
 it.each([

@@ -198,7 +198,7 @@ it('ffprobe, which takes the pass as a password, sees what there is', async () =
   ];
   const withPassword = `rtsps://viewer:${pass}@${host}${path}`;
   const { stdout } = await promisify(execFile)('ffprobe', [...args, '-of', 'csv=p=0', withPassword]);
-  expect(stdout.trim().split('\n')).toEqual(['h264,640,360', 'opus']);
+  expect(stdout.trim().split('\n')).toEqual(['h264,640,360', 'aac']);
 });
 
 interface Watching {

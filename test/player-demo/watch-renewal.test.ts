@@ -105,6 +105,35 @@ test('a refusal that says why the session has ended is believed', async () => {
   await reach('ended', 'kicked');
 });
 
+test.each(['expired', 'exhausted', null])(
+  'a session that was over (%s) before its ticket could be renewed is followed by another one, with the new ticket',
+  async (reason) => {
+    const refusal = new Problem('session_ended', { reason });
+    const { watch, sent, used, states, reach, drop } = setUp([created(), refusal, created()]);
+    watch.play();
+    await reach('live');
+    await watch.renew('ticket-2', LATER);
+    expect(used).toEqual(['ticket-2']);
+    drop();
+    await reach('waiting', 'connection_lost');
+    await reach('live');
+    expect(sent.filter(({ url }) => url === WHEP)).toHaveLength(2);
+    expect(states.filter(({ phase }) => phase === 'ended')).toEqual([]);
+    await watch.stop();
+  },
+);
+
+test('a session that somebody has ended is not followed by another one because a ticket came', async () => {
+  const kicked = new Problem('session_ended', { reason: 'kicked' });
+  const { watch, used, reach, drop } = setUp([created(), kicked], [kicked]);
+  watch.play();
+  await reach('live');
+  await expect(watch.renew('ticket-2', LATER)).rejects.toMatchObject({ reason: 'kicked' });
+  drop();
+  await reach('ended', 'kicked');
+  expect(used).toEqual([]);
+});
+
 describe('a session that is lost while it is renewed', () => {
   const OTHER = SESSION.replace('session-1', 'session-2');
 

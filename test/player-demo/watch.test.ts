@@ -118,7 +118,6 @@ describe('when the media stops, the player says why before it tries again', () =
     ['server_stopped', 'waiting', 'server_stopped'],
     ['server_crashed', 'waiting', 'server_stopped'],
     ['expired', 'ended', 'ticket_expired'],
-    ['exhausted', 'ended', 'rights_exhausted'],
     ['revoked', 'ended', 'ticket_revoked'],
     ['kicked', 'ended', 'kicked'],
     ['replaced', 'ended', 'replaced'],
@@ -132,6 +131,24 @@ describe('when the media stops, the player says why before it tries again', () =
     await reach('live');
     drop();
     await reach(phase, code);
+    await watch.stop();
+  });
+
+  test.each([
+    ['its ticket is', 'rights_exhausted' as const, 'ended', 'rights_exhausted'],
+    ['others have the rest of its ticket', 'rights_concurrency' as const, 'ended', 'rights_concurrency'],
+    ['there is more of its ticket', created(), 'live', undefined],
+  ])('a session whose lease was used up asks again: %s', async (_why, second, phase, code) => {
+    const { watch, sent, states, reach, drop } = setUp([created(), second], [ended('exhausted')]);
+    watch.play();
+    await reach('live');
+    drop();
+    await reach('waiting', 'connection_lost');
+    await reach(phase as WatchState['phase'], code);
+    expect(methods(sent).filter((method) => method === 'POST')).toHaveLength(2);
+    expect(states.some((state) => 'code' in state && state.code === 'rights_exhausted')).toBe(
+      code === 'rights_exhausted',
+    );
     await watch.stop();
   });
 

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../plugin/clock.ts';
@@ -35,6 +36,7 @@ beforeEach(async () => {
     signingKey: () => signingKey,
     clock: systemClock,
     timeoutMs: 300,
+    releaseAgainMs: [20, 20, 20],
   });
 });
 afterEach(() => {
@@ -75,6 +77,27 @@ describe('the order server’s client', () => {
       { path: '/v1/redemptions', claims: { op: 'commit', session: SESSION_ID } },
     ]);
     expect(connections).toBe(1);
+  });
+
+  it('gives an access back again that could not be given back, also when its reservation is not known yet', async () => {
+    const asked: unknown[] = [];
+    const released = Promise.withResolvers<void>();
+    const answers = [
+      answer(500, 'down'),
+      answer(409, { code: 'session_ended', detail: 'session' }),
+      answer(200, {}),
+    ];
+    handler = (request, response, body) => {
+      asked.push(decodeJwt(body));
+      answers[asked.length - 1]?.(request, response, body);
+      if (asked.length === answers.length) released.resolve();
+    };
+    expect(await codeOf(orders.release(SESSION_ID))).toBe('order_server_unreachable');
+    await released.promise;
+    expect(asked).toMatchObject(asked.map(() => ({ op: 'release', session: SESSION_ID })));
+    // Released: nobody asks again.
+    await sleep(60);
+    expect(asked).toHaveLength(3);
   });
 
   it('sends the hash of a stream key, never the key', async () => {

@@ -102,7 +102,7 @@ export function playWithGStreamer(url: string, lower: 'tcp' | 'udp', seconds: nu
       `location=${picture}`,
       'async=false',
     ],
-    ...['s.', '!', 'application/x-rtp,media=audio', '!', 'queue', '!', 'rtpopusdepay', '!', 'opusdec'],
+    ...['s.', '!', 'application/x-rtp,media=audio', '!', 'queue', '!', 'decodebin'],
     ...[
       '!',
       'audioconvert',

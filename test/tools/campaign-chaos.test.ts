@@ -41,6 +41,7 @@ const order: BookedOrder = {
   capturedMinor: 299,
   captures: 1,
   chargedMinor: 299,
+  isOwed: true,
 };
 const watched: Watched = {
   ticketId: TICKET,
@@ -86,7 +87,11 @@ describe('the books after the chaos', () => {
       books,
       { ...truth, bought: [...truth.bought, { idempotencyKey: 'x', orderId: null }] },
     ],
-    ['an order that came to nothing', withOrders({ captures: 0, chargedMinor: 0, capturedMinor: 0 }), truth],
+    [
+      'an order that came to nothing',
+      withOrders({ captures: 0, chargedMinor: 0, capturedMinor: 0, isOwed: false }),
+      truth,
+    ],
     [
       'a session that was lost before its first receipt',
       {
@@ -153,6 +158,12 @@ describe('the books after the chaos', () => {
       withOrders({ captures: 2, chargedMinor: 598, capturedMinor: 299 }),
       truth,
       /charged 2 times/,
+    ],
+    [
+      'an order that was watched and never charged',
+      withOrders({ captures: 0, chargedMinor: 0, capturedMinor: 0 }),
+      truth,
+      /^order order: watched, and charged 0 of 299/,
     ],
     ['a charge that the order does not know', withOrders({ capturedMinor: 0 }), truth, /charged 299, kept 0/],
     [

@@ -1,7 +1,14 @@
 /** What the order server has in its books after the chaos, held against what the viewers have counted. */
-import { and, asc, countDistinct, eq, inArray, isNotNull, lte, sql } from 'drizzle-orm';
+import { and, asc, countDistinct, eq, exists, gt, inArray, isNotNull, lte, sql } from 'drizzle-orm';
 import type { Database } from '../../admin/db/connect.ts';
-import { ledgerEntries, ledgerTransactions, mediaSessions, orders, receipts } from '../../admin/db/schema.ts';
+import {
+  ledgerEntries,
+  ledgerTransactions,
+  mediaSessions,
+  orders,
+  receipts,
+  tickets,
+} from '../../admin/db/schema.ts';
 import { reconcile, type Difference } from '../../admin/ledger/reconcile.ts';
 import type { Receipt } from '../../plugin/contract.ts';
 import { receiptHash } from '../../plugin/receipts/chain.ts';
@@ -24,6 +31,8 @@ export interface BookedOrder {
   /** Transactions of the ledger that charged it, and what they come to. */
   readonly captures: number;
   readonly chargedMinor: number;
+  /** Paid before it is watched, and watched: it has to be charged. */
+  readonly isOwed: boolean;
 }
 
 export interface Books {
@@ -69,12 +78,17 @@ export async function readBooks(db: Database): Promise<Books> {
     .where(inArray(ledgerTransactions.kind, ['order', 'capture']))
     .groupBy(ledgerTransactions.orderId);
   const chargeOf = new Map(charges.map((charge) => [charge.orderId, charge]));
+  const usedTickets = db
+    .select({ jti: tickets.jti })
+    .from(tickets)
+    .where(and(eq(tickets.orderId, orders.id), gt(tickets.mediaMsUsed, 0)));
   const booked = await db
     .select({
       id: orders.id,
       idempotencyKey: orders.idempotencyKey,
       priceMinor: orders.priceMinor,
       capturedMinor: orders.capturedMinor,
+      isOwed: sql`${orders.terms}->>'charging' = 'prepaid' and ${exists(usedTickets)}`.mapWith(Boolean),
     })
     .from(orders);
   const sums = await db
@@ -170,7 +184,9 @@ function faultsOfOrders(booked: readonly BookedOrder[], bought: readonly Bought[
       if (its.length > 1) return [`request ${idempotencyKey}: ${its.length} orders`];
       return orderId === null || its[0]?.id === orderId ? [] : [`order ${orderId}: lost`];
     }),
-    ...booked.flatMap(({ id, priceMinor, capturedMinor, captures, chargedMinor }) => {
+    ...booked.flatMap(({ id, priceMinor, capturedMinor, captures, chargedMinor, isOwed }) => {
+      if (isOwed && chargedMinor < priceMinor)
+        return [`order ${id}: watched, and charged ${chargedMinor} of ${priceMinor}`];
       if (captures > 1 || chargedMinor > priceMinor) return [`order ${id}: charged ${captures} times`];
       return chargedMinor === capturedMinor
         ? []

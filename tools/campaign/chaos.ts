@@ -117,10 +117,12 @@ const byVictim = <T>(of: (victim: Victim) => T): Record<Victim, T> => ({
 /** Sessions that run, and receipts that the order server has not got. */
 async function underWay({ mediaUrl }: ChaosStack): Promise<number> {
   const metrics = await (await fetch(`${mediaUrl}/metrics`)).text();
-  return ['usher_sessions', 'usher_receipts_waiting'].reduce(
-    (sum, name) => sum + Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)?.[1]),
-    0,
-  );
+  return ['usher_sessions', 'usher_receipts_waiting'].reduce((sum, name) => {
+    const value = new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)?.[1];
+    // Without it everything would seem to have settled.
+    if (value === undefined) throw new Error(`the media server says no ${name}`);
+    return sum + Number(value);
+  }, 0);
 }
 
 /** Waits for the receipts to arrive, and for what is due to be charged. */

@@ -3,6 +3,7 @@
  * control proof.
  */
 import { parse as parseSdp } from 'sdp-transform';
+import { OPUS_CLOCK_RATE, parseAacConfig, type AacConfig } from '../../../plugin/rtp/index.ts';
 import { CONTROL_FIELD, formatControlProof } from '../../../plugin/rtsp/control.ts';
 import {
   deriveRtspKeys,
@@ -22,7 +23,7 @@ import { PlayError } from './error.ts';
 import type { Link } from './link.ts';
 import type { HeldTicket } from './tickets.ts';
 
-export type PlayedCodec = 'H264' | 'VP8' | 'VP9' | 'opus';
+export type PlayedCodec = 'H264' | 'VP8' | 'VP9' | 'opus' | 'AAC';
 
 /** A line of the description that can be played. */
 export interface PlayedLine {
@@ -30,6 +31,8 @@ export interface PlayedLine {
   readonly codec: PlayedCodec;
   readonly clockRate: number;
   readonly payloadType: number;
+  /** Of AAC. */
+  readonly config?: AacConfig;
   /** Absolute. */
   readonly control: string;
 }
@@ -49,13 +52,23 @@ export interface Dialogue {
   play(): Promise<void>;
   /** Another ticket of the same key and stream. @throws PlayError */
   renew(to: HeldTicket): Promise<void>;
-  /** What the server says of receipts: a document for `readEvidence`. Keeps the session alive. */
-  receipts(): Promise<string>;
+  /**
+   * What the server says of receipts: a document for `readEvidence`. Keeps the session alive.
+   * @param over another connection, for those of a session that has ended with its own
+   */
+  receipts(over?: Link): Promise<string>;
   /** Ends the session; the last receipts. */
   tearDown(): Promise<string>;
 }
 
-const CODECS: readonly PlayedCodec[] = ['H264', 'VP8', 'VP9', 'opus'];
+/** Kind, name in the description, and the clock rate that the format fixes; that of AAC is in its configuration. */
+const CODECS: readonly (readonly [LineKind, string, PlayedCodec, number?])[] = [
+  ...(['H264', 'VP8', 'VP9'] as const).map((name) => ['video', name.toLowerCase(), name, 90_000] as const),
+  ['audio', 'opus', 'opus', OPUS_CLOCK_RATE],
+  ['audio', 'mpeg4-generic', 'AAC'],
+];
+/** AAC-hbr (RFC 3640 section 3.3.6). */
+const AAC_LAYOUT = { mode: 'aac-hbr', sizelength: '13', indexlength: '3', indexdeltalength: '3' };
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
 const MKI_BYTES = 4;
 
@@ -73,15 +86,59 @@ function refusalOf(method: string, { status, body }: RtspReply): PlayError {
   return new PlayError(`${method} is refused with ${String(status)}${why}`);
 }
 
+/** AudioSpecificConfig of AAC LC in packets that we can take apart. */
+function aacConfigOf(format: string): AacConfig | undefined {
+  const parameters = new Map(
+    format.split(';').map((part) => {
+      const [name = '', value = ''] = part.trim().split('=', 2);
+      return [name.toLowerCase(), value.toLowerCase()];
+    }),
+  );
+  const isKnown = Object.entries(AAC_LAYOUT).every(([name, value]) => parameters.get(name) === value);
+  const hex = parameters.get('config') ?? '';
+  if (!isKnown || !/^(?:[0-9a-f]{2}){2,128}$/.test(hex)) return undefined;
+  try {
+    const config = parseAacConfig(Buffer.from(hex, 'hex'));
+    return config.unitSamples === undefined ? undefined : config;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first line of each kind: whatever a server describes, no more is opened for it. */
 function linesOf(sdp: string, base: string): PlayedLine[] {
-  return parseSdp(sdp).media.flatMap(({ type, rtp, control, protocol }): PlayedLine[] => {
+  const lines = parseSdp(sdp).media.flatMap(({ type, rtp, fmtp, control, protocol }): PlayedLine[] => {
     const [format] = rtp;
-    const codec = CODECS.find((name) => name.toLowerCase() === format?.codec.toLowerCase());
-    const isKnown = (type === 'video') === (codec !== 'opus') && (type === 'video' || type === 'audio');
-    if (format === undefined || codec === undefined || !isKnown || protocol !== 'RTP/SAVP') return [];
-    const { rate = 90_000, payload: payloadType } = format;
-    return [{ kind: type, codec, clockRate: rate, payloadType, control: new URL(control ?? '', base).href }];
+    const name = format?.codec.toLowerCase();
+    const [kind, , codec, fixedRate] = CODECS.find((known) => known[0] === type && known[1] === name) ?? [];
+    if (format === undefined || kind === undefined || codec === undefined || protocol !== 'RTP/SAVP')
+      return [];
+    const { rate: clockRate, payload: payloadType } = format;
+    const config =
+      codec === 'AAC'
+        ? aacConfigOf(fmtp.find(({ payload }) => payload === payloadType)?.config ?? '')
+        : undefined;
+    if (clockRate === undefined || clockRate !== (fixedRate ?? config?.sampleRateHz)) return [];
+    if (!(payloadType >= 0 && payloadType <= 127)) return [];
+    const line = { kind, codec, clockRate, payloadType, control: new URL(control ?? '', base).href };
+    return [config === undefined ? line : { ...line, config }];
   });
+  return lines.filter((line) => lines.find(({ kind }) => kind === line.kind) === line);
+}
+
+function readLines({ body, headers }: RtspReply, url: string): PlayedLine[] {
+  try {
+    return linesOf(body.toString(), headers.get('content-base') ?? `${url}/`);
+  } catch {
+    throw new PlayError('the description cannot be read');
+  }
+}
+
+/** UDP ports of the server. */
+function serverPortsOf(transport: string): readonly [number, number] | undefined {
+  const [, rtp, rtcp] = /;server_port=([0-9]{1,5})-([0-9]{1,5})/.exec(transport) ?? [];
+  const ports = [Number(rtp), Number(rtcp)] as const;
+  return ports.every((port) => port >= 1 && port <= 65_535) ? ports : undefined;
 }
 
 /**
@@ -123,8 +180,13 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
     return { Session: session, [CONTROL_FIELD]: formatControlProof(keys.control, request, number) };
   }
 
-  async function control(method: string, more: Record<string, string> = {}, body = ''): Promise<RtspReply> {
-    const reply = await link.ask(method, url, { ...controlled(method, body), ...more }, body);
+  async function control(
+    method: string,
+    more: Record<string, string> = {},
+    body = '',
+    over = link,
+  ): Promise<RtspReply> {
+    const reply = await over.ask(method, url, { ...controlled(method, body), ...more }, body);
     if (reply.status !== 200) throw refusalOf(method, reply);
     return reply;
   }
@@ -144,7 +206,7 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
       const keyNonce = reply.headers.get(NONCE_FIELD.toLowerCase()) ?? '';
       if (!isKeyNonce(keyNonce)) throw new PlayError('the server has not said what keys are made of');
       keys = deriveRtspKeys(await held.openSecret(), keyNonce);
-      return linesOf(reply.body.toString(), reply.headers.get('content-base') ?? `${url}/`);
+      return readLines(reply, url);
     },
     async setUp(line, transport) {
       if (keys === undefined) throw new PlayError('nothing was described');
@@ -170,10 +232,7 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
         const [spec] = parseKeyMgmtHeader(reply.headers.get('keymgmt') ?? '');
         const [own] = offer.readVerification(spec?.data ?? Buffer.alloc(0));
         if (own === undefined) throw new TypeError('no crypto session');
-        const [, rtp, rtcp] =
-          /;server_port=([0-9]{1,5})-([0-9]{1,5})/.exec(reply.headers.get('transport') ?? '') ?? [];
-        const serverPorts = rtp === undefined ? undefined : ([Number(rtp), Number(rtcp)] as const);
-        return { keys: own, serverPorts };
+        return { keys: own, serverPorts: serverPortsOf(reply.headers.get('transport') ?? '') };
       } catch {
         throw new PlayError('who answers does not share the ticket’s secret');
       }
@@ -189,9 +248,11 @@ export function createDialogue(link: Link, url: string, held: HeldTicket): Dialo
       }));
       if (reply.status !== 200) throw refusalOf('SET_PARAMETER', reply);
     },
-    async receipts() {
-      const body = `${RECEIPTS}\r\n`;
-      return (await control('GET_PARAMETER', { 'Content-Type': 'text/parameters' }, body)).body.toString();
+    async receipts(over) {
+      const reply = await control(
+        ...(['GET_PARAMETER', { 'Content-Type': 'text/parameters' }, `${RECEIPTS}\r\n`, over] as const),
+      );
+      return reply.body.toString();
     },
     async tearDown() {
       return (await control('TEARDOWN', { Accept: 'application/json' })).body.toString();

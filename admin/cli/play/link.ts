@@ -11,6 +11,8 @@ export interface LinkOptions {
   readonly ca: string | undefined;
   /** Milliseconds for the connection, and for each reply. */
   readonly timeoutMs: number;
+  /** Gives the connection up that is not there yet. */
+  readonly signal?: AbortSignal;
 }
 
 export type PacketListener = (channel: number, packet: Buffer) => void;
@@ -50,7 +52,10 @@ function open({ url, ca }: LinkOptions): Socket {
 export async function openLink(options: LinkOptions): Promise<Link> {
   const { url, timeoutMs } = options;
   const socket = open(options);
-  const signal = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.any([
+    AbortSignal.timeout(timeoutMs),
+    ...(options.signal ? [options.signal] : []),
+  ]);
   try {
     await once(socket, url.protocol === 'rtsps:' ? 'secureConnect' : 'connect', { signal });
   } catch (error) {

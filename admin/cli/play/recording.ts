@@ -1,8 +1,10 @@
 /** What is played as Matroska: pictures and sound at the times that the sender's reports give them. */
 import {
+  createAacDepacketizer,
   createDepacketizer,
   matroskaHeader,
   matroskaPicture,
+  OPUS_CLOCK_RATE,
   payloadOf,
   readSenderReport,
   type MatroskaSoundTrack,
@@ -28,7 +30,7 @@ interface Block {
 
 interface Track {
   readonly line: PlayedLine;
-  readonly read: (packet: Buffer) => Block | undefined;
+  readonly read: (packet: Buffer) => Block[];
   /** What is known of its clock: the latest report. */
   clock: ReadReport | undefined;
   codecPrivate: Buffer | undefined;
@@ -39,9 +41,17 @@ interface Track {
 
 /** Reports come once a second; who sends none is taken at his packets' arrival. */
 const START_WITHIN_MS = 3000;
+/** What is held until the file begins: more than any stream sends in that time. */
+const MAX_HELD_BYTES = 32 * 1024 * 1024;
 const NAL_SPS = 7;
 const NAL_PPS = 8;
-const CODEC_IDS = { H264: 'V_MPEG4/ISO/AVC', VP8: 'V_VP8', VP9: 'V_VP9', opus: 'A_OPUS' } as const;
+const CODEC_IDS = {
+  H264: 'V_MPEG4/ISO/AVC',
+  VP8: 'V_VP8',
+  VP9: 'V_VP9',
+  opus: 'A_OPUS',
+  AAC: 'A_AAC',
+} as const;
 
 const OPUS_HEAD = Buffer.concat([
   Buffer.from('OpusHead\x01\x02', 'latin1'),
@@ -74,18 +84,35 @@ function avcConfigOf(nals: readonly Buffer[]): Buffer | undefined {
 }
 
 function createTrack(line: PlayedLine): Track {
-  const { codec } = line;
+  const { codec, config } = line;
   const track = { line, clock: undefined, number: 0, lastMs: 0 };
   if (codec === 'opus') {
     const sound: Track = {
       ...track,
       codecPrivate: OPUS_HEAD,
-      read: (packet) => ({
-        track: sound,
-        timestamp: packet.readUInt32BE(4),
-        keyframe: true,
-        data: [payloadOf(packet)],
-      }),
+      read: (packet) => [
+        {
+          track: sound,
+          timestamp: packet.readUInt32BE(4),
+          keyframe: true,
+          data: [payloadOf(packet)],
+        },
+      ],
+    };
+    return sound;
+  }
+  if (codec === 'AAC') {
+    const depacketizer = createAacDepacketizer(config?.unitSamples ?? 0);
+    const sound: Track = {
+      ...track,
+      codecPrivate: config?.bytes,
+      read: (packet) =>
+        depacketizer.push(packet).map(({ timestamp, data }) => ({
+          track: sound,
+          timestamp,
+          keyframe: true,
+          data: [data],
+        })),
     };
     return sound;
   }
@@ -95,13 +122,13 @@ function createTrack(line: PlayedLine): Track {
     codecPrivate: codec === 'H264' ? undefined : Buffer.alloc(0),
     read(packet) {
       const picture = depacketizer.push(packet);
-      if (picture === undefined) return undefined;
+      if (picture === undefined) return [];
       const { data, keyframe, timestamp } = picture;
       if (keyframe) video.codecPrivate ??= avcConfigOf(data);
       // Nothing before a keyframe, and its parameter sets, can be shown.
-      if (video.codecPrivate === undefined) return undefined;
+      if (video.codecPrivate === undefined) return [];
       const units = codec === 'H264' ? data.flatMap((nal) => [uint32(nal.length), nal]) : data;
-      return { track: video, timestamp, keyframe, data: units };
+      return [{ track: video, timestamp, keyframe, data: units }];
     },
   };
   return video;
@@ -119,6 +146,7 @@ export function createRecording(
   const tracks = new Map(lines.map((line) => [line, createTrack(line)]));
   /** Until the file begins. */
   let held: Block[] = [];
+  let heldBytes = 0;
   let beganMs: number | undefined;
   let originMs: number | undefined;
 
@@ -138,10 +166,11 @@ export function createRecording(
     const present = [...tracks.values()].filter((track) => held.some((block) => block.track === track));
     if (present.length === 0) return;
     for (const [index, track] of present.entries()) track.number = index + 1;
-    const header = present.map(({ line: { codec }, codecPrivate = Buffer.alloc(0) }) => ({
-      codecId: CODEC_IDS[codec],
-      codecPrivate,
-    }));
+    const header = present.map(({ line: { kind, codec, config }, codecPrivate = Buffer.alloc(0) }) => {
+      const { sampleRateHz, channels } = config ?? { sampleRateHz: OPUS_CLOCK_RATE, channels: 2 };
+      const track = { codecId: CODEC_IDS[codec], codecPrivate };
+      return kind === 'video' ? track : { ...track, sampleRateHz, channels };
+    });
     write(matroskaHeader(...(header as readonly (MatroskaTrack | MatroskaSoundTrack)[])));
     const timed = held.map((block) => ({ block, atMs: timeOf(block) })).sort((a, b) => a.atMs - b.atMs);
     originMs = timed[0]?.atMs ?? 0;
@@ -151,7 +180,7 @@ export function createRecording(
 
   function isReady(): boolean {
     beganMs ??= nowMs();
-    if (nowMs() - beganMs > START_WITHIN_MS) return true;
+    if (nowMs() - beganMs > START_WITHIN_MS || heldBytes > MAX_HELD_BYTES) return true;
     return [...tracks.values()].every(
       (track) => track.clock !== undefined && held.some((block) => block.track === track),
     );
@@ -159,10 +188,10 @@ export function createRecording(
 
   return {
     rtp(line, packet) {
-      const block = tracks.get(line)?.read(packet);
-      if (block === undefined) return;
-      if (originMs !== undefined) return put(block);
-      held.push(block);
+      const blocks = tracks.get(line)?.read(packet) ?? [];
+      if (originMs !== undefined) return blocks.forEach(put);
+      held.push(...blocks);
+      for (const { data } of blocks) heldBytes += data.reduce((sum, { length }) => sum + length, 0);
       if (!isReady()) return;
       // Who has sent no report is taken at his word that the latest packet is of now.
       for (const track of tracks.values()) {

@@ -23,6 +23,15 @@ export interface Summary {
     (Omit<ReceiptReport, 'isValid'> & { readonly valid: boolean; readonly key: string | null }) | null;
 }
 
+/** The thumbprint; of what is no key the fact: no signature is of it. */
+function nameOf(key: unknown): string {
+  try {
+    return thumbprint(key as Parameters<typeof thumbprint>[0]);
+  } catch {
+    return 'unreadable';
+  }
+}
+
 /**
  * Receipts of several answers: what is told twice counts once.
  * @param documents what the server has answered, oldest first; what cannot be read is left out
@@ -36,17 +45,18 @@ async function checkReceipts(documents: readonly string[]): Promise<Summary['rec
     }
   });
   const receipts = evidences.flatMap((evidence) => evidence.receipts);
-  const latest = evidences.at(-1);
-  if (receipts.length === 0 || latest === undefined) return null;
-  const [key] = latest.keys;
-  const keys = key === undefined ? undefined : await readKeySet({ keys: [key] });
+  if (receipts.length === 0) return null;
+  // The last answer may be missing.
+  const [stated] = evidences.findLast((evidence) => evidence.keys.length > 0)?.keys ?? [];
+  const key = stated === undefined ? null : nameOf(stated);
+  const keys = stated === undefined ? undefined : await readKeySet({ keys: [stated] });
   const signed = evidences.flatMap((evidence) => evidence.signed);
   const report = verifyReceipts({ receipts, signed, keys: [] }, keys === undefined ? {} : { keys });
   const { isValid: valid, ...rest } = report;
   return {
     valid,
     ...rest,
-    key: key === undefined ? null : thumbprint(key as Parameters<typeof thumbprint>[0]),
+    key,
   };
 }
 

@@ -1,4 +1,5 @@
 /** The tickets of a file, each with what its holder needs to use it. */
+import { stat } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
 import { z } from 'zod';
 import {
@@ -77,6 +78,12 @@ export async function readTickets(file: string): Promise<HeldTicket[]> {
       'the file of --ticket has no list of tickets, each with its client part and private keys',
     );
   }
+}
+
+/** True when others than the file's owner, or root, can read the private keys in it, as far as its mode says. */
+export async function isReadByOthers(file: string): Promise<boolean> {
+  const { mode } = await stat(file);
+  return process.platform !== 'win32' && (mode & 0o077) !== 0;
 }
 
 /** Of a stream's tickets the one that is good for longest; `undefined`: there is none. */

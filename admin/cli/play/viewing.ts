@@ -68,7 +68,7 @@ async function setUpLines(
  */
 export async function view(options: ViewingOptions): Promise<Viewed> {
   const { url, held, read, lower, ca, timeoutMs, say, signal } = options;
-  const link = await openLink({ url, ca, timeoutMs });
+  const link = await openLink({ url, ca, timeoutMs, signal });
   const transports = createTransports(lower, link);
   link.onPacket(transports.packet);
   const dialogue = createDialogue(link, url.href, held);
@@ -91,9 +91,26 @@ export async function view(options: ViewingOptions): Promise<Viewed> {
     return { rtp: recording.rtp, rtcp: recording.rtcp, bye };
   }
 
+  let isPlaying = false;
+  /** Until there is something to tear down; what is set up ends with the connection. */
+  function giveUp(): void {
+    if (!isPlaying) link.close();
+  }
+  signal.addEventListener('abort', giveUp, { signal: over.signal });
+  /** Of a session that the server has ended, and with it the connection. */
+  async function lastReceipts(): Promise<string> {
+    const another = await openLink({ url, ca, timeoutMs, signal });
+    try {
+      return await dialogue.receipts(another);
+    } finally {
+      another.close();
+    }
+  }
+
   try {
     const receivers = await setUpLines(dialogue, transports, sinkFor);
     await dialogue.play();
+    isPlaying = true;
     const startedMs = performance.now();
     void link.closed.then(() => end({ by: 'server', text: 'ended by the server' }));
     const stop = (text: string) => (): void => end({ by: 'viewer', text });
@@ -113,11 +130,12 @@ export async function view(options: ViewingOptions): Promise<Viewed> {
     for (const timer of timers) clearTimeout(timer);
     over.abort();
     const seconds = (performance.now() - startedMs) / 1000;
-    // By who is asked to end, the last receipts are told.
-    if (by === 'viewer') documents.push(await dialogue.tearDown().catch(() => ''));
+    documents.push(await (by === 'viewer' ? dialogue.tearDown() : lastReceipts()).catch(() => ''));
     finish();
     if (error !== undefined) throw error;
     return { by, summary: await summarize(text, seconds, receivers, documents) };
+  } catch (error) {
+    throw isPlaying || !signal.aborted ? error : new PlayError('stopped before anything was played');
   } finally {
     over.abort();
     transports.close();

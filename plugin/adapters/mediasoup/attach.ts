@@ -26,7 +26,8 @@ export interface AttachedMedia {
   /**
    * True: the packets go from router to router in the workers and not by way of this process, which costs less CPU. But
    * viewers notice when other producers take the place of these: they have to ask for their media again, as those of a
-   * worker that has died do, for which no access is taken. Without effect where one of them has layers. Default false.
+   * worker that has died do, for which no access is taken; give both kinds again, for none of those before is kept.
+   * Without effect where one of them has layers. Default false.
    */
   readonly direct?: boolean | undefined;
 }
@@ -142,7 +143,9 @@ export function createAttachments({
   }
 
   function open(path: string, isDirect: boolean): Attached {
-    const stopwatch = createStopwatch(clock, isDirect ? LONGEST_COUNTED_SILENCE_MS : LONGEST_SILENCE_MS);
+    const stopwatch = isDirect
+      ? createStopwatch(clock, LONGEST_COUNTED_SILENCE_MS, LOOK_EVERY_MS)
+      : createStopwatch(clock, LONGEST_SILENCE_MS);
     const stream = openStream(path, stopwatch.elapsedMs);
     const attached: Attached = {
       stream,

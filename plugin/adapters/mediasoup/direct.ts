@@ -38,7 +38,6 @@ const RECEIVE_BUFFER_BYTES = 4 << 20;
 const KEYFRAME_REQUEST_GAP_MS = 500;
 
 const HEIGHT_WITHIN_MS = 1000;
-const HEIGHT_LOOK_MS = 50;
 
 /** @param source brings the packets here, while it is not paused */
 export function createDirect(router: types.Router, { producer, consumer }: Source): Direct {
@@ -91,45 +90,57 @@ export function createDirect(router: types.Router, { producer, consumer }: Sourc
 export async function learnHeight(direct: Direct, meter: LayerMeter): Promise<void> {
   if (!direct.isHeard()) meter.forgetHeights();
   direct.hear();
-  for (let waitedMs = 0; waitedMs < HEIGHT_WITHIN_MS; waitedMs += HEIGHT_LOOK_MS) {
-    if (meter.layers().some(({ height }) => height !== null)) return;
-    await wait(HEIGHT_LOOK_MS);
-  }
+  await Promise.race([meter.untilHeight(), wait(HEIGHT_WITHIN_MS, undefined, { ref: false })]);
+}
+
+/** @throws Error when one of the routers has gone */
+async function openPair(
+  routers: readonly [types.Router, types.Router],
+  recvBufferSize: number,
+): Promise<[types.PipeTransport, types.PipeTransport]> {
+  const options: types.PipeTransportOptions = {
+    listenInfo: { protocol: 'udp', ip: '127.0.0.1', recvBufferSize },
+    enableRtx: true,
+  };
+  const [there, here] = await Promise.allSettled(
+    routers.map((router) => router.createPipeTransport(options)),
+  );
+  if (there?.status === 'fulfilled' && here?.status === 'fulfilled') return [there.value, here.value];
+  for (const end of [there, here]) if (end?.status === 'fulfilled') end.value.close();
+  throw new Error('a router has gone');
 }
 
 /**
  * Brings a producer to another router, be that on the same worker or on another: over a UDP socket of each, on loopback.
- * @param parameters what it is on that router; SSRC and payload type come from the way there
+ * What of a burst overruns the socket is sent again.
+ * @param parameters what it is on that router; SSRC, payload type and feedback come from the way there
  */
 export async function openLink(
   { router: theirs, producer }: Origin,
   ours: types.Router,
   parameters: types.RtpParameters,
+  receiveBufferBytes = RECEIVE_BUFFER_BYTES,
 ): Promise<Link> {
-  const options: types.PipeTransportOptions = {
-    listenInfo: { protocol: 'udp', ip: '127.0.0.1', recvBufferSize: RECEIVE_BUFFER_BYTES },
-  };
-  const [there, here] = await Promise.all([
-    theirs.createPipeTransport(options),
-    ours.createPipeTransport(options).catch(() => undefined),
-  ]);
+  const [there, here] = await openPair([theirs, ours], receiveBufferBytes);
   const close = (): void => {
     there.close();
-    here?.close();
+    here.close();
   };
   try {
-    if (here === undefined) throw new Error('the router of the stage has gone');
     const { localIp: ip } = there.tuple;
     await Promise.all([
       there.connect({ ip, port: here.tuple.localPort }),
       here.connect({ ip, port: there.tuple.localPort }),
     ]);
     const { rtpParameters: sent } = await there.consume({ producerId: producer.id });
-    const [payloadType] = sent.codecs.map((codec) => codec.payloadType);
+    const [media, ...rtx] = sent.codecs;
+    const { payloadType, rtcpFeedback = [] } = media ?? { payloadType: 0 };
     const rtpParameters: types.RtpParameters = {
       ...parameters,
-      codecs: parameters.codecs.map((codec) => ({ ...codec, payloadType: payloadType ?? codec.payloadType })),
-      encodings: (sent.encodings ?? []).map(({ ssrc = 0 }) => ({ ssrc })),
+      codecs: [...parameters.codecs.map((codec) => ({ ...codec, payloadType, rtcpFeedback })), ...rtx],
+      encodings: (sent.encodings ?? []).map(({ ssrc = 0, rtx: again }) =>
+        rtx.length > 0 && again !== undefined ? { ssrc, rtx: again } : { ssrc },
+      ),
     };
     const options = { kind: producer.kind, rtpParameters, keyFrameRequestDelay: KEYFRAME_REQUEST_GAP_MS };
     return { producer: await here.produce(options), close };

@@ -1,6 +1,6 @@
 /** The inputs of a stream: what enters it, and who is told of it. */
 import type { types } from 'mediasoup';
-import type { TapListener, VideoCodec, VideoParameters } from '../../ports.ts';
+import type { AacCodec, AacParameters, TapListener, VideoCodec, VideoParameters } from '../../ports.ts';
 import { formOf } from './codecs.ts';
 import type { Direct } from './direct.ts';
 import { createLayerMeter, type LayerMeter } from './layers.ts';
@@ -16,11 +16,20 @@ export interface Input {
   closed: boolean;
 }
 
-export interface VideoInput extends Input, Rendition {
-  readonly codec: VideoCodec;
+/** One whose source is told whether it is needed. */
+export interface WatchedInput extends Input {
   readonly onWatched: (watched: boolean) => void;
-  readonly onKeyframeRequest: ((ssrc: number) => void) | undefined;
   viewers: number;
+}
+
+export interface VideoInput extends WatchedInput, Rendition {
+  readonly codec: VideoCodec;
+  readonly onKeyframeRequest: ((ssrc: number) => void) | undefined;
+}
+
+/** Enters no router: WebRTC has no AAC. */
+export interface AacInput extends WatchedInput {
+  readonly codec: AacCodec;
 }
 
 const PICTURE_LOSS_INDICATION: types.RtcpFeedback = { type: 'nack', parameter: 'pli' };
@@ -86,4 +95,8 @@ export function createAudioInput(
     listeners: new Set(),
     closed: false,
   };
+}
+
+export function createAacInput({ codec, onWatched, ...parameters }: AacParameters, cname: string): AacInput {
+  return { ...createAudioInput(parameters, cname), codec, onWatched, viewers: 0 };
 }

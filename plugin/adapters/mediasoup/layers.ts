@@ -16,6 +16,8 @@ export interface LayerMeter {
   take(packet: Buffer): void;
   /** Those known may be of long ago: the next keyframe tells them. */
   forgetHeights(): void;
+  /** Resolves when a height is known. */
+  untilHeight(): Promise<void>;
   /** To be called about once a second. */
   measure(nowMs: number): void;
   /** The lowest first; spatial layers of one encoding share its rate, which is the best one's. */
@@ -59,6 +61,7 @@ export function createLayerMeter(
     heights: [],
   }));
   const [only] = encodings.length === 1 ? encodings : [];
+  let seen = Promise.withResolvers<void>();
 
   return {
     take(packet) {
@@ -67,11 +70,15 @@ export function createLayerMeter(
       if (encoding === undefined) return;
       encoding.bytes += packet.length;
       const heights = codec === undefined ? undefined : heightsIn(codec, payloadOf(packet));
-      if (heights !== undefined) encoding.heights = heights;
+      if (heights === undefined) return;
+      encoding.heights = heights;
+      seen.resolve();
     },
     forgetHeights() {
       for (const encoding of encodings) encoding.heights = [];
+      seen = Promise.withResolvers();
     },
+    untilHeight: () => seen.promise,
     measure(nowMs) {
       for (const encoding of encodings) {
         const { bytes: taken, measured, bitsPerSecond } = encoding;

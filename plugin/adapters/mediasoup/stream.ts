@@ -13,7 +13,15 @@ import type { types } from 'mediasoup';
 import type { EndReason } from '../../contract.ts';
 import type { RtpInput, StageStream, VideoParameters } from '../../ports.ts';
 import { learnHeight, openLink, type Direct, type Link } from './direct.ts';
-import { createAudioInput, createVideoInput, type Input, type VideoInput } from './inputs.ts';
+import {
+  createAacInput,
+  createAudioInput,
+  createVideoInput,
+  type AacInput,
+  type Input,
+  type VideoInput,
+  type WatchedInput,
+} from './inputs.ts';
 import type { Layer } from './layers.ts';
 import type { Tracks } from './match.ts';
 import { keyframeRequests } from './rtcp.ts';
@@ -57,8 +65,10 @@ export interface LiveStream extends StageStream {
 export interface StreamInputs {
   readonly video: readonly VideoInput[];
   readonly audio: Input | undefined;
+  /** The same sound as it was published. */
+  readonly aac: AacInput | undefined;
   /** Counts the viewers of a rendition. */
-  readonly watch: (input: VideoInput, change: 1 | -1) => void;
+  readonly watch: (input: WatchedInput, change: 1 | -1) => void;
 }
 
 export interface StreamOptions {
@@ -84,6 +94,7 @@ const SETTLE_MS = 1000;
 export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   let video: readonly VideoInput[] = [];
   let audio: Input | undefined;
+  let aac: AacInput | undefined;
   let videoRefusal: string | null = null;
   const branches = new Map<types.Router, Branch>();
   // Audio and video of one stream share it, so that players keep them in step (RFC 8834 section 4.9).
@@ -125,6 +136,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
         input.closed = true;
         video = video.filter((other) => other !== input);
         if (audio === input) audio = undefined;
+        if (aac === input) aac = undefined;
         for (const { producers } of branches.values()) producers.get(input)?.close();
         for (const listener of [...input.listeners]) listener.ended();
       },
@@ -157,10 +169,13 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
 
   async function make(branch: Branch, router: types.Router, input: Input): Promise<types.Producer> {
     const { direct } = input;
-    const producer =
-      direct === undefined || direct.origin.producer.closed
-        ? await inject(branch, input)
-        : await link(branch, router, input, direct);
+    const isGone = (): boolean => direct?.origin.producer.closed === true;
+    const producer = await (direct === undefined || isGone()
+      ? inject(branch, input)
+      : link(branch, router, input, direct).catch((error: unknown) => {
+          if (isGone()) return inject(branch, input); // It waits for others, as those who came before.
+          throw error;
+        }));
     branch.producers.set(input, producer);
     if (input.closed) producer.close(); // The input has been closed in the meantime.
     return producer;
@@ -197,7 +212,7 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
   }
 
   /** Counts the viewers of a rendition. */
-  function watch(input: VideoInput | undefined, change: 1 | -1): void {
+  function watch(input: WatchedInput | undefined, change: 1 | -1): void {
     if (input === undefined) return;
     const before = input.viewers;
     input.viewers += change;
@@ -232,6 +247,11 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       if (audio !== undefined) throw new TypeError('the stream has audio already');
       audio = createAudioInput(parameters, cname, direct);
       return open(audio);
+    },
+    async addAac(parameters) {
+      requireOpen();
+      aac = createAacInput(parameters, cname);
+      return open(aac);
     },
     refuseVideo(reason) {
       videoRefusal = reason;
@@ -286,16 +306,16 @@ export function createStream({ mediaMs, onClose }: StreamOptions): LiveStream {
       }
       await Promise.all(heights.values());
     },
-    inputs: () => ({ video, audio, watch }),
+    inputs: () => ({ video, audio, aac, watch }),
     close(reason = 'source_ended') {
       if (closed) return;
       closed = true;
       settle();
-      const inputs: readonly Input[] = audio === undefined ? video : [...video, audio];
+      const inputs = [...video, audio, aac].filter((input) => input !== undefined);
       for (const input of inputs) input.closed = true;
       for (const listener of inputs.flatMap(({ listeners }) => [...listeners])) listener.ended();
       video = [];
-      audio = undefined;
+      audio = aac = undefined;
       onClose(reason);
       for (const branch of branches.values()) shut(branch);
       branches.clear();

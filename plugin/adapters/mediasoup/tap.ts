@@ -1,8 +1,8 @@
 /** A stream's RTP without mediasoup: what enters the stage, as it enters. */
 import { Denial } from '../../errors.ts';
 import type { StreamTap, TapListener, VideoCodec } from '../../ports.ts';
-import type { Input, VideoInput } from './inputs.ts';
-import type { LiveStream } from './stream.ts';
+import type { AacInput, Input, VideoInput } from './inputs.ts';
+import type { LiveStream, StreamInputs } from './stream.ts';
 
 /** Calls `stop` at the end, once. */
 function listenTo(input: Input, listener: TapListener, stop: () => void): () => void {
@@ -49,9 +49,24 @@ function keyframeOf(input: VideoInput): () => void {
   };
 }
 
+/** AAC is for who hears it only: its source sends it while somebody does. */
+function tapSound(audio: Input, aac: AacInput | undefined, watch: StreamInputs['watch']): StreamTap['audio'] {
+  const input = aac ?? audio;
+  return {
+    codec: aac?.codec,
+    requestKeyframe: () => undefined,
+    listen(listener) {
+      if (aac !== undefined) watch(aac, 1);
+      const leave = listenTo(input, listener, () => aac && watch(aac, -1));
+      if (input.closed) listener.ended();
+      return leave;
+    },
+  };
+}
+
 /** @throws Denial `stream_offline`, `offer_unsupported` */
 export function tapStream(stream: LiveStream, isWanted: (codec: VideoCodec) => boolean): StreamTap {
-  const { video, audio, watch } = stream.inputs();
+  const { video, audio, aac, watch } = stream.inputs();
   const { videoRefusal } = stream.tracks();
   if (videoRefusal !== null) throw new Denial('offer_unsupported', { detail: videoRefusal });
   const passed = video.filter(({ codec }) => isWanted(codec));
@@ -73,14 +88,7 @@ export function tapStream(stream: LiveStream, isWanted: (codec: VideoCodec) => b
         return leave;
       },
     },
-    audio: audio && {
-      requestKeyframe: () => undefined,
-      listen(listener) {
-        const leave = listenTo(audio, listener, () => undefined);
-        if (audio.closed) listener.ended();
-        return leave;
-      },
-    },
+    audio: audio && tapSound(audio, aac, watch),
     mediaMs: stream.mediaMs,
   };
 }

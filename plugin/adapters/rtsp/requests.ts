@@ -86,6 +86,8 @@ export interface Answer extends RtspResponse {
 
 /** Silence after which a viewer has gone, as clients are told. */
 export const SESSION_TIMEOUT_SECONDS = 30;
+/** A session that the server has ended is asked for its last receipts that long, over another connection. */
+const LAST_RECEIPTS_WITHIN_MS = 10_000;
 export const METHODS = 'OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER';
 
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
@@ -107,7 +109,7 @@ interface Described {
 const inState = (status: 454 | 460 | 461 | 551, headers = {}): Answer => ({ status, headers });
 
 function describeLines({ video, audio }: StreamTap): DescribedLine[] {
-  const line = (kind: LineKind, codec: VideoCodec | undefined): DescribedLine => {
+  const line = (kind: LineKind, codec: DescribedLine['codec']): DescribedLine => {
     const { keyBytes, saltBytes } = SRTP_SUITES[SUITE];
     const master = { key: randomBytes(keyBytes), salt: randomBytes(saltBytes) };
     const key = { suite: SUITE, master, ssrc: randomInt(1, 0x1_0000_0000) } as const;
@@ -115,7 +117,7 @@ function describeLines({ video, audio }: StreamTap): DescribedLine[] {
   };
   return [
     ...(video === undefined ? [] : [line('video', video.codec)]),
-    ...(audio === undefined ? [] : [line('audio', undefined)]),
+    ...(audio === undefined ? [] : [line('audio', audio.codec)]),
   ];
 }
 
@@ -284,14 +286,30 @@ export function createRequests(options: RequestsOptions): Requests {
       // Its media was closed before anybody here knew the session.
       if (opened.isEnded()) options.onEnded();
       else if (described?.preShared !== undefined) {
+        const { preShared } = described;
         elsewhere.set(opened.token, controlFromElsewhere);
-        void opened.ended.then(() => elsewhere.delete(opened.token));
+        void opened.ended.then(() => {
+          elsewhere.set(opened.token, (request) => tellLast(opened, preShared, request));
+          setTimeout(() => elsewhere.delete(opened.token), LAST_RECEIPTS_WITHIN_MS).unref();
+        });
       }
       return opened;
     } catch (error) {
       forget();
       throw error;
     }
+  }
+
+  /** Of a session that has ended: its receipts, and nothing else. */
+  async function tellLast(
+    { token, receipts }: Session,
+    preShared: PreShared,
+    request: RtspRequest,
+  ): Promise<Answer> {
+    const { method, url, body, headers } = request;
+    if (method !== 'GET_PARAMETER' || !asksForReceipts(request)) return inState(454);
+    preShared.requireControl({ method, url, session: token, body }, headers.get(CONTROL_FIELD.toLowerCase()));
+    return { status: 200, ...(await lastReceiptsOf({ receipts }, signReceipts)) };
   }
 
   function play(request: RtspRequest): Answer {

@@ -1,5 +1,5 @@
 /** `usher play` against the RTSP server and the real gate, with a stream that the test sends. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test, vi } from 'vitest';
@@ -32,10 +32,17 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const AAC = { name: 'AAC', sampleRateHz: 44_100, channels: 1, config: Buffer.from('1208', 'hex') } as const;
+
 beforeEach(async () => {
   world = await createTicketWorld(systemClock);
   house = setUpGate(world, systemClock);
-  stream = createFakeStream();
+  await serve(createFakeStream());
+  viewer = await world.newViewer();
+});
+
+async function serve(what: FakeStream): Promise<void> {
+  stream = what;
   server = await openRtsp({
     ...{ gate: house.gate, stage: stream, host: '127.0.0.1', udpPort: 0, clock: systemClock, log: silentLog },
     rtsp: {
@@ -46,8 +53,7 @@ beforeEach(async () => {
     },
   });
   url = `rtsp://127.0.0.1:${String(server.ports.rtsp)}${PATH}`;
-  viewer = await world.newViewer();
-});
+}
 afterEach(async () => {
   await house.gate.close('server_stopped');
   server.close();
@@ -131,12 +137,66 @@ describe.each(['tcp', 'udp'])('by %s', (transport) => {
   });
 });
 
+it('AAC is written as it is, with its configuration', async () => {
+  server.close();
+  await serve(createFakeStream(AAC));
+  const output = file('aac.mkv');
+  const running = run(url, '--ticket', write([await entry()]), '--output', output, '--json');
+  await vi.waitUntil(() => stream.listeners() === 2);
+  await vi.waitUntil(() => {
+    stream.mediaMs += 40;
+    stream.picture(true, 3000);
+    // Longer than a packet.
+    stream.sound(2000);
+    stream.reports();
+    return statSync(output).size > 20_000;
+  }, 10_000);
+  running.stop();
+  expect(await running.code).toBe(0);
+  const media = readFileSync(output);
+  expect(
+    media.includes(
+      Buffer.concat([Buffer.from('A_AAC'), Buffer.from('63a2' + '0100000000000002' + '1208', 'hex')]),
+    ),
+  ).toBe(true);
+  expect(media.includes(Buffer.alloc(2000, 0xa5))).toBe(true);
+  expect(JSON.parse(running.printed.join(''))).toMatchObject({
+    lines: [{ codec: 'H264' }, { codec: 'AAC', lost: 0 }],
+  });
+});
+
 it('the end of the stream is told, with code 3', async () => {
   const running = run(url, '--ticket', write(await entry()));
   await vi.waitUntil(() => stream.listeners() === 2);
   stream.end();
   expect(await running.code).toBe(3);
   expect(running.printed.join('')).toContain('ended by the server');
+  expect(running.printed.join('')).toContain('receipts: none');
+});
+
+it('why the server has ended it is in the last receipt, which is told afterwards', async () => {
+  const running = run(url, '--ticket', write(await entry()));
+  await vi.waitUntil(() => stream.listeners() === 2);
+  await vi.waitUntil(() => {
+    stream.picture(true);
+    return house.redemptions.calls.includes('commit');
+  });
+  await house.gate.sessions()[0]?.end('kicked');
+  expect(await running.code).toBe(3);
+  expect(running.printed.join('')).toMatch(/^receipt 0: .* \(kicked\)$/m);
+});
+
+it('keys that others can read are said', async () => {
+  const tickets = write([await entry()]);
+  for (const [mode, said] of [
+    [0o600, []],
+    [0o640, ['others can read the keys in the file of --ticket: chmod 600']],
+  ] as const) {
+    chmodSync(tickets, mode);
+    const running = run(url, '--ticket', tickets, '--seconds', '0.1');
+    expect(await running.code).toBe(0);
+    expect(running.said).toEqual(said);
+  }
 });
 
 it('it ends by itself after the seconds that were asked for', async () => {

@@ -1,5 +1,6 @@
 /** Doubles of the ports that media meets. */
 import type {
+  AacCodec,
   Clock,
   Log,
   RtpInput,
@@ -36,11 +37,12 @@ export function createRecordedLog(): RecordedLog {
 }
 
 export interface RecordedTrack {
-  readonly kind: 'audio' | 'video';
+  /** `aac`: what taps hear in the place of `audio`. */
+  readonly kind: 'audio' | 'video' | 'aac';
   readonly ssrc: number;
   readonly payloadType: number;
   /** `undefined` for audio, which is Opus. */
-  readonly codec: VideoCodec | undefined;
+  readonly codec: VideoCodec | AacCodec | undefined;
   readonly onDemand: boolean;
   /** Tells the source that viewers have come to this rendition, or have left it. */
   watch(watched: boolean): void;
@@ -74,8 +76,8 @@ export function createRecordingStage(opened: Promise<void> = Promise.resolve()):
 
   async function addTrack(
     stream: RecordedStream,
-    kind: 'audio' | 'video',
-    parameters: Omit<VideoParameters, 'codec'> & { codec?: VideoCodec },
+    kind: RecordedTrack['kind'],
+    parameters: Omit<VideoParameters, 'codec'> & { codec?: VideoCodec | AacCodec },
   ): Promise<RtpInput> {
     await opened;
     const track: RecordedTrack = {
@@ -118,6 +120,7 @@ export function createRecordingStage(opened: Promise<void> = Promise.resolve()):
       return {
         addVideo: (parameters) => addTrack(stream, 'video', parameters),
         addAudio: (parameters) => addTrack(stream, 'audio', parameters),
+        addAac: (parameters) => addTrack(stream, 'aac', parameters),
         refuseVideo: (reason) => void (stream.refusal = reason),
         close() {
           stream.closed = true;
@@ -142,7 +145,7 @@ export function createRecordingStage(opened: Promise<void> = Promise.resolve()):
 
 export function trackOf(
   stage: RecordingStage,
-  kind: 'audio' | 'video',
+  kind: RecordedTrack['kind'],
   stream = 0,
 ): RecordedTrack | undefined {
   return stage.streams[stream]?.tracks.find((track) => track.kind === kind);

@@ -76,6 +76,32 @@ describe('the outbox', () => {
     expect(outbox.waiting()).toBe(0);
   });
 
+  it('does not wait for its next try once the order server is heard again, and backs off anew from there', async () => {
+    let away = true;
+    const far = delivery(() => {
+      if (away) throw new Denial('order_server_unreachable');
+    });
+    const outbox = createOutbox({ delivery: far, log: silentLog });
+    const [first, second] = receipts(2) as [Receipt, Receipt];
+    outbox.wake();
+    outbox.append(first);
+    await vi.advanceTimersByTimeAsync(120_000);
+    // Not back yet: the next try comes within a second all the same.
+    outbox.wake();
+    await vi.advanceTimersByTimeAsync(0);
+    away = false;
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(far.batches).toEqual([[first]]);
+    away = true;
+    outbox.append(second);
+    await vi.advanceTimersByTimeAsync(120_000);
+    away = false;
+    outbox.wake();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(far.batches).toEqual([[first], [second]]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('does not send a batch again that arrives while another is under way', async () => {
     const gate = Promise.withResolvers<void>();
     const sent: number[] = [];

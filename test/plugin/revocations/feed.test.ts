@@ -111,7 +111,8 @@ describe('an entry', () => {
 
 describe('a feed that is cut', () => {
   it('is taken up again where it ended, and keeps what it knows', async () => {
-    const connection = await startWithSnapshot();
+    const onBack = vi.fn();
+    const connection = await startWithSnapshot({ onBack });
     connection.send('revocation', revocationOf('subject', 'a', 11));
     await vi.waitFor(() => expect(changes).toHaveLength(2));
     connection.end();
@@ -119,8 +120,11 @@ describe('a feed that is cut', () => {
     expect(second.after).toBe(11);
     expect(feed.find(target('a'))).toBe('revoked');
     expect(feed.stats().reconnects).toBe(1);
+    expect(onBack).not.toHaveBeenCalled();
+    second.send('heartbeat', { seq: 11 });
     second.send('heartbeat', { seq: 11 });
     await vi.waitFor(() => expect(log.lines.at(-1)).toContain('is back'));
+    expect(onBack).toHaveBeenCalledOnce();
   });
 
   it('may be answered with a snapshot, which replaces everything', async () => {

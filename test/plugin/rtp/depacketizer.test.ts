@@ -124,3 +124,27 @@ describe('a reorder buffer', () => {
     expect(numbers(small.push(packet(5), 0))).toEqual([3, 4, 5]);
   });
 });
+
+describe('what a sender piles up is given up, and the next picture comes out', () => {
+  const packetOf = (sequence: number, timestamp: number, payload: Buffer, marker = false): Buffer => {
+    const header = Buffer.from('8060000000000000' + '00000001', 'hex');
+    if (marker) header[1] = 0xe0;
+    header.writeUInt16BE(sequence & 0xffff, 2);
+    header.writeUInt32BE(timestamp, 4);
+    return Buffer.concat([header, payload]);
+  };
+  const aggregate = Buffer.concat([
+    Buffer.from([0x78]),
+    ...Array<Buffer>(400).fill(Buffer.from('000165', 'hex')),
+  ]);
+  test.each([
+    ['packets', 'VP8', 40_000, Buffer.from('1000', 'hex')],
+    ['units', 'H264', 20, aggregate],
+  ] as const)('%s', (_what, codec, count, payload) => {
+    const pile = Array.from({ length: count }, (_, index) =>
+      packetOf(index, 1, payload, index === count - 1),
+    );
+    const next = packetOf(count, 2, payload.subarray(0, 4), true);
+    expect(read(codec, [...pile, next]).map(({ timestamp }) => timestamp)).toEqual([2]);
+  });
+});

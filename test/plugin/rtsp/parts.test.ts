@@ -187,6 +187,23 @@ describe('answers', () => {
   });
 });
 
+test.each([
+  [{ sampleRateHz: 44_100, channels: 2 }, 41],
+  [{ sampleRateHz: 48_000, channels: 6 }, 42],
+  [{ sampleRateHz: 96_000, channels: 2 }, 43],
+  [{ sampleRateHz: 48_000, channels: 8 }, 254],
+])('a description of AAC says what RFC 3640 asks for: %o', (form, level) => {
+  const master = { key: Buffer.alloc(16, 1), salt: Buffer.alloc(14, 2) };
+  const key = { suite: 'AES_CM_128_HMAC_SHA1_80', master, ssrc: 1 } as const;
+  const codec = { name: 'AAC', config: Buffer.from('1210', 'hex'), ...form } as const;
+  const lines = [{ kind: 'audio', codec, payloadType: 97, key }] as const;
+  const sdp = formatDescription({ id: 1, lines, nowMs: 0, saysKeys: false }).split('\r\n');
+  expect(sdp.filter((line) => /^a=(rtpmap|fmtp)/.test(line))).toEqual([
+    `a=rtpmap:97 mpeg4-generic/${String(form.sampleRateHz)}/${String(form.channels)}`,
+    `a=fmtp:97 streamtype=5;profile-level-id=${String(level)};mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config=1210`,
+  ]);
+});
+
 it('a description says the same key twice: in SDES and in MIKEY', () => {
   const master = { key: Buffer.alloc(16, 1), salt: Buffer.alloc(14, 2) };
   const key = { suite: 'AES_CM_128_HMAC_SHA1_80', master, ssrc: 0x1234 } as const;

@@ -69,6 +69,7 @@ export async function startApp(worker: types.Worker, options: SourceOptions): Pr
       openStream: () => ({
         addVideo: ({ ssrc, payloadType }) => produce('video', ssrc, payloadType),
         addAudio: ({ ssrc, payloadType }) => produce('audio', ssrc, payloadType),
+        addAac: () => Promise.reject(new TypeError('an app has no AAC')),
         refuseVideo: () => undefined,
         close: () => undefined,
       }),

@@ -139,6 +139,20 @@ describe('the meter of layers', () => {
     meter.forgetHeights();
     expect(meter.layers()).toEqual([layer(null, 8000)]);
   });
+
+  it('says when a height is known, and that it is, but not of one that it has forgotten', async () => {
+    const meter = createLayerMeter([7], 'VP8');
+    meter.take(rtpPacket(7, vp8Keyframe(240)));
+    await meter.untilHeight();
+    meter.forgetHeights();
+    const later: string[] = [];
+    const known = meter.untilHeight().then(() => later.push('known'));
+    await Promise.resolve();
+    later.push('not yet');
+    meter.take(rtpPacket(7, vp8Keyframe(360)));
+    await known;
+    expect(later).toEqual(['not yet', 'known']);
+  });
 });
 
 describe('the choice of a viewer’s layer', () => {

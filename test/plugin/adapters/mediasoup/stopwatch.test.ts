@@ -20,3 +20,18 @@ it.each([
 ])('counts %s', (_name, atMs, expected) => {
   expect(run(atMs)).toBe(expected);
 });
+
+it('where signs come once a second, runs on between them, and makes good what it had run on too far', () => {
+  let nowMs = 0;
+  const stopwatch = createStopwatch({ nowMs: () => nowMs, monotonicMs: () => nowMs }, 1500, 1000);
+  const signs = new Set([0, 1000, 2000, 6000, 7000, 8000]);
+  const read: number[] = [];
+  for (nowMs = 0; nowMs <= 8500; nowMs += 500) {
+    if (signs.has(nowMs)) stopwatch.tick();
+    read.push(stopwatch.elapsedMs());
+  }
+  expect(read.slice(0, 5)).toEqual([0, 500, 1000, 1500, 2000]);
+  // From the pause on, and from its end at 6000 on.
+  expect(read.slice(5, 12)).toEqual([2500, 3000, 3000, 3000, 3000, 3000, 3000]);
+  expect(read.slice(12)).toEqual([3000, 3000, 3000, 3500, 4000, 4500]);
+});

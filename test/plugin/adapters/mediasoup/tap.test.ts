@@ -86,6 +86,56 @@ test('a listener hears packets and reports until it stops; a keyframe is asked f
   expect(onWatched).toHaveBeenCalledTimes(1);
 });
 
+test('AAC is heard in the place of Opus, its listeners are counted, and its end is theirs', async () => {
+  const { stream } = setUp();
+  const onWatched = vi.fn();
+  const opus = await stream.addAudio({ ssrc: 2, payloadType: 97 });
+  const codec = {
+    name: 'AAC',
+    sampleRateHz: 44_100,
+    channels: 2,
+    config: Buffer.from('1210', 'hex'),
+  } as const;
+  const aac = await stream.addAac({ ssrc: 3, payloadType: 97, codec, onWatched });
+  const { audio } = tapStream(stream, isWanted);
+  expect(audio?.codec).toBe(codec);
+  const [first, second] = [listener(), listener()];
+  const stop = audio?.listen(first);
+  const stopSecond = audio?.listen(second);
+  opus.sendRtp(rtp(2, 30));
+  aac.sendRtp(rtp(3, 20));
+  stop?.();
+  stop?.();
+  expect(onWatched.mock.calls).toEqual([[true]]);
+  stopSecond?.();
+  expect(onWatched.mock.calls).toEqual([[true], [false]]);
+  expect([first.heard, second.heard]).toEqual([[20], [20]]);
+  const last = listener();
+  audio?.listen(last);
+  aac.close();
+  expect(last.ended).toHaveBeenCalledTimes(1);
+  expect(tapStream(stream, isWanted).audio?.codec).toBeUndefined();
+});
+
+test('AAC that takes the place of another is not ended with it; the end of the stream is its end', async () => {
+  const { stream } = setUp();
+  await stream.addAudio({ ssrc: 2, payloadType: 97 });
+  const [old, codec] = ['1210', '1190'].map(
+    (hex) => ({ name: 'AAC', sampleRateHz: 44_100, channels: 2, config: Buffer.from(hex, 'hex') }) as const,
+  );
+  if (old === undefined || codec === undefined) return;
+  const parameters = { ssrc: 3, payloadType: 97, onWatched: () => undefined };
+  const before = await stream.addAac({ ...parameters, codec: old });
+  await stream.addAac({ ...parameters, codec });
+  before.close();
+  const { audio } = tapStream(stream, isWanted);
+  expect(audio?.codec).toBe(codec);
+  const own = listener();
+  audio?.listen(own);
+  stream.close();
+  expect(own.ended).toHaveBeenCalledTimes(1);
+});
+
 test('of simulcast layers the best is heard', async () => {
   const { stream, add } = setUp();
   const input = await add({ name: 'VP8' }, { ssrc: 1, higherLayers: [2, 3] });

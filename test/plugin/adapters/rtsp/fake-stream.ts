@@ -1,9 +1,10 @@
 /** A stream on a stage without mediasoup: packets of our packetizers, when the test says so. */
 import type { RtspStage } from '../../../../plugin/adapters/rtsp.ts';
 import { Denial } from '../../../../plugin/errors.ts';
-import type { StreamTap, TapListener, TappedLine } from '../../../../plugin/ports.ts';
+import type { AacCodec, StreamTap, TapListener, TappedLine } from '../../../../plugin/ports.ts';
 import {
   buildSenderReport,
+  createAacPacketizer,
   createH264Packetizer,
   createOpusPacketizer,
 } from '../../../../plugin/rtp/index.ts';
@@ -30,7 +31,8 @@ export interface FakeStream extends RtspStage {
 const nal = (type: number, bytes: number): Buffer =>
   Buffer.concat([Buffer.from([0x60 | type]), Buffer.alloc(bytes, 0x5a)]);
 
-export function createFakeStream(): FakeStream {
+/** @param aac its sound; default Opus */
+export function createFakeStream(aac?: AacCodec): FakeStream {
   const [videos, audios] = [new Set<TapListener>(), new Set<TapListener>()];
   const sendTo = (listeners: Set<TapListener>) => (packet: Buffer) => {
     stream.latest.push(Buffer.from(packet));
@@ -42,7 +44,10 @@ export function createFakeStream(): FakeStream {
     firstSequence: 65_530,
     send: sendTo(videos),
   });
-  const opus = createOpusPacketizer({ ssrc: 2, payloadType: 101, firstSequence: 7, send: sendTo(audios) });
+  const sound = { ssrc: 2, payloadType: 101, firstSequence: 7, send: sendTo(audios) };
+  const clockRate = aac?.sampleRateHz ?? 48_000;
+  const packetizer =
+    aac === undefined ? createOpusPacketizer(sound) : createAacPacketizer({ ...sound, clockRate });
   h264.setParameterSets([nal(7, 10), nal(8, 4)]);
   const line = (listeners: Set<TapListener>): TappedLine => ({
     listen(listener) {
@@ -66,7 +71,7 @@ export function createFakeStream(): FakeStream {
     },
     sound(bytes = 80) {
       stream.latest.length = 0;
-      opus.send(Buffer.alloc(bytes, 0xa5), stream.mediaMs * 48, false);
+      packetizer.send(Buffer.alloc(bytes, 0xa5), (stream.mediaMs * clockRate) / 1000, false);
     },
     reports() {
       for (const [listeners, ssrc] of [
@@ -93,7 +98,7 @@ export function createFakeStream(): FakeStream {
           return stream.layers;
         },
       },
-      audio: line(audios),
+      audio: { ...line(audios), codec: aac },
       mediaMs: () => stream.mediaMs,
     },
     isLive: () => stream.live,

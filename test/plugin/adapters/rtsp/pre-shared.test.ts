@@ -301,6 +301,27 @@ describe('control', () => {
     expect((await control(client, watching, 'PLAY', 6)).status).toBe(200);
   });
 
+  it('receipts of a session that the server has ended are told over another connection, and nothing else', async () => {
+    await control(client, watching, 'PLAY', 1);
+    stream.picture(true);
+    await client.frame(0);
+    await house.gate.sessions()[0]?.end('kicked');
+    await client.closed;
+    const remote = await connect();
+    const body = 'receipts\r\n';
+    expect(await refusal(remote.ask('GET_PARAMETER', URL, { Session: watching.session }, body))).toEqual([
+      401,
+      'proof_missing',
+    ]);
+    expect(await refusal(control(remote, watching, 'GET_PARAMETER', 1, { body }))).toEqual([
+      401,
+      'proof_replayed',
+    ]);
+    const told = await control(remote, watching, 'GET_PARAMETER', 2, { body });
+    expect(JSON.parse(told.body)).toMatchObject({ receipts: [{ state: 'final', reason: 'kicked' }] });
+    expect((await control(remote, watching, 'PLAY', 3)).status).toBe(454);
+  });
+
   it('receipts are told, the last one with the end', async () => {
     await control(client, watching, 'PLAY', 1);
     stream.picture(true);
