@@ -156,8 +156,9 @@ export function serveConnection(options: ConnectionOptions): RtspConnection {
     socket.pause();
     for (let message = nextMessage(); message !== undefined && !ended; message = nextMessage()) {
       if (isFlood()) return abort('too many messages');
-      // Whoever holds the connection is there: it cannot be forged as a datagram's sender can.
-      silence.refresh();
+      // Whoever holds the connection is there: it cannot be forged as a datagram's sender can. But where requests are
+      // proven the connection may be anybody's, and only a proof is a sign.
+      if (!requests.areProven()) silence.refresh();
       if (message.kind === 'frame') requests.frame(message.channel, message.data);
       else await handle(message);
     }

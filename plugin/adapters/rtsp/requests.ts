@@ -75,6 +75,8 @@ export interface Requests {
   frame(channel: number, data: Buffer): void;
   /** True while media is, or may be, sent. */
   hasSession(): boolean;
+  /** True while only requests with a control proof are the viewer's. */
+  areProven(): boolean;
   /** The connection is over, or silent for too long. */
   leave(): void;
 }
@@ -384,6 +386,7 @@ export function createRequests(options: RequestsOptions): Requests {
     if (own !== undefined) {
       const asked = { method, url, session: own.token, body };
       described?.preShared?.requireControl(asked, headers.get(CONTROL_FIELD.toLowerCase()));
+      options.onSign();
     }
     switch (method) {
       case 'PLAY':
@@ -429,6 +432,7 @@ export function createRequests(options: RequestsOptions): Requests {
     },
     frame: ways.frame,
     hasSession: () => session !== undefined && !session.isEnded(),
+    areProven: () => session !== undefined && described?.preShared !== undefined,
     leave() {
       left = true;
       session?.viewing.gone('viewer_left');

@@ -1,8 +1,8 @@
 /** Clients that share the ticket's secret: keys by MIKEY over any link, and control from any connection. */
 import { randomBytes } from 'node:crypto';
 import { decodeJwt } from 'jose';
-import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
-import { openRtsp, type RtspServer } from '../../../../plugin/adapters/rtsp.ts';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, test, vi } from 'vitest';
+import { openRtsp, type RtspOptions, type RtspServer } from '../../../../plugin/adapters/rtsp.ts';
 import { createRequests, type RequestsOptions } from '../../../../plugin/adapters/rtsp/requests.ts';
 import { systemClock } from '../../../../plugin/clock.ts';
 import { formatControlProof } from '../../../../plugin/rtsp/control.ts';
@@ -35,11 +35,8 @@ let ticket: string;
 let secret: Uint8Array;
 const clients: RtspTestClient[] = [];
 
-beforeEach(async () => {
-  world = await createTicketWorld(systemClock);
-  house = setUpGate(world, systemClock);
-  stream = createFakeStream();
-  server = await openRtsp({
+const open = (options: Partial<RtspOptions> = {}): Promise<RtspServer> =>
+  openRtsp({
     gate: house.gate,
     stage: stream,
     host: '127.0.0.1',
@@ -47,7 +44,14 @@ beforeEach(async () => {
     udpPort: 0,
     clock: systemClock,
     log: silentLog,
+    ...options,
   });
+
+beforeEach(async () => {
+  world = await createTicketWorld(systemClock);
+  house = setUpGate(world, systemClock);
+  stream = createFakeStream();
+  server = await open();
   viewer = await world.newViewer();
   const { rights } = makeGrant();
   const issued = await world.issueFor(viewer, { rights });
@@ -61,8 +65,8 @@ afterEach(async () => {
   server.close();
 });
 
-async function connect(): Promise<RtspTestClient> {
-  const client = await connectRtsp(server.ports.rtsp);
+async function connect(to = server): Promise<RtspTestClient> {
+  const client = await connectRtsp(to.ports.rtsp);
   clients.push(client);
   return client;
 }
@@ -292,6 +296,23 @@ describe('control', () => {
     const wrong = control(client, { ...watching, ...(keys && { keys }) }, 'PLAY', 900, { proven });
     expect(await refusal(wrong)).toEqual([401, 'proof_invalid']);
     expect((await control(client, watching, 'PLAY', 1)).status).toBe(200);
+  });
+
+  it('proofs keep a silent viewer, over any connection; what else comes over his own does not', async () => {
+    const impatient = await open({ silentAfterSeconds: 0.6 });
+    onTestFinished(() => impatient.close());
+    const [own, remote] = [await connect(impatient), await connect(impatient)];
+    const kept = await watch(own);
+    const [session] = house.gate.sessions().slice(-1);
+    const startedMs = Date.now();
+    let number = 0;
+    const proofs = setInterval(() => void control(remote, kept, 'GET_PARAMETER', (number += 1)), 100);
+    setTimeout(() => clearInterval(proofs), 1500);
+    // Somebody on the way, who keeps back that the viewer has gone.
+    const others = setInterval(() => void own.ask('OPTIONS', URL, {}).catch(() => undefined), 100);
+    expect(await session?.ended).toBe('viewer_left');
+    clearInterval(others);
+    expect(Date.now() - startedMs).toBeGreaterThan(1400);
   });
 
   it('a proof is good once, and older numbers are not good any more', async () => {
