@@ -80,6 +80,8 @@ function refusalOf(method: string, { status, body }: RtspReply): PlayError {
       (word) => typeof word === 'string' && /^[ -~]{1,200}$/.test(word),
     );
     if (words.length > 0) why = `: ${words.join(', ')}`;
+    // The proof is made over the URL that was typed, and an address is another one than a name.
+    if (code === 'proof_invalid' && detail === 'htu') why += '; take the URL that the server is known by';
   } catch {
     // Not all refusals have a document.
   }

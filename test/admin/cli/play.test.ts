@@ -225,6 +225,13 @@ describe('what is refused is said, and nothing is played', () => {
     expect(house.redemptions.calls).toEqual([]);
   });
 
+  it('another name of the server is, with what to do about it', async () => {
+    const other = url.replace('127.0.0.1', 'localhost');
+    await expect(run(other, '--ticket', write(await entry())).code).rejects.toThrow(
+      'htu; take the URL that the server is known by',
+    );
+  });
+
   it('a server that is not there', async () => {
     const tickets = write(await entry());
     server.close();
