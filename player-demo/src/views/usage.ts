@@ -152,7 +152,8 @@ const REASONS: Readonly<Record<string, string>> = {
   completed: 'Watched to the end',
   viewer_left: 'You stopped',
   expired: 'Ticket expired',
-  exhausted: 'Ticket used up',
+  // Of the viewing: others may have the rest of its ticket, or the shop more of it.
+  exhausted: 'Its time or data used up',
   revoked: 'Ticket withdrawn',
   kicked: 'Ended by the shop',
   replaced: 'Went on elsewhere',
