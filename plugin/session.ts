@@ -63,7 +63,7 @@ const LONGEST_WAIT_MS = 2_000_000_000;
 /** What a timer is for. */
 type Purpose = 'expiry' | 'budget' | 'commit' | 'receipt' | 'first media' | 'move';
 
-/** Why the order server would not let an access be taken; anything else is a right that is used up. */
+/** Why the order server would not let an access be taken; anything else is a right that is used up, or that others have. */
 const END_OF_CODE: Readonly<Partial<Record<Code, EndReason>>> = {
   ticket_revoked: 'revoked',
   ticket_expired: 'expired',

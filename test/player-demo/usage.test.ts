@@ -1,5 +1,5 @@
 import { expect, it, test } from 'vitest';
-import { paidFor, paidWords } from '../../player-demo/src/views/usage.ts';
+import { paidInAll, paidWords } from '../../player-demo/src/views/usage.ts';
 
 const euros = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
 
@@ -32,5 +32,13 @@ test('what was paid in all is what was charged and kept, by currency; no price t
     order('ticketed', 300),
     { state: 'captured', price: dollars, captured: dollars, refunded: { ...dollars, amountMinor: 0 } },
   ];
-  expect(paidFor(orders)).toEqual([euros(375), dollars]);
+  expect(paidInAll(orders)).toBe('€3.75 + $5.00');
+});
+
+it.each([
+  ['nothing while all is held', [order('ticketed', 300), order('captured', 0)], '€0.00'],
+  ['nothing when all was given back', [order('refunded', 300, 300, 300)], '€0.00'],
+  ['free when nothing had a price', [order('captured', 0), order('delivered', 0)], 'Free'],
+])('what was paid in all is %s', (_what, orders, words) => {
+  expect(paidInAll(orders)).toBe(words);
 });

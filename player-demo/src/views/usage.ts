@@ -67,7 +67,7 @@ function totals(orders: readonly UsedOrder[]): HTMLElement {
     { class: 'totals' },
     total('Watched', formatClock(sum(sessions, (session) => session.mediaMs) / 1000)),
     total('Data', formatBytes(sum(sessions, (session) => session.bytes))),
-    total('Paid', paidFor(orders).map(formatPrice).join(' + ')),
+    total('Paid', paidInAll(orders)),
     total('Tickets', String(orders.length)),
   );
 }
@@ -77,14 +77,16 @@ function paidOf({ captured, refunded }: Pick<UsedOrder, 'captured' | 'refunded'>
   return { currency: captured.currency, amountMinor: captured.amountMinor - refunded.amountMinor };
 }
 
-/** What was paid for orders, per currency. */
-export function paidFor(orders: readonly Pick<UsedOrder, 'captured' | 'refunded'>[]): Money[] {
+/** What was paid for orders, per currency, in words. Only what has no price is free: nothing may be paid *yet*. */
+export function paidInAll(orders: readonly Pick<UsedOrder, 'price' | 'captured' | 'refunded'>[]): string {
   const paid = new Map<string, number>();
   for (const order of orders) {
+    if (order.price.amountMinor === 0) continue;
     const { currency, amountMinor } = paidOf(order);
     paid.set(currency, (paid.get(currency) ?? 0) + amountMinor);
   }
-  return [...paid].map(([currency, amountMinor]) => ({ currency, amountMinor }));
+  if (paid.size === 0) return 'Free';
+  return [...paid].map(([currency, amountMinor]) => formatMoney({ currency, amountMinor })).join(' + ');
 }
 
 /** Until then nothing is charged, but held. */
@@ -150,7 +152,8 @@ const REASONS: Readonly<Record<string, string>> = {
   completed: 'Watched to the end',
   viewer_left: 'You stopped',
   expired: 'Ticket expired',
-  exhausted: 'Ticket used up',
+  // Of the viewing: others may have the rest of its ticket, or the shop more of it.
+  exhausted: 'Its time or data used up',
   revoked: 'Ticket withdrawn',
   kicked: 'Ended by the shop',
   replaced: 'Went on elsewhere',

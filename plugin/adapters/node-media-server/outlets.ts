@@ -20,7 +20,7 @@ const FAREWELLS: Readonly<Record<EndReason, string>> = {
   completed: 'completed: that was all',
   viewer_left: 'viewer_left: you left',
   expired: 'expired: the ticket has expired',
-  exhausted: 'exhausted: the rights of the ticket are used up',
+  exhausted: 'exhausted: what this viewing might use is used up',
   revoked: 'revoked: the ticket has been revoked',
   kicked: 'kicked: the viewing was ended by the operator',
   replaced: 'replaced: the viewing goes on elsewhere',
