@@ -1,7 +1,7 @@
 /** Clients that share the ticket's secret: keys by MIKEY over any link, and control from any connection. */
 import { randomBytes } from 'node:crypto';
 import { decodeJwt } from 'jose';
-import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { formatControlProof } from '../../../../plugin/rtsp/control.ts';
 import { deriveRtspKeys, PRE_SHARED_KEY_FEATURE, type RtspKeys } from '../../../../plugin/rtsp/keys.ts';
 import {
@@ -13,6 +13,7 @@ import {
 import { buildPskInit, type PskInitOptions } from '../../../../plugin/srtp/mikey/index.ts';
 import { openClientPart } from '../../../../plugin/ticket/index.ts';
 import { makeGrant } from '../../../support/doubles.ts';
+import { eventually } from '../../../support/eventually.ts';
 import type { RtspAnswer, RtspTestClient } from '../../../support/rtsp-client.ts';
 import type { Viewer } from '../../../support/tickets.ts';
 import {
@@ -126,7 +127,7 @@ describe('keys', () => {
     expect(keys.preShared.equals(keys.control)).toBe(false);
     const watching = await watch(client);
     expect((await control(client, watching, 'PLAY', 1)).status).toBe(200);
-    await vi.waitUntil(() => rtsp.stream.listeners() === 1);
+    await eventually(() => rtsp.stream.listeners() === 1);
     rtsp.stream.picture(true);
     const { data } = await client.frame(0);
     const packet = watching.video.unprotectRtp(Buffer.from(data)) as Buffer;

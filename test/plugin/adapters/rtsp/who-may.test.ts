@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { Denial } from '../../../../plugin/errors.ts';
 import { createProof } from '../../../../plugin/ticket/index.ts';
 import { makeGrant } from '../../../support/doubles.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { receiversOf, type RtspAnswer, type RtspTestClient } from '../../../support/rtsp-client.ts';
 import { PATH, type TicketWorld } from '../../../support/tickets.ts';
 import {
@@ -160,7 +161,7 @@ describe('SET_PARAMETER with another ticket', () => {
     const DPoP = await proofFor(ticket, 'SET_PARAMETER');
     const renewed = renew(ticket, { DPoP });
     // While the order server is asked.
-    await vi.waitUntil(() => {
+    await eventually(() => {
       rtsp.stream.picture(false);
       return running?.grant !== before;
     });
@@ -170,7 +171,7 @@ describe('SET_PARAMETER with another ticket', () => {
     expect(running?.grant).toMatchObject({ expiresAtSeconds: exp, uri: PATH });
     expect(rtsp.house.sink.receipts.at(-1)).toMatchObject({ reason: 'replaced', mediaMs: 1000 });
     const [marker] = rtsp.stream.latest as [Buffer];
-    await vi.waitUntil(() => client.frames.at(-1)?.data.length === marker.length + 10);
+    await eventually(() => client.frames.at(-1)?.data.length === marker.length + 10);
     const [video] = receiversOf(sdp);
     const numbers = client.frames.map(({ data }) => (video?.unprotectRtp(data) as Buffer).readUInt16BE(2));
     expect(numbers).toEqual(numbers.map((_number, index) => ((numbers[0] ?? 0) + index) & 0xffff));
