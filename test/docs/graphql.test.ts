@@ -60,14 +60,15 @@ function pattern(documented: unknown, actual: unknown): unknown {
   );
 }
 
-describe('the tasks of docs/graphql.md', () => {
+// Each is several processes, and what a later one needs is in the reply to an earlier one.
+describe('the tasks of docs/graphql.md', { timeout: 90_000 }, () => {
   let server: TestOrderServer;
   const known: Record<string, string> = {};
   beforeAll(async () => {
     server = await startOrderServer();
     known['USHER'] = server.url;
     known['STAFF'] = await server.tokenOf('staff');
-  });
+  }, 180_000);
   afterAll(() => server.close());
 
   it('are ten, and each request has its reply beside it', () => {
@@ -79,7 +80,7 @@ describe('the tasks of docs/graphql.md', () => {
     for (const { command, language, reply, taken } of steps) {
       const { stdout } = await promisify(execFile)('bash', ['-c', command], {
         env: { PATH: process.env['PATH'], ...known },
-        timeout: 15_000,
+        timeout: 60_000,
       });
       if (language === 'csv') {
         expect(stdout.trim()).toBe(reply);

@@ -11,6 +11,7 @@ import {
   createStreamCommand,
   streamCommand,
 } from '../plugin/adapters/node-media-server/rtmp-client.ts';
+export { eventually } from './eventually.ts';
 import { amfText, createFlvParser, createRtmpParser, type MediaMessage } from './media-parsers.ts';
 
 export const COLUMNS = ['rtmp', 'rtmps', 'http-flv', 'https-flv', 'h2-flv', 'ws-flv', 'wss-flv'] as const;
@@ -355,16 +356,5 @@ export function openReader(column: Column, ask: Ask): Reader {
     case 'ws-flv':
     case 'wss-flv':
       return openWebSocket(column, ask);
-  }
-}
-
-/** Asks again and again until `read` answers something; for what another process or a socket does. */
-export async function eventually<T>(read: () => T | undefined | false, withinMs = 10_000): Promise<T> {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const value = read();
-    if (value !== undefined && value !== false) return value;
-    if (performance.now() > deadline) throw new Error('it did not come to that in time');
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

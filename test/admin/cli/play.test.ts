@@ -13,6 +13,7 @@ import { openRtsp, type RtspServer } from '../../../plugin/adapters/rtsp.ts';
 import { systemClock } from '../../../plugin/clock.ts';
 import { createKeyNonce } from '../../../plugin/rtsp/keys.ts';
 import { makeGrant, silentLog } from '../../support/doubles.ts';
+import { eventually } from '../../support/eventually.ts';
 import { setUpGate } from '../../support/gates.ts';
 import { createTicketWorld, PATH, type TicketWorld, type Viewer } from '../../support/tickets.ts';
 import { createFakeStream, type FakeStream } from '../../plugin/adapters/rtsp/fake-stream.ts';
@@ -105,9 +106,9 @@ describe.each(['tcp', 'udp'])('by %s', (transport) => {
     const tickets = write({ tickets: [await entry({ exp: nowSeconds() + 60 }), await entry()] });
     const output = file(`${transport}.mkv`);
     const running = run(url, '--ticket', tickets, '--transport', transport, '--output', output, '--json');
-    await vi.waitUntil(() => stream.listeners() === 2);
+    await eventually(() => stream.listeners() === 2);
     // Until the first packets have been written: what a datagram's way takes is not known.
-    await vi.waitUntil(() => {
+    await eventually(() => {
       stream.mediaMs += 40;
       stream.picture(true, 3000);
       stream.sound();
@@ -142,15 +143,15 @@ it('AAC is written as it is, with its configuration', async () => {
   await serve(createFakeStream(AAC));
   const output = file('aac.mkv');
   const running = run(url, '--ticket', write([await entry()]), '--output', output, '--json');
-  await vi.waitUntil(() => stream.listeners() === 2);
-  await vi.waitUntil(() => {
+  await eventually(() => stream.listeners() === 2);
+  await eventually(() => {
     stream.mediaMs += 40;
     stream.picture(true, 3000);
     // Longer than a packet.
     stream.sound(2000);
     stream.reports();
     return statSync(output).size > 20_000;
-  }, 10_000);
+  });
   running.stop();
   expect(await running.code).toBe(0);
   const media = readFileSync(output);
@@ -167,7 +168,7 @@ it('AAC is written as it is, with its configuration', async () => {
 
 it('the end of the stream is told, with code 3', async () => {
   const running = run(url, '--ticket', write(await entry()));
-  await vi.waitUntil(() => stream.listeners() === 2);
+  await eventually(() => stream.listeners() === 2);
   stream.end();
   expect(await running.code).toBe(3);
   expect(running.printed.join('')).toContain('ended by the server');
@@ -176,8 +177,8 @@ it('the end of the stream is told, with code 3', async () => {
 
 it('why the server has ended it is in the last receipt, which is told afterwards', async () => {
   const running = run(url, '--ticket', write(await entry()));
-  await vi.waitUntil(() => stream.listeners() === 2);
-  await vi.waitUntil(() => {
+  await eventually(() => stream.listeners() === 2);
+  await eventually(() => {
     stream.picture(true);
     return house.redemptions.calls.includes('commit');
   });

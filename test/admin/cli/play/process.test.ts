@@ -8,9 +8,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openRtsp, type RtspServer } from '../../../../plugin/adapters/rtsp.ts';
 import { systemClock } from '../../../../plugin/clock.ts';
 import { makeGrant, silentLog } from '../../../support/doubles.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { setUpGate } from '../../../support/gates.ts';
 import { createTicketWorld, PATH, type TicketWorld, type Viewer } from '../../../support/tickets.ts';
 import { createFakeStream, type FakeStream } from '../../../plugin/adapters/rtsp/fake-stream.ts';
+
+/** A process needs seconds to start on a machine that does other things as well. */
+vi.setConfig({ testTimeout: 90_000 });
 
 let folder: string;
 let world: TicketWorld;
@@ -68,7 +72,7 @@ interface Running {
 
 function run(...more: string[]): Running {
   const url = `rtsp://127.0.0.1:${String(server.ports.rtsp)}${PATH}`;
-  const words = ['admin/cli.ts', 'play', url, '--ticket', file('tickets.json'), ...more];
+  const words = ['admin/cli.ts', 'play', url, '--ticket', file('tickets.json'), '--timeout', '60', ...more];
   const own = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   child = own;
   let [said, told] = ['', ''];
@@ -78,18 +82,17 @@ function run(...more: string[]): Running {
   return { child: own, code, said: () => said, told: () => told };
 }
 
+const soon = (isSo: () => boolean): Promise<boolean> => eventually(isSo, 30_000);
+
 /** Pictures and sound until something is so. */
 async function send(until: () => boolean): Promise<void> {
-  await vi.waitUntil(
-    () => {
-      stream.mediaMs += 40;
-      stream.picture(true, 3000);
-      stream.sound();
-      stream.reports();
-      return until();
-    },
-    { timeout: 15_000, interval: 20 },
-  );
+  await soon(() => {
+    stream.mediaMs += 40;
+    stream.picture(true, 3000);
+    stream.sound();
+    stream.reports();
+    return until();
+  });
 }
 
 const isWatched = (): boolean => stream.listeners() === 2;
@@ -120,8 +123,8 @@ describe('ends', () => {
   it('SIGINT while nobody answers ends it at once: code 1, since nothing was played', async () => {
     write(await entry());
     vi.spyOn(house.gate, 'mintPass').mockImplementation(() => new Promise(() => undefined));
-    const { child: own, code, said } = run('--timeout', '60');
-    await vi.waitUntil(() => vi.mocked(house.gate.mintPass).mock.calls.length > 0, { timeout: 15_000 });
+    const { child: own, code, said } = run();
+    await soon(() => vi.mocked(house.gate.mintPass).mock.calls.length > 0);
     own.kill('SIGINT');
     expect(await code).toBe(1);
     expect(said()).toContain('stopped before anything was played');
@@ -156,19 +159,20 @@ describe('a player', () => {
     const { code, said } = run('--player', file('nobody'));
     expect(await code).toBe(1);
     expect(said()).toContain('the player cannot be started');
-    await vi.waitUntil(() => house.gate.sessions().length === 0);
+    await soon(() => house.gate.sessions().length === 0);
   });
 });
 
 it('a later ticket that is put into the file renews the session', async () => {
-  write(await entry({ exp: nowSeconds() + 25 }));
+  // As long as it can be, so that the process is there in time; of longer ones nothing is said at once.
+  write(await entry({ exp: nowSeconds() + 30 }));
   const { child: own, code, said } = run('--json');
   await send(isWatched);
-  await vi.waitUntil(() => said().includes('no later one'), { timeout: 10_000 });
+  await soon(() => said().includes('no later one'));
   // Half written, and gone, as editors leave it for a moment.
   writeFileSync(file('tickets.json'), '{"tickets": [');
   write(await entry({ exp: nowSeconds() + 25 }), await entry());
-  await vi.waitUntil(() => said().includes('renewed until'), { timeout: 10_000 });
+  await soon(() => said().includes('renewed until'));
   expect(house.gate.sessions()[0]?.grant.expiresAtSeconds).toBeGreaterThan(nowSeconds() + 3000);
   own.kill('SIGINT');
   expect(await code, said()).toBe(0);

@@ -1,5 +1,6 @@
 /** Requests to the RTSP server that are out of place, malformed, too many or do not come. */
-import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { eventually } from '../../../support/eventually.ts';
 import { control, createRtspWorld, URL, type RtspWorld } from './rtsp-world.ts';
 
 let rtsp: RtspWorld;
@@ -55,7 +56,7 @@ describe('requests out of place', () => {
     await client.ask('PLAY', URL, { Session: session });
     client.socket.write(Buffer.concat(Array.from({ length: 300 }, () => Buffer.from([0x24, 1, 0, 0]))));
     await client.closed;
-    await vi.waitUntil(() => rtsp.house.gate.sessions().length === 0);
+    await eventually(() => rtsp.house.gate.sessions().length === 0);
   });
 
   it('who has ended his session is waited for as he was before it', async () => {

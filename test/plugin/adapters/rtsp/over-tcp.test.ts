@@ -1,5 +1,6 @@
 /** The RTSP server from a client's side of the socket: media by TCP, on the connection of the requests. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../../../support/eventually.ts';
 import { receiversOf } from '../../../support/rtsp-client.ts';
 import { control, createRtspWorld, payloadOf, URL, type RtspWorld } from './rtsp-world.ts';
 
@@ -16,7 +17,7 @@ describe('by TCP', () => {
     rtsp.stream.picture(true);
     const play = await client.ask('PLAY', URL, { Session: session });
     expect(play.status).toBe(200);
-    await vi.waitUntil(() => rtsp.stream.listeners() === 2);
+    await eventually(() => rtsp.stream.listeners() === 2);
     expect([client.frames, rtsp.stream.keyframeRequests]).toEqual([[], 2]);
 
     rtsp.stream.picture(false);
@@ -52,7 +53,7 @@ describe('by TCP', () => {
     await client.ask('PLAY', URL, { Session: headers.get('session') ?? '' });
     expect(rtsp.house.redemptions.calls).toEqual(['reserve']);
     rtsp.stream.picture(true);
-    await vi.waitUntil(() => rtsp.house.redemptions.calls.includes('commit'));
+    await eventually(() => rtsp.house.redemptions.calls.includes('commit'));
     rtsp.stream.mediaMs += 400;
     rtsp.stream.picture(false);
     const [session] = rtsp.house.gate.sessions();
@@ -124,7 +125,7 @@ describe('by TCP', () => {
     rtsp.stream.picture(true);
     await client.frame(0);
     client.socket.destroy();
-    await vi.waitUntil(() => rtsp.house.sink.receipts.at(-1)?.reason === 'viewer_left');
+    await eventually(() => rtsp.house.sink.receipts.at(-1)?.reason === 'viewer_left');
     expect(rtsp.stream.listeners()).toBe(0);
   });
 });

@@ -1,10 +1,7 @@
 /** Clients that share the ticket's secret: keys by MIKEY over any link, and control from any connection. */
 import { randomBytes } from 'node:crypto';
 import { decodeJwt } from 'jose';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, test, vi } from 'vitest';
-import { openRtsp, type RtspOptions, type RtspServer } from '../../../../plugin/adapters/rtsp.ts';
-import { createRequests, type RequestsOptions } from '../../../../plugin/adapters/rtsp/requests.ts';
-import { systemClock } from '../../../../plugin/clock.ts';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { formatControlProof } from '../../../../plugin/rtsp/control.ts';
 import { deriveRtspKeys, PRE_SHARED_KEY_FEATURE, type RtspKeys } from '../../../../plugin/rtsp/keys.ts';
 import {
@@ -14,69 +11,41 @@ import {
   type SrtpReceiver,
 } from '../../../../plugin/srtp/index.ts';
 import { buildPskInit, type PskInitOptions } from '../../../../plugin/srtp/mikey/index.ts';
-import { createProof, openClientPart } from '../../../../plugin/ticket/index.ts';
-import { makeGrant, silentLog } from '../../../support/doubles.ts';
-import { setUpGate } from '../../../support/gates.ts';
-import { connectRtsp, type RtspAnswer, type RtspTestClient } from '../../../support/rtsp-client.ts';
-import { createTicketWorld, PATH, type TicketWorld, type Viewer } from '../../../support/tickets.ts';
-import { createFakeStream, type FakeStream } from './fake-stream.ts';
+import { openClientPart } from '../../../../plugin/ticket/index.ts';
+import { makeGrant } from '../../../support/doubles.ts';
+import { eventually } from '../../../support/eventually.ts';
+import type { RtspAnswer, RtspTestClient } from '../../../support/rtsp-client.ts';
+import type { Viewer } from '../../../support/tickets.ts';
+import {
+  control as urlOf,
+  createRtspWorld,
+  rejectionOf,
+  sessionOf,
+  URL,
+  type RtspWorld,
+} from './rtsp-world.ts';
 
-const PUBLIC = 'rtsp://media.example:8554';
-const URL = `rtsp://127.0.0.1${PATH}`;
 const REQUIRE = { Require: PRE_SHARED_KEY_FEATURE };
 const SUITE = 'AES_CM_128_HMAC_SHA1_80';
 
-let world: TicketWorld;
-let house: ReturnType<typeof setUpGate>;
-let stream: FakeStream;
-let server: RtspServer;
+let rtsp: RtspWorld;
 let viewer: Viewer;
 let ticket: string;
 let secret: Uint8Array;
-const clients: RtspTestClient[] = [];
-
-const open = (options: Partial<RtspOptions> = {}): Promise<RtspServer> =>
-  openRtsp({
-    gate: house.gate,
-    stage: stream,
-    host: '127.0.0.1',
-    rtsp: { port: 0, publicUrl: PUBLIC },
-    udpPort: 0,
-    clock: systemClock,
-    log: silentLog,
-    ...options,
-  });
 
 beforeEach(async () => {
-  world = await createTicketWorld(systemClock);
-  house = setUpGate(world, systemClock);
-  stream = createFakeStream();
-  server = await open();
-  viewer = await world.newViewer();
+  rtsp = await createRtspWorld();
+  viewer = await rtsp.world.newViewer();
   const { rights } = makeGrant();
-  const issued = await world.issueFor(viewer, { rights });
+  const issued = await rtsp.world.issueFor(viewer, { rights });
   ({ ticket } = issued);
   const claims = decodeJwt<{ jti: string; cph: string }>(ticket);
   secret = await openClientPart(issued.clientPart ?? '', viewer.sealKey.privateJwk, claims);
 });
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.socket.destroy();
-  await house.gate.close('server_stopped');
-  server.close();
-});
+afterEach(() => rtsp.close());
 
-async function connect(to = server): Promise<RtspTestClient> {
-  const client = await connectRtsp(to.ports.rtsp);
-  clients.push(client);
-  return client;
-}
-
-async function credentials(method = 'DESCRIBE'): Promise<Record<string, string>> {
-  const { privateKey, publicJwk, alg } = viewer.proofKey;
-  const DPoP = await createProof({
-    ...{ privateKey, publicJwk, alg, method, url: PUBLIC + PATH, ticket, nonce: house.gate.nonce() },
-  });
-  return { Authorization: `DPoP ${ticket}`, DPoP };
+async function credentials(): Promise<Record<string, string>> {
+  return { Authorization: `DPoP ${ticket}`, DPoP: await rtsp.proofBy(viewer, ticket, 'DESCRIBE') };
 }
 
 async function describeIt(client: RtspTestClient): Promise<{ sdp: string; keys: RtspKeys }> {
@@ -101,12 +70,12 @@ const offer = ({ preShared: psk }: RtspKeys, more: Partial<PskInitOptions> = {})
 function setUp(
   client: RtspTestClient,
   data: Uint8Array,
-  { line = 'video', session = '' } = {},
+  { line = 'video', session = '' }: { line?: 'video' | 'audio'; session?: string } = {},
 ): Promise<RtspAnswer> {
   const first = line === 'video' ? 0 : 2;
-  return client.ask('SETUP', `${URL}/track=${line}`, {
+  return client.ask('SETUP', urlOf(line), {
     Transport: `RTP/SAVP/TCP;unicast;interleaved=${String(first)}-${String(first + 1)}`,
-    KeyMgmt: formatKeyMgmtHeader([{ uri: `${URL}/track=${line}`, data }]),
+    KeyMgmt: formatKeyMgmtHeader([{ uri: urlOf(line), data }]),
     ...(session === '' ? {} : { Session: session }),
   });
 }
@@ -131,7 +100,7 @@ async function watch(client: RtspTestClient): Promise<Watching> {
     16,
   );
   expect(opened.ssrc).toBe(ssrc);
-  const session = answer.headers.get('session')?.split(';')[0] ?? '';
+  const session = sessionOf(answer);
   const master = Buffer.concat([opened.master.key, opened.master.salt]);
   return { keys, session, video: createSrtpReceiver(opened), master };
 }
@@ -149,41 +118,36 @@ function control(
   return client.ask(method, URL, headers, body);
 }
 
-async function refusal(answer: Promise<RtspAnswer>): Promise<[number, unknown]> {
-  const { status, body } = await answer;
-  return [status, body === '' ? undefined : (JSON.parse(body) as { code: string }).code];
-}
-
 describe('keys', () => {
   it('come from the client: none is in the description, media opens with those of MIKEY', async () => {
-    const client = await connect();
+    const client = await rtsp.connect();
     const { sdp, keys } = await describeIt(client);
     expect(sdp).toContain('m=video 0 RTP/SAVP 96');
     expect(sdp).not.toMatch(/a=crypto|a=key-mgmt/);
     expect(keys.preShared.equals(keys.control)).toBe(false);
     const watching = await watch(client);
     expect((await control(client, watching, 'PLAY', 1)).status).toBe(200);
-    await vi.waitUntil(() => stream.listeners() === 1);
-    stream.picture(true);
+    await eventually(() => rtsp.stream.listeners() === 1);
+    rtsp.stream.picture(true);
     const { data } = await client.frame(0);
     const packet = watching.video.unprotectRtp(Buffer.from(data)) as Buffer;
-    expect(packet.subarray(12)).toEqual(stream.latest[0]?.subarray(12));
+    expect(packet.subarray(12)).toEqual(rtsp.stream.latest[0]?.subarray(12));
   });
 
   it('differ on every connection, of one ticket too', async () => {
-    const [first, second] = [await watch(await connect()), await watch(await connect())];
+    const [first, second] = [await watch(await rtsp.connect()), await watch(await rtsp.connect())];
     expect(first.keys.preShared).not.toEqual(second.keys.preShared);
     expect(first.keys.control).not.toEqual(second.keys.control);
     expect(first.master).not.toEqual(second.master);
   });
 
   it('of a message that came before are refused, on its own connection and on another one', async () => {
-    const client = await connect();
+    const client = await rtsp.connect();
     const { message } = offer((await describeIt(client)).keys);
     const answer = await setUp(client, message);
-    const session = answer.headers.get('session')?.split(';')[0] ?? '';
+    const session = sessionOf(answer);
     expect((await setUp(client, message, { line: 'audio', session })).status).toBe(463);
-    const other = await connect();
+    const other = await rtsp.connect();
     await describeIt(other);
     expect((await setUp(other, message)).status).toBe(463);
   });
@@ -199,43 +163,17 @@ describe('keys', () => {
     ['no wish for an answer', (keys) => offer(keys, { requestVerification: false }).message],
     ['a byte less', (keys) => offer(keys).message.subarray(1)],
   ])('with %s are refused, and no access is taken', async (_what, make) => {
-    const client = await connect();
+    const client = await rtsp.connect();
     const { keys } = await describeIt(client);
     expect((await setUp(client, make(keys))).status).toBe(463);
-    expect(house.redemptions.calls).toEqual([]);
+    expect(rtsp.house.redemptions.calls).toEqual([]);
     expect((await setUp(client, offer(keys).message)).status).toBe(200);
   });
 });
 
 describe('over a link that is not confidential', () => {
-  const ask = async (headers: Record<string, string>): Promise<string> => {
-    const requests = createRequests({
-      ...({
-        gate: house.gate,
-        stage: stream,
-        publicUrl: PUBLIC,
-        peer: '192.0.2.1',
-        address: '192.0.2.1',
-      } as const),
-      udp: { ports: [1, 2], open: () => undefined, close: () => undefined },
-      link: { write: () => undefined, pendingBytes: () => 0, waitedMs: () => 0 },
-      ...{ confidential: false, clock: systemClock, log: silentLog, stalledAfterMs: undefined },
-      ...{ elsewhere: new Map(), onEnded: () => undefined, onSign: () => undefined },
-    } satisfies RequestsOptions);
-    const fields = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
-    const request = {
-      kind: 'request',
-      method: 'DESCRIBE',
-      url: URL,
-      cseq: 1,
-      body: Buffer.alloc(0),
-    } as const;
-    const { body = '' } = await requests.answer({ ...request, headers: fields });
-    return body;
-  };
-
   it('a ticket with its proof is described, without keys', async () => {
-    const sdp = await ask({ ...REQUIRE, ...(await credentials()) });
+    const { body: sdp } = await rtsp.describeInTheClear({ ...REQUIRE, ...(await credentials()) });
     expect(sdp).toContain('m=audio');
     expect(sdp).not.toMatch(/a=crypto|a=key-mgmt/);
   });
@@ -245,12 +183,14 @@ describe('over a link that is not confidential', () => {
     [
       'a ticket that needs no proof',
       async () => {
-        const bearer = await world.ticketFor(viewer, { cnf: undefined, transport: 'clear' });
+        const bearer = await rtsp.world.ticketFor(viewer, { cnf: undefined, transport: 'clear' });
         return { ...REQUIRE, Authorization: `Bearer ${bearer}` };
       },
     ],
   ])('%s is refused', async (_what, headers) => {
-    await expect(ask(await headers())).rejects.toMatchObject({ code: 'transport_insecure' });
+    await expect(rtsp.describeInTheClear(await headers())).rejects.toMatchObject({
+      code: 'transport_insecure',
+    });
   });
 });
 
@@ -259,27 +199,27 @@ describe('control', () => {
   let watching: Watching;
 
   beforeEach(async () => {
-    client = await connect();
+    client = await rtsp.connect();
     watching = await watch(client);
   });
 
   it('is had over another connection, which has no session of its own', async () => {
-    const remote = await connect();
+    const remote = await rtsp.connect();
     expect((await control(remote, watching, 'PLAY', 1)).status).toBe(200);
-    expect(stream.listeners()).toBe(1);
+    expect(rtsp.stream.listeners()).toBe(1);
     expect((await control(remote, watching, 'PAUSE', 2)).status).toBe(200);
-    expect(stream.listeners()).toBe(0);
-    expect((await control(await connect(), watching, 'TEARDOWN', 3)).status).toBe(200);
+    expect(rtsp.stream.listeners()).toBe(0);
+    expect((await control(await rtsp.connect(), watching, 'TEARDOWN', 3)).status).toBe(200);
     await client.closed;
-    expect(house.gate.sessions()).toEqual([]);
+    expect(rtsp.house.gate.sessions()).toEqual([]);
     expect((await control(remote, watching, 'PLAY', 4)).status).toBe(454);
   });
 
   it.each(['PLAY', 'PAUSE', 'TEARDOWN', 'GET_PARAMETER', 'SET_PARAMETER'])(
     'who knows the session id alone can do nothing: %s',
     async (method) => {
-      for (const over of [await connect(), client])
-        expect(await refusal(over.ask(method, URL, { Session: watching.session }))).toEqual([
+      for (const over of [await rtsp.connect(), client])
+        expect(await rejectionOf(over.ask(method, URL, { Session: watching.session }))).toEqual([
           401,
           'proof_missing',
         ]);
@@ -288,22 +228,21 @@ describe('control', () => {
 
   test.each<[string, { proven?: object; keys?: RtspKeys }]>([
     ['another method', { proven: { method: 'PAUSE' } }],
-    ['another URL', { proven: { url: `${URL}/track=video` } }],
+    ['another URL', { proven: { url: urlOf('video') } }],
     ['another session', { proven: { session: 'x' } }],
     ['another body', { proven: { body: Buffer.from('x') } }],
     ['another key', { keys: deriveRtspKeys(randomBytes(32), '') }],
   ])('a proof for %s is refused, and does not use its number up', async (_what, { proven = {}, keys }) => {
     const wrong = control(client, { ...watching, ...(keys && { keys }) }, 'PLAY', 900, { proven });
-    expect(await refusal(wrong)).toEqual([401, 'proof_invalid']);
+    expect(await rejectionOf(wrong)).toEqual([401, 'proof_invalid']);
     expect((await control(client, watching, 'PLAY', 1)).status).toBe(200);
   });
 
   it('proofs keep a silent viewer, over any connection; what else comes over his own does not', async () => {
-    const impatient = await open({ silentAfterSeconds: 0.6 });
-    onTestFinished(() => impatient.close());
-    const [own, remote] = [await connect(impatient), await connect(impatient)];
+    const impatient = await rtsp.open({ silentAfterSeconds: 0.6 });
+    const [own, remote] = [await rtsp.connect(impatient), await rtsp.connect(impatient)];
     const kept = await watch(own);
-    const [session] = house.gate.sessions().slice(-1);
+    const [session] = rtsp.house.gate.sessions().slice(-1);
     const startedMs = Date.now();
     let number = 0;
     const proofs = setInterval(() => void control(remote, kept, 'GET_PARAMETER', (number += 1)), 100);
@@ -318,23 +257,23 @@ describe('control', () => {
   it('a proof is good once, and older numbers are not good any more', async () => {
     expect((await control(client, watching, 'PLAY', 5)).status).toBe(200);
     for (const number of [5, 4])
-      expect(await refusal(control(client, watching, 'PLAY', number))).toEqual([401, 'proof_replayed']);
+      expect(await rejectionOf(control(client, watching, 'PLAY', number))).toEqual([401, 'proof_replayed']);
     expect((await control(client, watching, 'PLAY', 6)).status).toBe(200);
   });
 
   it('receipts of a session that the server has ended are told over another connection, and nothing else', async () => {
     await control(client, watching, 'PLAY', 1);
-    stream.picture(true);
+    rtsp.stream.picture(true);
     await client.frame(0);
-    await house.gate.sessions()[0]?.end('kicked');
+    await rtsp.house.gate.sessions()[0]?.end('kicked');
     await client.closed;
-    const remote = await connect();
+    const remote = await rtsp.connect();
     const body = 'receipts\r\n';
-    expect(await refusal(remote.ask('GET_PARAMETER', URL, { Session: watching.session }, body))).toEqual([
+    expect(await rejectionOf(remote.ask('GET_PARAMETER', URL, { Session: watching.session }, body))).toEqual([
       401,
       'proof_missing',
     ]);
-    expect(await refusal(control(remote, watching, 'GET_PARAMETER', 1, { body }))).toEqual([
+    expect(await rejectionOf(control(remote, watching, 'GET_PARAMETER', 1, { body }))).toEqual([
       401,
       'proof_replayed',
     ]);
@@ -345,7 +284,7 @@ describe('control', () => {
 
   it('receipts are told, the last one with the end', async () => {
     await control(client, watching, 'PLAY', 1);
-    stream.picture(true);
+    rtsp.stream.picture(true);
     await client.frame(0);
     const { body } = await control(client, watching, 'GET_PARAMETER', 2, { body: 'receipts\r\n' });
     expect(JSON.parse(body)).toEqual({ receipts: [] });

@@ -1,10 +1,9 @@
 /** Who may describe, set up, control and renew a session of RTSP, and who may not. */
 import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
-import { createRequests } from '../../../../plugin/adapters/rtsp/requests.ts';
-import { systemClock } from '../../../../plugin/clock.ts';
 import { Denial } from '../../../../plugin/errors.ts';
 import { createProof } from '../../../../plugin/ticket/index.ts';
-import { makeGrant, silentLog } from '../../../support/doubles.ts';
+import { makeGrant } from '../../../support/doubles.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { receiversOf, type RtspAnswer, type RtspTestClient } from '../../../support/rtsp-client.ts';
 import { PATH, type TicketWorld } from '../../../support/tickets.ts';
 import {
@@ -31,13 +30,9 @@ describe('who may', () => {
     const Authorization = `DPoP ${ticket}`;
     const missing = await client.ask('DESCRIBE', URL, { Authorization });
     expect([missing.status, missing.headers.has('www-authenticate')]).toEqual([401, true]);
+    const { privateKey, publicJwk, alg } = viewer.proofKey;
     const DPoP = await createProof({
-      ...{
-        privateKey: viewer.proofKey.privateKey,
-        publicJwk: viewer.proofKey.publicJwk,
-        alg: viewer.proofKey.alg,
-      },
-      ...{ method: 'DESCRIBE', url: `${PUBLIC}${PATH}`, ticket, nowSeconds: Math.floor(Date.now() / 1000) },
+      ...{ privateKey, publicJwk, alg, method: 'DESCRIBE', url: PUBLIC + PATH, ticket },
       nonce: missing.headers.get('dpop-nonce') ?? '',
     });
     expect((await client.ask('DESCRIBE', URL, { Authorization, DPoP })).status).toBe(200);
@@ -48,16 +43,7 @@ describe('who may', () => {
   });
 
   it('a pass in the URL is for one connection', async () => {
-    const { pass } = await rtsp.house.gate.mintPass({
-      ...{
-        protocol: 'pass',
-        uri: PATH,
-        authorization: await rtsp.bearer(),
-        proof: undefined,
-        method: 'POST',
-      },
-      ...{ url: '', bodyHash: '', peer: '', confidential: true },
-    });
+    const pass = await rtsp.pass();
     const client = await rtsp.connect();
     expect((await client.ask('DESCRIBE', `${URL}?pass=${pass}`)).status).toBe(200);
     expect(
@@ -70,16 +56,7 @@ describe('who may', () => {
   });
 
   it('only a pass that is good hears whether the stream is on air, and is good for another try', async () => {
-    const { pass } = await rtsp.house.gate.mintPass({
-      ...{
-        protocol: 'pass',
-        uri: PATH,
-        authorization: await rtsp.bearer(),
-        proof: undefined,
-        method: 'POST',
-      },
-      ...{ url: '', bodyHash: '', peer: '', confidential: true },
-    });
+    const pass = await rtsp.pass();
     const client = await rtsp.connect();
     const describeWith = (what: string) => client.ask('DESCRIBE', `${URL}?pass=${what}`);
     const MADE_UP = `ps_${'A'.repeat(22)}`;
@@ -136,25 +113,11 @@ describe('who may', () => {
 });
 
 it('keys are not sent in the clear, whatever the ticket says', async () => {
-  const mintPass = vi.fn();
-  const requests = createRequests({
-    gate: { ...rtsp.house.gate, mintPass },
-    stage: rtsp.stream,
-    ...{ udp: { ports: [1, 2], open: () => undefined, close: () => undefined }, publicUrl: PUBLIC },
-    ...{ peer: '192.0.2.1', address: '192.0.2.1', confidential: false, clock: systemClock, log: silentLog },
-    link: { write: () => undefined, pendingBytes: () => 0, waitedMs: () => 0 },
-    ...{ stalledAfterMs: undefined, elsewhere: new Map(), onEnded: () => undefined, onSign: () => undefined },
+  const mintPass = vi.spyOn(rtsp.house.gate, 'mintPass');
+  const Authorization = await rtsp.bearer({ transport: 'clear' });
+  await expect(rtsp.describeInTheClear({ Authorization })).rejects.toMatchObject({
+    code: 'transport_insecure',
   });
-  const headers = new Map([['authorization', await rtsp.bearer({ transport: 'clear' })]]);
-  const request = {
-    kind: 'request',
-    method: 'DESCRIBE',
-    url: URL,
-    cseq: 1,
-    headers,
-    body: Buffer.alloc(0),
-  } as const;
-  await expect(requests.answer(request)).rejects.toMatchObject({ code: 'transport_insecure' });
   expect(mintPass).not.toHaveBeenCalled();
 });
 
@@ -167,14 +130,7 @@ describe('SET_PARAMETER with another ticket', () => {
   const nowSeconds = (): number => Math.floor(Date.now() / 1000);
   const { rights } = makeGrant();
 
-  async function proofFor(ticket: string, method: string): Promise<string> {
-    const { privateKey, publicJwk, alg } = viewer.proofKey;
-    const key = { privateKey, publicJwk, alg };
-    const nonce = rtsp.house.gate.nonce();
-    return createProof({
-      ...{ ...key, method, url: `${PUBLIC}${PATH}`, ticket, nowSeconds: nowSeconds(), nonce },
-    });
-  }
+  const proofFor = (ticket: string, method: string): Promise<string> => rtsp.proofBy(viewer, ticket, method);
   const next = (claims = {}): Promise<string> =>
     rtsp.world.ticketFor(viewer, { exp: nowSeconds() + 7200, rights, ...claims });
   const renew = (ticket: string, headers: Record<string, string> = {}): Promise<RtspAnswer> =>
@@ -200,21 +156,22 @@ describe('SET_PARAMETER with another ticket', () => {
     const before = running?.grant;
     rtsp.stream.mediaMs = 1000;
     rtsp.stream.picture(false);
-    const ticket = await next();
+    const exp = nowSeconds() + 7200;
+    const ticket = await next({ exp });
     const DPoP = await proofFor(ticket, 'SET_PARAMETER');
     const renewed = renew(ticket, { DPoP });
     // While the order server is asked.
-    await vi.waitUntil(() => {
+    await eventually(() => {
       rtsp.stream.picture(false);
       return running?.grant !== before;
     });
     const answer = await renewed;
     expect([answer.status, sessionOf(answer)]).toEqual([200, session]);
     rtsp.stream.picture(false);
-    expect(running?.grant).toMatchObject({ expiresAtSeconds: nowSeconds() + 7200, uri: PATH });
+    expect(running?.grant).toMatchObject({ expiresAtSeconds: exp, uri: PATH });
     expect(rtsp.house.sink.receipts.at(-1)).toMatchObject({ reason: 'replaced', mediaMs: 1000 });
     const [marker] = rtsp.stream.latest as [Buffer];
-    await vi.waitUntil(() => client.frames.at(-1)?.data.length === marker.length + 10);
+    await eventually(() => client.frames.at(-1)?.data.length === marker.length + 10);
     const [video] = receiversOf(sdp);
     const numbers = client.frames.map(({ data }) => (video?.unprotectRtp(data) as Buffer).readUInt16BE(2));
     expect(numbers).toEqual(numbers.map((_number, index) => ((numbers[0] ?? 0) + index) & 0xffff));
