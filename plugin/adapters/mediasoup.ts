@@ -75,8 +75,9 @@ export interface Stage extends StageEntrance {
   tap(path: string, isWanted: (codec: VideoCodec) => boolean): Promise<StreamTap>;
   /**
    * Puts producers that the app made itself on the stage, as the stream at `path`. Where some of their kind are
-   * attached there already, these take their place and the viewers go on (unless `direct`). A stream whose producers have all been closed
-   * waits `graceSeconds` for others.
+   * attached there already, these take their place and the viewers go on; if the ones or the others are `direct`, the
+   * stream starts anew with these alone, and the viewers ask for their media again. A stream whose producers have all
+   * been closed waits `graceSeconds` for others.
    * @throws TypeError (rejects with it) for a codec that is not carried, a producer that is closed or not on the router,
    *   or a path that another source has; Error when producers, stream or stage end meanwhile
    */

@@ -156,6 +156,7 @@ describe('a viewer in Chromium', () => {
     await framesDecoded(player.page, 30);
     await first.stop();
     const before = await inboundTotals(player.page);
+    // No event: how long he is away is what is tested, and nothing comes in that time.
     await new Promise((resolve) => setTimeout(resolve, 3000));
     await publish(interleave(picture, sound));
     await framesDecoded(player.page, before.framesDecoded + 60);

@@ -1,6 +1,6 @@
 /** A ticket's end is the end of its media, on the browser's side of the wire. */
 import { decodeJwt } from 'jose';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DEMO_LOGINS } from '../../admin/seed.ts';
 import { connectAndHold, lastArrivalMs } from '../support/whep-page.ts';
@@ -51,7 +51,7 @@ const newOffer = (offer: StaffOffer): Promise<string> => createOffer(stack.order
 /** Buys the offer and plays it in a page until nothing has come for two seconds; `watching` runs once it plays. */
 async function watchToTheEnd(
   offerId: string,
-  watching?: (purchase: Purchase) => Promise<void>,
+  watching?: (purchase: Purchase, page: Page) => Promise<void>,
 ): Promise<{ expMs: number; firstMs: number; lastMs: number }> {
   const purchase = await buy(stack.orderUrl, offerId);
   const page = await browser.newPage();
@@ -64,7 +64,7 @@ async function watchToTheEnd(
     ),
   );
   const firstMs = await page.evaluate(connectAndHold, { url: purchase.whepUrl, ticket: purchase.ticket });
-  await watching?.(purchase);
+  await watching?.(purchase, page);
   const lastMs = await page.evaluate(lastArrivalMs);
   await page.close();
   return { expMs: (decodeJwt(purchase.ticket).exp ?? 0) * 1000, firstMs, lastMs };
@@ -85,8 +85,8 @@ describe('media ends', () => {
 
   it('within a second of the revocation of its ticket, which is then refused', async () => {
     let revokedMs = 0;
-    const { lastMs } = await watchToTheEnd(await newOffer({}), async (purchase) => {
-      await new Promise((resolve) => setTimeout(resolve, 2000));
+    const { lastMs } = await watchToTheEnd(await newOffer({}), async (purchase, page) => {
+      await page.waitForFunction(() => globalThis.arrivals.lastMs - globalThis.arrivals.firstMs > 2000);
       revokedMs = Date.now();
       const { jti } = decodeJwt(purchase.ticket);
       await graphql(

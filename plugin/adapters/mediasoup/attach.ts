@@ -26,7 +26,8 @@ export interface AttachedMedia {
   /**
    * True: the packets go from router to router in the workers and not by way of this process, which costs less CPU. But
    * viewers notice when other producers take the place of these: they have to ask for their media again, as those of a
-   * worker that has died do, for which no access is taken; give both kinds again, for none of those before is kept.
+   * worker that has died do, for which no access is taken; give both kinds again, for none of those before is kept. Nor
+   * is where one kind is direct and the other, attached after it, is not.
    * Without effect where one of them has layers. Default false.
    */
   readonly direct?: boolean | undefined;
@@ -53,8 +54,9 @@ export interface AttachmentsOptions {
 export interface Attachments {
   /**
    * Puts producers on the stage. Where there are some of their kind at the path already, these take their place and the
-   * viewers go on; only another video codec or profile is another stream. When that fails half way, the stream waits for
-   * others as if they had been closed.
+   * viewers go on; only another video codec or profile is another stream, and where the ones or the others are `direct`
+   * these always are. When that fails half way, the stream waits for others as if they had been closed; one that starts
+   * anew ends.
    * @throws TypeError for a codec that is not carried, a producer that is closed or not on the router, or a path that
    *   another source has; Error when producers, stream or stage end meanwhile
    */
@@ -89,6 +91,7 @@ const LONGEST_SILENCE_MS = 1000;
 const LONGEST_COUNTED_SILENCE_MS = 1.5 * LOOK_EVERY_MS;
 /** At first everything is seen, so that something is known of it. */
 const FIRST_LOOK_MS = 3000;
+
 const strandsOf = ({ lanes }: Attached): Strand[] => [...lanes.values()].flatMap(({ strands }) => strands);
 
 export function createAttachments({

@@ -1,7 +1,7 @@
 /** What the tests of an app's producers share: two workers and a browser for the file, a stage for each test. */
 import { createWorker, type types } from 'mediasoup';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { createStage, type Stage } from '../../../../plugin/adapters/mediasoup.ts';
 import { systemClock } from '../../../../plugin/clock.ts';
 import { launchBrowser } from '../../../support/browser.ts';
@@ -32,6 +32,15 @@ export function useAppWorkers(): AppWorkers {
     await used.browser.close();
   });
   return used;
+}
+
+/** Resolves once a whole second has passed in which nothing of the one attached stream came. */
+export async function untilSilent(stage: Stage): Promise<void> {
+  const rates = (): (number | undefined)[] =>
+    stage
+      .attachedStreams()
+      .flatMap(({ health: { video, audio } }) => [video?.bitsPerSecond, audio?.bitsPerSecond]);
+  await expect.poll(rates, { timeout: 10_000 }).toEqual([0, 0]);
 }
 
 /** A stage on `ours`, and viewers of it. */

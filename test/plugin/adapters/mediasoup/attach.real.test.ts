@@ -4,7 +4,7 @@ import type { types } from 'mediasoup';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Stage } from '../../../../plugin/adapters/mediasoup.ts';
 import { streamStatusSchema } from '../../../../plugin/contract.ts';
-import { startAppStage, useAppWorkers } from './app-stage.ts';
+import { startAppStage, untilSilent, useAppWorkers } from './app-stage.ts';
 import { startApp, type App } from './app.ts';
 import { readStats, statsWhen } from './browser.ts';
 import type { SourceOptions } from './rtp-source.ts';
@@ -92,7 +92,7 @@ describe('attached producers', () => {
     const page = await watching.watch(PATH);
     const before = await statsWhen(page, (now) => now.framesDecoded > 20);
     await app.stop();
-    await sleep(500);
+    await expect.poll(() => stage.attachedStreams()).toEqual([]); // The grace time runs.
     expect(stage.isLive(PATH)).toBe(true);
     await stage.attach(PATH, await runApp());
     await statsWhen(page, ({ framesDecoded }) => framesDecoded > before.framesDecoded + 30);
@@ -118,9 +118,9 @@ describe('attached producers', () => {
     await statsWhen(page, ({ framesDecoded }) => framesDecoded > 20);
     await Promise.all([app.video?.pause(), app.audio?.pause()]);
     const { viewing } = watching.gate.last();
-    await sleep(300);
+    await untilSilent(stage);
     const paused = await viewing.counters();
-    await sleep(1500);
+    await sleep(1500); // No event says that nothing is counted: longer than the longest gap that is media.
     expect((await viewing.counters()).mediaMs - paused.mediaMs).toBeLessThan(200);
     const { framesDecoded } = await readStats(page);
     await Promise.all([app.video?.resume(), app.audio?.resume()]);

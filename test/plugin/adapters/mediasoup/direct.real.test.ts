@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Stage } from '../../../../plugin/adapters/mediasoup.ts';
 import { parseOffer } from '../../../../plugin/media/offer.ts';
 import { openWebRtcReceiver } from '../../../support/webrtc-receiver.ts';
-import { startAppStage, useAppWorkers } from './app-stage.ts';
+import { startAppStage, untilSilent, useAppWorkers } from './app-stage.ts';
 import { startApp, type App } from './app.ts';
 import { readStats, statsWhen } from './browser.ts';
 import type { Watching } from './watching.ts';
@@ -61,9 +61,9 @@ it('are seen, heard, metered and paused as others are, while no packet comes by 
   expect(status?.health.video?.framesPerSecond).toBeGreaterThan(10);
 
   await Promise.all([app.video?.pause(), app.audio?.pause()]);
-  await sleep(2100);
+  await untilSilent(stage);
   const paused = await viewing.counters();
-  await sleep(1500);
+  await sleep(1500); // No event says that nothing is counted: more than a reading of the counters.
   expect((await viewing.counters()).mediaMs).toBe(paused.mediaMs);
   const { framesDecoded } = await readStats(page);
   await Promise.all([app.video?.resume(), app.audio?.resume()]);

@@ -19,13 +19,29 @@ let encoder: Encoder;
 const isOnAir = (path: string): boolean =>
   house.guard.streams().some(({ uri, health }) => uri === path && health.video !== null);
 
+/** Milliseconds of pictures that have come. */
+function picturesMs({ messages }: Reader): number {
+  const pictures = messages.filter(isPicture);
+  return (pictures.at(-1)?.timeMs ?? 0) - (pictures[0]?.timeMs ?? 0);
+}
+
+/** Reads HTTP-FLV until so much has come. */
+async function readFor(path: string, forMs: number): Promise<Reader> {
+  const query = `pass=${await house.pass(path)}`;
+  const reader = openReader('http-flv', { ports: house.ports, path, query });
+  await eventually(() => picturesMs(reader) >= forMs);
+  reader.destroy();
+  await reader.ended;
+  return reader;
+}
+
 beforeAll(async () => {
   house = await startGuardedNms();
   encoder = publishTestCard(`rtmp://127.0.0.1:${String(house.ports.rtmp)}${live}?key=${STREAM_KEY}`, {
     keyframeFrames: KEYFRAME_FRAMES,
   });
   await eventually(() => isOnAir(live));
-  await new Promise((resolve) => setTimeout(resolve, 1200));
+  await readFor(live, 1200); // Then there is something since the keyframe.
 });
 
 afterAll(async () => {
@@ -217,15 +233,7 @@ describe('published in another way than RTMP', () => {
   /** What a viewer gets in some seconds. */
   async function view(path: string): Promise<Decoded> {
     await eventually(() => isOnAir(path));
-    const reader = openReader('http-flv', {
-      ports: house.ports,
-      path,
-      query: `pass=${await house.pass(path)}`,
-    });
-    await new Promise((resolve) => setTimeout(resolve, 3500));
-    reader.destroy();
-    await reader.ended;
-    return decodeTestCard(reader.file(), 10);
+    return decodeTestCard((await readFor(path, 3500)).file(), 10);
   }
 
   test('by ffmpeg over RTMPS, HTTP and HTTPS', async () => {
