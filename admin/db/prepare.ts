@@ -13,7 +13,7 @@ import * as schema from './schema.ts';
 const MAX_STATEMENTS = 250;
 /**
  * Lists of ids and rows to insert are written out, and each number of them is a statement of its own: long lists, and
- * many rows, are not kept. The two or three rows of each order are.
+ * many rows, are not kept.
  */
 const LONG_LIST = / in \((\$\d+, ){8}/;
 const NEXT_ROW = /\), \((?=\$|default\b)/g;

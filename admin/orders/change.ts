@@ -1,11 +1,10 @@
 /** Changing orders: locking them, and the one way in which their state changes. */
-import { and, asc, eq, sql } from 'drizzle-orm';
+import { and, asc, eq, getTableColumns, sql, type SQL } from 'drizzle-orm';
 import type { JWK } from 'jose';
 import { Denial } from '../../plugin/errors.ts';
 import { isSqlState, type Executor } from '../db/connect.ts';
 import { builtForEach, builtOnce, placeholdersOf } from '../db/prepare.ts';
 import { orderEvents, orders, tickets } from '../db/schema.ts';
-import { together } from '../db/together.ts';
 import { newId } from '../ids.ts';
 import { money } from '../ledger/money.ts';
 import { fromOrderRow, ORDER_COLUMNS, type Order } from './orders.ts';
@@ -150,23 +149,15 @@ interface Line extends Step {
   readonly fromState: OrderState | null;
 }
 
-const LINE = [
-  ...(['id', 'orderId', 'fromState', 'toState', 'actor', 'actorId', 'amountMinor', 'reason'] as const),
-  'createdAt' as const,
-];
+/** In the order in which an `insert` takes them from a `select`. */
+const LINE_COLUMNS = getTableColumns(orderEvents);
+const LINE = Object.keys(LINE_COLUMNS) as (keyof typeof LINE_COLUMNS)[];
 
-const insertingLines = builtForEach((db, lines: number) =>
-  db
-    .insert(orderEvents)
-    .values(Array.from({ length: lines }, (_, at) => placeholdersOf(orderEvents, LINE, at)))
-    .prepare('insert_order_events'),
-);
-
-/** What `insertingLines` has placeholders for. */
+/** What `changing` has placeholders for. */
 function valuesOf(lines: readonly Line[], orderId: string, actor: OrderActor, now: Date) {
   const values: Record<string, unknown> = {};
   for (const [at, { fromState, to, amountMinor, reason }] of lines.entries()) {
-    const row: Pick<typeof orderEvents.$inferSelect, (typeof LINE)[number]> = {
+    const row: typeof orderEvents.$inferSelect = {
       id: newId(),
       orderId,
       fromState,
@@ -182,15 +173,36 @@ function valuesOf(lines: readonly Line[], orderId: string, actor: OrderActor, no
   return values;
 }
 
-/** By the names of what changes beside the state, with a space between. */
-const updating = builtForEach((db, columns: string) =>
-  db
-    .update(orders)
-    .set(placeholdersOf(orders, ['state', ...(columns.split(' ').filter(Boolean) as (keyof OrderChanges)[])]))
-    .where(and(eq(orders.id, sql.placeholder('id')), eq(orders.state, sql.placeholder('before'))))
-    .returning({ id: orders.id })
-    .prepare('update_order'),
-);
+const lineOf = (at: number): SQL => {
+  const placeholders = placeholdersOf(orderEvents, LINE, at);
+  // A parameter of a `select` has no type by itself.
+  const typed = LINE.map((name) => sql`${placeholders[name]}::${sql.raw(LINE_COLUMNS[name].getSQLType())}`);
+  return sql`select ${sql.join(typed, sql`, `)} from changed`;
+};
+
+/**
+ * One statement, so that there are no lines of what has not happened. By how many lines there are, and the names of what
+ * changes beside the state, with a space between.
+ */
+const changing = builtForEach((db, key: string) => {
+  const [lines, ...columns] = key.split(' ');
+  const changed = db.$with('changed').as(
+    db
+      .update(orders)
+      .set(placeholdersOf(orders, ['state', ...(columns as (keyof OrderChanges)[])]))
+      .where(
+        and(eq(orders.id, sql.placeholder('before.id')), eq(orders.state, sql.placeholder('before.state'))),
+      )
+      .returning({ id: orders.id }),
+  );
+  const rows = Array.from({ length: Number(lines) }, (_, at) => lineOf(at));
+  return db
+    .with(changed)
+    .insert(orderEvents)
+    .select(sql.join(rows, sql` union all `))
+    .returning({ id: orderEvents.id })
+    .prepare('change_order');
+});
 
 /**
  * Takes an order through states, each of which must be allowed after the one before: the only place where a state is
@@ -211,12 +223,15 @@ export async function transition<O extends Order>(
     lines.push({ fromState: state, ...step });
     state = step.to;
   }
-  const columns = Object.keys(changes).sort().join(' ');
-  const [[row]] = await together([
-    updating(tx, columns).execute({ ...changes, state, id: order.id, before: order.state }),
-    insertingLines(tx, lines.length).execute(valuesOf(lines, order.id, actor, now)),
-  ]);
-  if (row === undefined) throw new Denial('conflict', { detail: 'order: it has changed meanwhile' });
+  const key = [lines.length, ...Object.keys(changes).sort()].join(' ');
+  const written = await changing(tx, key).execute({
+    ...changes,
+    state,
+    'before.id': order.id,
+    'before.state': order.state,
+    ...valuesOf(lines, order.id, actor, now),
+  });
+  if (written.length === 0) throw new Denial('conflict', { detail: 'order: it has changed meanwhile' });
   const { capturedMinor, refundedMinor, expiresAt, deliveredAt } = changes;
   const { currency } = order.price;
   return {

@@ -6,8 +6,7 @@ import { startSweeper, type Sweeper } from '../orders/sweeper.ts';
 import { closeSilentSessions } from './silent.ts';
 
 const PAUSE_MS = 10_000;
-/** While this server was away nothing could be heard: media servers have found it again within so long. So too while
- * the database was away. */
+/** While this server, or its database, was away nothing could be heard: media servers are back within so long. */
 const LISTEN_FIRST_MS = 60_000;
 
 /** Closes sessions that went silent, from a minute after the start, or a sweep that failed, on. */

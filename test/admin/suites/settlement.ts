@@ -6,6 +6,7 @@ import { orderEvents, promotions } from '../../../admin/db/schema.ts';
 import { reconcile } from '../../../admin/ledger/reconcile.ts';
 import { accountStatement, titleStatement } from '../../../admin/ledger/statements.ts';
 import { cancelOrder } from '../../../admin/orders/cancel.ts';
+import { SYSTEM, transition } from '../../../admin/orders/change.ts';
 import { refundOrder, type RefundRequest } from '../../../admin/orders/refund.ts';
 import { RECEIPTS_WITHIN_MS } from '../../../admin/orders/settlement.ts';
 import type { OfferInput } from '../../../admin/catalog/offers.ts';
@@ -164,6 +165,22 @@ export function settlementSuite(world: () => World): void {
     expect(await books(id)).toMatchObject({ state: 'delivered', held: 250, captured: 0 });
     await sweepAt(desk, OVER_MS);
     expect(await books(id)).toMatchObject({ state: 'captured', captured: 50, balance: 950, held: 0 });
+  });
+
+  it('has no history of a change that came too late, even for a caller who goes on', async () => {
+    const { id, placed } = await sell();
+    await cancel(id, placed.order.accountId);
+    const lines = () => world().db.select().from(orderEvents).where(eq(orderEvents.orderId, id));
+    const before = await lines();
+    await world().db.transaction(async (tx) => {
+      const steps = [{ to: 'delivered' }, { to: 'captured', amountMinor: 250 }] as const;
+      const late = transition(tx, placed.order, steps, { actor: SYSTEM, now: new Date(START_MS) });
+      await expect(late).rejects.toMatchObject({
+        code: 'conflict',
+        detail: 'order: it has changed meanwhile',
+      });
+    });
+    expect(await lines()).toEqual(before);
   });
 
   it('metered, and left early: he may come back until the ticket is over, and pays once for both', async () => {
