@@ -1,5 +1,5 @@
 /** `usher play`: a thin client for tickets, without a browser: MIKEY with the ticket's own secret, SRTP, a file or a player. */
-import { parseArgs } from 'node:util';
+import { DEFAULT_TIMEOUT_SECONDS, readOptions, readSeconds, readTimeoutMs } from './arguments.ts';
 import { UsageError, type Command } from './command.ts';
 import { readFile } from './input.ts';
 import { PlayError } from './play/error.ts';
@@ -20,8 +20,6 @@ const OPTIONS = {
   json: { type: 'boolean' },
 } as const;
 
-const DEFAULT_TIMEOUT_SECONDS = 10;
-const MAX_TIMEOUT_SECONDS = 120;
 const MAX_SECONDS = 2_000_000;
 const ENDED_BY_SERVER = 3;
 
@@ -47,22 +45,10 @@ function readUrl(text: string | undefined): URL {
   return url;
 }
 
-function readNumber(text: string, name: string, low: number, high: number): number {
-  const value = Number(text);
-  if (text === '' || !(value >= low && value <= high))
-    throw new UsageError(`--${name} is ${String(low)} to ${String(high)} seconds`);
-  return value;
-}
-
 function readArguments(args: readonly string[]): Asked {
-  let parsed;
-  try {
-    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch {
-    throw new UsageError('an option is not known, or lacks its value');
-  }
-  const { ticket, transport = 'tcp', output, player, ca, seconds, timeout, json = false } = parsed.values;
-  const [url, ...more] = parsed.positionals;
+  const { values, positionals } = readOptions(args, OPTIONS);
+  const { ticket, transport = 'tcp', output, player, ca, seconds, timeout, json = false } = values;
+  const [url, ...more] = positionals;
   if (more.length > 0) throw new UsageError('one URL at a time');
   if (ticket === undefined) throw new UsageError('--ticket is needed');
   if (transport !== 'tcp' && transport !== 'udp') throw new UsageError('--transport is tcp or udp');
@@ -79,9 +65,8 @@ function readArguments(args: readonly string[]): Asked {
           : () => outputToPlayer(player),
     isOutputMedia: output === '-',
     caFile: ca,
-    seconds: seconds === undefined ? undefined : readNumber(seconds, 'seconds', 0.1, MAX_SECONDS),
-    timeoutMs:
-      readNumber(timeout ?? String(DEFAULT_TIMEOUT_SECONDS), 'timeout', 1, MAX_TIMEOUT_SECONDS) * 1000,
+    seconds: seconds === undefined ? undefined : readSeconds(seconds, 'seconds', 0.1, MAX_SECONDS),
+    timeoutMs: readTimeoutMs(timeout),
     json,
   };
 }

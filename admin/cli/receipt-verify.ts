@@ -1,5 +1,4 @@
 /** `usher receipt verify`: checks receipts offline, for whoever has them. */
-import { parseArgs } from 'node:util';
 import { readEvidence, type Evidence } from '../../plugin/receipts/evidence.ts';
 import {
   verifyReceipts,
@@ -9,6 +8,7 @@ import {
 } from '../../plugin/receipts/verify.ts';
 import { serverIdSchema, thumbprint } from '../../plugin/ticket/index.ts';
 import { readKeySet, type KeySet } from '../../plugin/ticket/key-sets.ts';
+import { readOptions } from './arguments.ts';
 import { UsageError, type Command } from './command.ts';
 import { fileArgument, readFile, readInput, type Input } from './input.ts';
 
@@ -33,14 +33,9 @@ interface Asked {
 }
 
 function readArguments(args: readonly string[]): Asked {
-  let parsed;
-  try {
-    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch {
-    throw new UsageError('an option is not known, or lacks its value');
-  }
-  const { key: keyFile, fingerprint, server, json = false } = parsed.values;
-  const file = fileArgument(parsed.positionals, 'file');
+  const { values, positionals } = readOptions(args, OPTIONS);
+  const { key: keyFile, fingerprint, server, json = false } = values;
+  const file = fileArgument(positionals, 'file');
   if (keyFile !== undefined && fingerprint !== undefined)
     throw new UsageError('either --key or --fingerprint');
   if (fingerprint !== undefined && !/^[A-Za-z0-9_-]{43}$/.test(fingerprint))

@@ -1,10 +1,10 @@
 /** `usher ticket inspect`: explains a ticket, and shows no part of it that somebody could use. */
-import { parseArgs } from 'node:util';
 import { systemClock } from '../../plugin/clock.ts';
 import type { Clock, KeySource } from '../../plugin/ports.ts';
 import { inspectTicket, type InspectedMember, type Inspection } from '../../plugin/ticket/inspect.ts';
 import { readKeySource } from '../../plugin/ticket/key-sources.ts';
 import { createRemoteKeySource, serverIdSchema } from '../../plugin/ticket/index.ts';
+import { readOptions } from './arguments.ts';
 import { UsageError, type Command } from './command.ts';
 import { fileArgument, readFile, readInput, type Input } from './input.ts';
 
@@ -27,15 +27,9 @@ interface Asked {
 }
 
 function readArguments(args: readonly string[]): Asked {
-  let parsed;
-  try {
-    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch {
-    // Node's own message repeats the word that it does not know, which may be a ticket.
-    throw new UsageError('an option is not known, or lacks its value');
-  }
-  const { issuer, jwks, server, json = false } = parsed.values;
-  const file = fileArgument(parsed.positionals, 'ticket');
+  const { values, positionals } = readOptions(args, OPTIONS);
+  const { issuer, jwks, server, json = false } = values;
+  const file = fileArgument(positionals, 'ticket');
   if (issuer !== undefined && jwks !== undefined) throw new UsageError('either --issuer or --jwks');
   if (issuer !== undefined && (!URL.canParse(issuer) || !/^https?:\/\//.test(issuer)))
     throw new UsageError('--issuer is no http(s) URL');

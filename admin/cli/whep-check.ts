@@ -1,6 +1,6 @@
 /** `usher whep-check`: whether a WHEP server, this one or any other, does what the draft asks. */
-import { parseArgs } from 'node:util';
 import { importSigningKey, MAX_TICKET_CHARS } from '../../plugin/ticket/index.ts';
+import { DEFAULT_TIMEOUT_SECONDS, readOptions, readTimeoutMs } from './arguments.ts';
 import { UsageError, type Command } from './command.ts';
 import { readFile } from './input.ts';
 import { bearer, NOBODY, ticketHolder, type Credentials } from './whep-check/credentials.ts';
@@ -15,8 +15,6 @@ const OPTIONS = {
   json: { type: 'boolean' },
 } as const;
 
-const DEFAULT_TIMEOUT_SECONDS = 10;
-const MAX_TIMEOUT_SECONDS = 120;
 /** A page that exists nowhere (RFC 6761 section 6.4). */
 const DEFAULT_ORIGIN = 'https://whep-check.invalid';
 /** RFC 6750 section 2.1. */
@@ -44,31 +42,22 @@ function readUrl(text: string | undefined): URL {
 }
 
 function readArguments(args: readonly string[]): Asked {
-  let parsed;
-  try {
-    parsed = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch {
-    // Node's own message repeats the word that it does not know, which may be a token.
-    throw new UsageError('an option is not known, or lacks its value');
-  }
-  const { bearer: token, ticket, key, origin = DEFAULT_ORIGIN, timeout, json = false } = parsed.values;
-  const [url, ...more] = parsed.positionals;
+  const { values, positionals } = readOptions(args, OPTIONS);
+  const { bearer: token, ticket, key, origin = DEFAULT_ORIGIN, timeout, json = false } = values;
+  const [url, ...more] = positionals;
   if (more.length > 0) throw new UsageError('one URL at a time');
   if (token !== undefined && !TOKEN.test(token)) throw new UsageError('--bearer is no token');
   if ((ticket === undefined) !== (key === undefined)) throw new UsageError('--ticket and --key go together');
   if (token !== undefined && ticket !== undefined) throw new UsageError('either --bearer or --ticket');
   if (!URL.canParse(origin) || new URL(origin).origin !== origin)
     throw new UsageError('--origin is no origin of a page');
-  const seconds = Number(timeout ?? DEFAULT_TIMEOUT_SECONDS);
-  if (!(seconds >= 1 && seconds <= MAX_TIMEOUT_SECONDS))
-    throw new UsageError(`--timeout is 1 to ${MAX_TIMEOUT_SECONDS} seconds`);
   return {
     url: readUrl(url),
     bearer: token,
     ticketFile: ticket,
     keyFile: key,
     origin,
-    timeoutMs: seconds * 1000,
+    timeoutMs: readTimeoutMs(timeout),
     json,
   };
 }

@@ -2,6 +2,7 @@
  * What our client says: DESCRIBE with ticket and proof, SETUP with keys by MIKEY, and every request of the session with a
  * control proof.
  */
+import { randomBytes } from 'node:crypto';
 import { parse as parseSdp } from 'sdp-transform';
 import { OPUS_CLOCK_RATE, parseAacConfig, type AacConfig } from '../../../plugin/rtp/index.ts';
 import { CONTROL_FIELD, formatControlProof } from '../../../plugin/rtsp/control.ts';
@@ -18,7 +19,6 @@ import type { LineKind } from '../../../plugin/rtsp/url.ts';
 import { formatKeyMgmtHeader, parseKeyMgmtHeader } from '../../../plugin/srtp/index.ts';
 import { buildPskInit, type MikeySession } from '../../../plugin/srtp/mikey/index.ts';
 import { createProof } from '../../../plugin/ticket/index.ts';
-import { randomBytes } from 'node:crypto';
 import { PlayError } from './error.ts';
 import type { Link } from './link.ts';
 import type { HeldTicket } from './tickets.ts';

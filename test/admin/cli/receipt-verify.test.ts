@@ -217,7 +217,8 @@ describe('receipt verify', () => {
     await expect(run(['--key', file('no-key.json')], chainOf(1))).rejects.toThrow(/no JWK/);
   });
 
-  it('is a command of usher, with help and exit codes', () => {
+  // Four processes, which need seconds to start where the machine does other things as well.
+  it('is a command of usher, with help and exit codes', { timeout: 90_000 }, () => {
     const usher = (args: string[], input = '') =>
       spawnSync(process.execPath, [join(ROOT, 'admin/cli.ts'), 'receipt', 'verify', ...args], {
         input,
