@@ -69,7 +69,7 @@ export async function withChildren<T>(side: ServedSide, use: (side: ServedSide) 
   try {
     return await use(side);
   } finally {
-    side.child.disconnect();
-    side.readers.disconnect();
+    // One that has died is not connected: that is not to hide why.
+    for (const child of [side.child, side.readers]) if (child.connected) child.disconnect();
   }
 }

@@ -1,7 +1,6 @@
 /** The two hosts of the sessions bench, each with the servers and viewers of its own bench. */
-import type { ChildProcess } from 'node:child_process';
 import type { Encoder } from '../test/support/stack.ts';
-import { ask, startChild } from './children.ts';
+import { ask, startChild, withChildren, type ServedSide } from './children.ts';
 import type { Holder } from './flv-readers.ts';
 import { PATH as FLV_PATH, type ServerReady as FlvReady } from './flv-server.ts';
 import { publishTo } from './flv.ts';
@@ -11,9 +10,7 @@ import type { ServerReady as ViewersReady } from './viewers-server.ts';
 import { encodeTo } from './viewers.ts';
 
 /** A server with its viewers, each in a process of its own. */
-export interface Side {
-  readonly child: ChildProcess;
-  readonly readers: ChildProcess;
+export interface Side extends ServedSide {
   readonly ready: unknown;
 }
 
@@ -80,12 +77,9 @@ export const cpuSecondsOf = async ({ child }: Side): Promise<number> =>
 
 /** Starts a server and its viewers' process, for as long as `use` runs. */
 export async function withSide<T>(host: Host, mode: string, use: (side: Side) => Promise<T>): Promise<T> {
-  const child = startChild(host.server, [mode], ['--expose-gc']);
-  const readers = startChild(host.readers);
-  try {
-    return await use({ child, readers, ready: await ask(child) });
-  } finally {
-    if (child.connected) child.disconnect();
-    if (readers.connected) readers.disconnect();
-  }
+  const started = {
+    child: startChild(host.server, [mode], ['--expose-gc']),
+    readers: startChild(host.readers),
+  };
+  return withChildren(started, async (side) => use({ ...side, ready: await ask(side.child) }));
 }

@@ -10,6 +10,8 @@ import { publishTestCard, startStack, type Encoder, type Stack } from '../suppor
 
 const PATH = '/live/moving';
 const VIEWERS = 20;
+/** Few: twenty decoders share the machine with the encoder and the servers. */
+const FPS = 10;
 
 let stack: Stack;
 let browser: Browser;
@@ -27,8 +29,7 @@ beforeAll(async () => {
   const offer = { rights: { accesses: 1 } };
   const { titleId, offerId } = await createTitleWithOffer(stack.orderUrl, staffToken, PATH, offer);
   const key = await createStreamKeyFor(stack.orderUrl, staffToken, titleId);
-  // Few pictures a second: twenty decoders share the machine with the encoder and the servers.
-  encoder = publishTestCard(stack.publishUrl(PATH, key), { fps: 10, keyframeFrames: 5 });
+  encoder = publishTestCard(stack.publishUrl(PATH, key), { fps: FPS, keyframeFrames: 5 });
   await vi.waitUntil(
     async () => (await (await fetch(`${stack.mediaUrl}/metrics`)).text()).includes('usher_live_streams 1'),
     { timeout: 30_000, interval: 200 },
@@ -44,11 +45,12 @@ afterAll(async () => {
 });
 
 /** Waits until all viewers are as they should. */
-async function allAre(right: (viewer: ViewerLog) => boolean): Promise<ViewerLog[]> {
+async function allAre(right: (viewer: ViewerLog, index: number) => boolean): Promise<ViewerLog[]> {
   for (const deadlineMs = Date.now() + 40_000; ;) {
     const now = await viewers.read();
     if (now.every(right)) return now;
-    if (Date.now() > deadlineMs) throw new Error(JSON.stringify(now.filter((viewer) => !right(viewer))));
+    if (Date.now() > deadlineMs)
+      throw new Error(JSON.stringify(now.filter((viewer, index) => !right(viewer, index))));
   }
 }
 
@@ -81,8 +83,9 @@ it('within two seconds, without another access, billed once', async () => {
   expect(after.map(({ sessions }) => [...new Set(sessions)])).toEqual(before.map(({ sessions }) => sessions));
   expect(await workerPids()).not.toContain(worker);
 
-  // Long enough for a receipt that has both parts of the viewing in it.
-  await new Promise((resolve) => setTimeout(resolve, 6000));
+  // Six seconds of them: long enough for a receipt that has both parts of the viewing in it.
+  const enough = after.map(({ pictures }) => pictures + 6 * FPS);
+  await allAre(({ pictures }, index) => pictures > (enough[index] ?? Infinity));
   await viewers.close();
   const longestMs = Date.now() - playedFromMs;
   const query = '{ me { receipts(first: 100) { edges { node { mediaMs reason } } } } }';

@@ -70,35 +70,11 @@ async function until<T>(read: () => Promise<T | undefined>, withinMs: number, wh
   }
 }
 
+/** 15 pictures a second, with a keyframe each second. */
 const SMALL = [
-  ...[
-    '-s',
-    '320x180',
-    '-c:v',
-    'libx264',
-    '-preset',
-    'ultrafast',
-    '-tune',
-    'zerolatency',
-    '-profile:v',
-    'baseline',
-  ],
-  ...[
-    '-pix_fmt',
-    'yuv420p',
-    '-g',
-    '15',
-    '-b:v',
-    '400k',
-    '-c:a',
-    'aac',
-    '-b:a',
-    '64k',
-    '-ar',
-    '48000',
-    '-ac',
-    '2',
-  ],
+  ...['-s', '320x180', '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency'],
+  ...['-profile:v', 'baseline', '-pix_fmt', 'yuv420p', '-g', '15', '-b:v', '400k'],
+  ...['-c:a', 'aac', '-b:a', '64k', '-ar', '48000', '-ac', '2'],
 ];
 
 async function publish({ mediaUrl }: Stack, url: string): Promise<Encoder> {

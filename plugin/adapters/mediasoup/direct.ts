@@ -35,8 +35,8 @@ const RTP_HEADER_BYTES = 12;
 /** As much as Linux grants without privileges, and more where it may: what a large keyframe needs. */
 const RECEIVE_BUFFER_BYTES = 4 << 20;
 /** Viewers cannot make the source send keyframes faster than this. */
-const KEYFRAME_REQUEST_GAP_MS = 500;
-
+export const KEYFRAME_REQUEST_GAP_MS = 500;
+/** Who is to be limited waits no longer for a keyframe. */
 const HEIGHT_WITHIN_MS = 1000;
 
 /** @param source brings the packets here, while it is not paused */

@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import type { types } from 'mediasoup';
 import type { Clock } from '../../ports.ts';
-import type { Direct } from './direct.ts';
+import { KEYFRAME_REQUEST_GAP_MS, type Direct } from './direct.ts';
 import type { Lane, Strand } from './lanes.ts';
 import { layersOf, scalabilityModeOf, videoCodecOf } from './producers.ts';
 import { createRtpRateMeter } from './rate.ts';
@@ -11,8 +11,6 @@ import type { LiveStream } from './stream.ts';
 
 const PAYLOAD_TYPES = { video: 96, audio: 97 } as const;
 const CLOCK_RATES = { video: 90_000, audio: 48_000 } as const;
-/** Viewers cannot make the source send keyframes faster than this. */
-const KEYFRAME_REQUEST_GAP_MS = 500;
 
 /** Asks at once, and then at most every so often. */
 function createKeyframeRequester(ask: () => void, clock: Clock): () => void {
