@@ -140,15 +140,15 @@ export async function walk(
     { wrap: faults.wrap, answerWithinMs: 5 },
   );
   const requests: OrderRequest[] = [];
-  const placed: { order: PlacedOrder; viewing: TestViewing | null }[] = [];
+  const placed: { order: PlacedOrder; viewing: TestViewing | null; isAdmitted: boolean }[] = [];
   const pick = <T>(list: readonly T[], at: number): T | undefined => list[at % Math.max(1, list.length)];
 
   async function place(request: OrderRequest): Promise<void> {
     const order = await desk.place(request, buyerOf(customer.id));
     const viewing = order.issued === null ? null : createViewing(world, ticketed(order));
     const known = placed.findIndex(({ order: before }) => before.order.id === order.order.id);
-    if (known === -1) placed.push({ order, viewing });
-    else if (placed[known]?.viewing === null) placed[known] = { order, viewing };
+    if (known === -1) placed.push({ order, viewing, isAdmitted: false });
+    else if (placed[known]?.viewing === null) placed[known] = { order, viewing, isAdmitted: false };
   }
 
   async function act(command: Command): Promise<void> {
@@ -167,11 +167,19 @@ export async function walk(
         const request = pick(requests, command.nth);
         return request === undefined ? undefined : place(request);
       }
-      case 'begin':
-        return pick(placed, command.nth)?.viewing?.begin(desk.nowMs());
-      case 'use':
-        await pick(placed, command.nth)?.viewing?.use({ seconds: command.seconds });
+      case 'begin': {
+        const chosen = pick(placed, command.nth);
+        if (!chosen?.viewing) return;
+        await chosen.viewing.begin(desk.nowMs());
+        chosen.isAdmitted = true;
         return;
+      }
+      case 'use': {
+        const chosen = pick(placed, command.nth);
+        // A server that reports viewings which were never admitted is one that lies: reconcile says so.
+        if (chosen?.isAdmitted === true) await chosen.viewing?.use({ seconds: command.seconds });
+        return;
+      }
       case 'cancel': {
         const chosen = pick(placed, command.nth);
         if (chosen === undefined) return;
